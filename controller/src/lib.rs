@@ -1,0 +1,16 @@
+//! The controller: manifests become one immutable snapshot of Envoy configuration, served over delta ADS.
+//!
+//! source → [`inputs::Inputs`] → [`compile`] → [`plan::GatewayPlan`] → [`envoy`] resources → [`xds`] sessions.
+//! Each step is a pure function of the one before it; only the two ends touch the outside.
+
+pub mod certificates;
+pub mod cli;
+pub mod compile;
+pub mod conditions;
+pub mod dev;
+pub mod envoy;
+pub mod inputs;
+pub mod plan;
+pub mod source;
+pub mod state;
+pub mod xds;

@@ -1,0 +1,144 @@
+//! What the Envoy configuration of one gateway is generated from: names resolved, credentials sealed, nothing left
+//! to decide. Written by [`crate::compile`], read by [`crate::envoy`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use policy::host::HostPattern;
+use policy::wire;
+
+/// How many buckets a gateway has. Fixed for a gateway's life: the filters of its listener are named after them.
+pub const BUCKETS: usize = 32;
+
+/// `namespace/name` of an object.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectKey {
+    /// Namespace; `default` where a manifest of a directory gives none.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+impl std::fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// One gateway, ready to be turned into Envoy resources.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewayPlan {
+    /// The gateway.
+    pub key: ObjectKey,
+    /// What happens to hosts that no route names.
+    pub default_policy: DefaultPolicy,
+    /// Whether hosts that no route names are intercepted under `allow-all`.
+    pub interception: Interception,
+    /// The agent-side destination ports served, by what their listener does with TLS.
+    pub ports: Ports,
+    /// The hosts that accepted (or refused-for-content) routes name.
+    pub hosts: BTreeMap<HostPattern, HostPlan>,
+    /// Aliases of hosts that no route names; a route host carries its own in [`HostPlan::alias`].
+    pub open_aliases: BTreeMap<String, Alias>,
+    /// The configuration of each bucket; exactly [`BUCKETS`], empty ones (no rules, `Deny`) included.
+    pub buckets: Vec<wire::Config>,
+    /// The configuration of the guard: no rules.
+    pub guard: wire::Config,
+    /// PEM of the certificates that upstreams are verified against: the system's plus the gateway's own.
+    pub trust_bundle: String,
+    /// How upstream names are resolved.
+    pub dns: Dns,
+    /// Bounds silence of a request or a stream, never the length of an answer.
+    pub request_timeout: Duration,
+    /// Networks exempt from the private-address guard, as `address/length`.
+    pub allowed_private_networks: Vec<(IpAddr, u8)>,
+}
+
+/// What happens to hosts that no route names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DefaultPolicy {
+    /// They are reached, without a credential.
+    AllowAll,
+    /// They are refused.
+    DenyAll,
+}
+
+/// Whether hosts that no route names are intercepted (under `allow-all`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interception {
+    /// Every host.
+    All,
+    /// Only hosts that a route names; others pass untouched.
+    Routes,
+}
+
+/// The agent-side destination ports that the gateway's listeners serve.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Ports {
+    /// Served by listeners with `tls.mode: Terminate`.
+    pub terminate: PortSet,
+    /// Served by TLS listeners with `Passthrough`, and by TCP ones.
+    pub passthrough: PortSet,
+    /// Served by HTTP listeners: plain requests are forwarded, never with a credential.
+    pub cleartext: PortSet,
+}
+
+/// A set of ports, or any.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PortSet {
+    /// A listener without a port: any destination port.
+    Any,
+    /// Exactly these. Empty: none.
+    Only(BTreeSet<u16>),
+}
+
+impl Default for PortSet {
+    fn default() -> Self {
+        PortSet::Only(BTreeSet::new())
+    }
+}
+
+/// A host that a route names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostPlan {
+    /// Index of its bucket.
+    pub bucket: usize,
+    /// The ports it is intercepted on: 443 and those of its aliases.
+    pub ports: BTreeSet<u16>,
+    /// Where the operator says it is, instead of DNS.
+    pub alias: Option<Alias>,
+}
+
+/// An entry of `upstreamTLS.hostAliases`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alias {
+    /// Address.
+    pub ip: IpAddr,
+    /// Port; 443 where the manifest gives none.
+    pub port: u16,
+}
+
+/// How upstream names are resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dns {
+    /// Which address families.
+    pub family: LookupFamily,
+    /// Resolvers to ask; empty means the system's.
+    pub resolvers: Vec<std::net::SocketAddr>,
+}
+
+/// Address families of DNS answers, as Envoy's `DnsLookupFamily` names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LookupFamily {
+    /// IPv4, else IPv6.
+    V4Preferred,
+    /// IPv4 only.
+    V4Only,
+    /// IPv6 only.
+    V6Only,
+    /// IPv6, else IPv4.
+    Auto,
+    /// Both.
+    All,
+}

@@ -1,0 +1,20 @@
+//! Keyward's policy, as pure functions: configuration bytes to rules, a request to a verdict, a verdict to edits.
+//!
+//! Absent on purpose: I/O, clocks, randomness, host calls, async. Time comes in as an argument; the edges apply
+//! what the functions here return.
+
+pub mod api;
+pub mod authority;
+pub mod decide;
+pub mod denial;
+pub mod glob;
+pub mod host;
+pub mod path;
+pub mod provider;
+pub mod query;
+pub mod record;
+pub mod rules;
+pub mod scrub;
+pub mod seal;
+pub mod secret;
+pub mod wire;

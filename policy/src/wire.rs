@@ -1,0 +1,162 @@
+//! The contract between whoever configures the filter and the filter: one versioned JSON document.
+//!
+//! The controller writes it, the filter reads it, and both turn it into rules with [`crate::rules::RuleSet::compile`].
+//! It is tied to neither Kubernetes nor Envoy. Lists that many rules share (endpoints, methods, carriers) stand once
+//! in a table and are named by index, so that ten thousand hosts stay small.
+
+use serde::{Deserialize, Serialize};
+
+/// The version that this crate writes.
+pub const VERSION: u32 = 1;
+
+/// The versions that this crate reads. The module carries them in its custom section `keyward.config_versions`.
+pub const VERSIONS_READ: &[u32] = &[1];
+
+/// The plugin configuration of one filter: a bucket of rules, or the guard (no rules).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// [`VERSION`].
+    pub version: u32,
+    /// `namespace/name` of the gateway; part of what every seal is bound to.
+    pub gateway: String,
+    /// How the agent's bytes reach this filter.
+    pub agent_side: AgentSide,
+    /// What happens to a request that no rule covers.
+    pub unlisted: Unlisted,
+    /// Tables of endpoint globs, each sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub endpoints: Vec<Vec<String>>,
+    /// Tables of methods, each sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<Vec<String>>,
+    /// Tables of what may carry a credential on a rule's hosts and is therefore stripped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub carriers: Vec<Carriers>,
+    /// The rules. Their order here means nothing: the most specific one wins, then the lowest [`Rule::rank`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<Rule>,
+}
+
+/// How the agent's bytes reach the filter. A seal covers it: a value sealed for `Tls` does not open elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", deny_unknown_fields)]
+pub enum AgentSide {
+    /// TLS ends in the filter's own listener: SNI, authority and CONNECT target are compared.
+    Tls,
+    /// Another proxy ended TLS before us; only requests routed to these Envoy clusters may get a credential.
+    TrustedPlaintext {
+        /// Names of the upstream clusters allowed, sorted.
+        clusters: Vec<String>,
+    },
+}
+
+/// What happens to a request that no rule covers, on a host that some rule names or on another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Unlisted {
+    /// Forward without a credential; on a host that a rule names, strip that host's carriers first.
+    Pass,
+    /// Refuse with 403.
+    Deny,
+}
+
+/// Names under which a credential can travel on a host, lower-case and sorted.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Carriers {
+    /// Header names.
+    pub headers: Vec<String>,
+    /// Query parameter names (decoded form).
+    pub query: Vec<String>,
+}
+
+/// One rule: which requests, and what becomes of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// `namespace/name` of the route that the rule came from.
+    pub route: String,
+    /// Order among equally specific rules: lower wins. Absent means 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rank: u32,
+    /// Host patterns ([`crate::host::HostPattern`]), lower-case and sorted.
+    pub hosts: Vec<String>,
+    /// Ports of those hosts. Absent means 443 alone.
+    #[serde(default = "https", skip_serializing_if = "is_https")]
+    pub ports: Vec<u16>,
+    /// Index into [`Config::endpoints`]; absent means any path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoints: Option<u32>,
+    /// Index into [`Config::methods`]; absent means the default methods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub methods: Option<u32>,
+    /// Index into [`Config::carriers`].
+    pub carriers: u32,
+    /// What becomes of a request that matches.
+    pub then: Outcome,
+}
+
+/// What becomes of a request that matches a rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Fill these places, each with its credential.
+    Inject(Vec<Injection>),
+    /// Refuse, because the configuration cannot be carried out (a missing Secret, an unsupported field).
+    Deny(DenyCause),
+}
+
+/// Why the controller could not compile a rule into an injection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DenyCause {
+    /// The policy names a Secret that does not exist.
+    SecretNotFound,
+    /// The Secret lacks the key.
+    KeyNotFound,
+    /// The value cannot be used as a credential.
+    InvalidSecret,
+    /// No policy gives this route a credential.
+    NoPolicy,
+    /// The route or its policy was refused for its own content.
+    RouteRefused,
+}
+
+/// One place of the request and the credential that fills it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Injection {
+    /// `namespace/name` of the policy; telemetry's id of the credential.
+    pub policy: String,
+    /// The place.
+    pub target: Target,
+    /// The sealed credential ([`crate::seal`]).
+    pub sealed: String,
+}
+
+/// A place of the request that a credential fills.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Target {
+    /// One header, with exactly one value.
+    Header {
+        /// Lower-case name.
+        name: String,
+        /// Put before the value unless it already starts with it.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        prefix: String,
+    },
+}
+
+fn https() -> Vec<u16> {
+    vec![443]
+}
+
+fn is_https(ports: &Vec<u16>) -> bool {
+    *ports == [443]
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(rank: &u32) -> bool {
+    *rank == 0
+}
