@@ -1,6 +1,4 @@
-//! What `keyward dev` reports: JSON lines on standard output with `--json`, else lines for people.
-
-use std::io::{self, Write};
+//! What `keyward dev` reports, as [`super::output`] writes it.
 
 use serde::Serialize;
 
@@ -21,6 +19,9 @@ pub(super) enum Event {
         name: String,
         /// What happened.
         state: GatewayState,
+        /// Where it is reached, when it serves.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        address: Option<GatewayAddress>,
     },
     /// The conditions of an object changed.
     Conditions {
@@ -38,8 +39,18 @@ pub(super) enum Event {
         /// What, where and what to do: `FILE:LINE: …`.
         message: String,
     },
-    /// A request, a refused CONNECT, a failed handshake: the entry of Envoy's access log.
-    Access(serde_json::Value),
+    /// A request, a refused CONNECT, a failed handshake: an entry of Envoy's access log.
+    Access {
+        /// The gateway's namespace.
+        namespace: String,
+        /// The gateway's name.
+        name: String,
+        /// The entry.
+        entry: serde_json::Value,
+        /// The entry for people, where they need to see it.
+        #[serde(skip)]
+        line: Option<String>,
+    },
 }
 
 /// Where a gateway is reached.
