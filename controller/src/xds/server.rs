@@ -41,6 +41,9 @@ const TICK: Duration = Duration::from_secs(1);
 /// A dead peer is noticed after this and half as long again.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
+/// How long a peer has at shutdown to read what was sent to it.
+const GRACE: Duration = Duration::from_secs(2);
+
 /// Who may open a stream.
 #[derive(Debug, Clone, Default)]
 pub enum Callers {
@@ -174,15 +177,14 @@ impl Server {
         GatewayHandle { key, gateway, gateways: self.gateways.clone() }
     }
 
-    /// Serves until `shutdown` is ready and every stream has ended.
+    /// Serves until `shutdown` is ready and every stream has ended, or two seconds later where a peer does not read.
     ///
     /// # Errors
     /// Where accepting connections fails for good.
     pub async fn serve(self, listener: UnixListener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-        let closing = self.closing.clone();
         let shutdown = async {
             tokio::select! { () = shutdown => {}, () = self.renew() => {} }
-            closing.send_replace(true);
+            self.closing.send_replace(true);
         };
         let callers = self.callers.clone();
         let incoming = UnixListenerStream::new(listener).filter(move |stream| {
@@ -191,13 +193,21 @@ impl Server {
         });
         let service =
             AggregatedDiscoveryServiceServer::new(self.clone()).max_decoding_message_size(REQUEST_LIMIT);
-        tonic::transport::Server::builder()
+        let mut closing = self.closing.subscribe();
+        let grace = async {
+            // An error says that the sender is gone, which `self` holds.
+            let _ = closing.wait_for(|closing| *closing).await;
+            tokio::time::sleep(GRACE).await;
+        };
+        let serving = tonic::transport::Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE / 2))
             .add_service(service)
-            .serve_with_incoming_shutdown(incoming, shutdown)
-            .await
-            .map_err(io::Error::other)
+            .serve_with_incoming_shutdown(incoming, shutdown);
+        tokio::select! {
+            served = serving => served.map_err(io::Error::other),
+            () = grace => Ok(()),
+        }
     }
 
     async fn renew(&self) {
