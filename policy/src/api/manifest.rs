@@ -100,7 +100,7 @@ pub enum Manifest {
     /// `Backend`
     Backend(Backend),
     /// `CredentialInjectionPolicy`
-    CredentialInjectionPolicy(CredentialInjectionPolicy),
+    CredentialInjectionPolicy(Box<CredentialInjectionPolicy>),
     /// `EgressDenyPolicy`
     EgressDenyPolicy(EgressDenyPolicy),
     /// `EgressGateway`
