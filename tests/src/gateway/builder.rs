@@ -84,6 +84,18 @@ impl Builder {
         Gateway { process, ready: Vec::new(), manifests: folder, state, _state_owner: Some(owner) }
     }
 
+    /// Runs it to its end on manifests of its own: for what must be refused because another one runs.
+    /// Panics when it does not end within ten seconds.
+    pub async fn spawn_beside(self) -> std::process::Output {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        self.manifests.write_to(folder.path());
+        let state = self.state.clone().expect("the state directory of the other one");
+        let command = self.command(folder.path(), &state);
+        let output = tokio::process::Command::from(command).kill_on_drop(true).output();
+        let output = tokio::time::timeout(Duration::from_secs(10), output).await;
+        output.expect("it ends by itself").expect("keyward starts")
+    }
+
     fn command(&self, manifests: &std::path::Path, state: &std::path::Path) -> Command {
         let mut command = Command::new(artefacts::keyward());
         command.arg("dev").arg("--manifests").arg(manifests).arg("--state-dir").arg(state);

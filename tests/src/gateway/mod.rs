@@ -48,7 +48,6 @@ pub struct Gateway {
 
 impl Gateway {
     /// Configures one.
-    #[must_use]
     pub fn builder(manifests: Manifests) -> Builder {
         Builder::new(manifests)
     }
