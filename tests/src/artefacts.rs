@@ -1,0 +1,64 @@
+//! The artefacts under test, built by cargo when a test first asks for them: no test meets a stale one.
+//!
+//! Building what is fresh takes a fraction of a second, and cargo's own lock makes concurrent test processes wait for
+//! each other. Cargo says where it put each file, so that a target directory of the caller's choice is honoured.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+/// The root of the clone.
+#[must_use]
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a crate in the workspace")
+}
+
+/// The `keyward` binary, fresh. Panics when it does not build.
+#[must_use]
+pub fn keyward() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| build(&["-p", "keyward", "--bin", "keyward"], "keyward"))
+}
+
+/// The filter, fresh. Panics when it does not build.
+#[must_use]
+pub fn module() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let arguments = ["-p", "keyward-filter", "--target", "wasm32-wasip1", "--profile", "module"];
+    BUILT.get_or_init(|| build(&arguments, "keyward.wasm"))
+}
+
+/// The pinned Envoy. Panics with the remedy when the set-up has not run.
+#[must_use]
+pub fn envoy() -> PathBuf {
+    tool("bin/envoy")
+}
+
+/// A tool that the set-up installs, by its path under `.tools`. Panics with the remedy when it is missing.
+#[must_use]
+pub fn tool(path: &str) -> PathBuf {
+    let tool = root().join(".tools").join(path);
+    assert!(tool.exists(), "{} is missing: run `make setup` first", tool.display());
+    tool
+}
+
+/// Runs `cargo build` and returns the file of this name among what it made.
+fn build(arguments: &[&str], file: &str) -> PathBuf {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["build", "--locked", "--message-format", "json-render-diagnostics"])
+        .args(arguments)
+        .current_dir(root())
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("cargo can be started");
+    assert!(output.status.success(), "cargo build {} failed", arguments.join(" "));
+    let text = String::from_utf8_lossy(&output.stdout);
+    let messages = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let files = messages.flat_map(|message| message["filenames"].as_array().cloned().unwrap_or_default());
+    let paths = files.filter_map(|path| path.as_str().map(PathBuf::from));
+    let found = paths.filter(|path| path.file_name().is_some_and(|name| name == file)).next_back();
+    found.unwrap_or_else(|| panic!("cargo build {} made no {file}", arguments.join(" ")))
+}

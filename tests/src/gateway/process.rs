@@ -1,0 +1,144 @@
+//! A child in a process group of its own, its output collected by line, ended with everything it started.
+
+use std::io::{BufRead as _, BufReader, Read};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+/// How long a child may take to end after SIGTERM before its group is killed.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+type Lines = Arc<Mutex<Vec<String>>>;
+
+/// A running child.
+pub(crate) struct Process {
+    child: Child,
+    output: Lines,
+    errors: Lines,
+}
+
+impl Process {
+    /// Starts it. Panics when the program cannot be started.
+    pub(crate) fn spawn(mut command: Command) -> Process {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        let mut child =
+            command.spawn().unwrap_or_else(|error| panic!("{:?}: {error}", command.get_program()));
+        let output = collect(child.stdout.take().expect("a pipe"));
+        let errors = collect(child.stderr.take().expect("a pipe"));
+        Process { child, output, errors }
+    }
+
+    pub(crate) fn output(&self) -> Vec<String> {
+        read(&self.output)
+    }
+
+    pub(crate) fn errors(&self) -> Vec<String> {
+        read(&self.errors)
+    }
+
+    /// The first line of standard output; what was written to standard error when it ends or takes too long first.
+    pub(crate) async fn first_line(&mut self, patience: Duration) -> Result<String, String> {
+        let end = Instant::now() + patience;
+        loop {
+            let over = self.child.try_wait().ok().flatten().is_some() || Instant::now() > end;
+            if over {
+                // The collecting threads may be a moment behind the end of the process.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            match self.output().into_iter().next() {
+                Some(line) => return Ok(line),
+                None if over => return Err(self.errors().join("\n")),
+                None => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.id(), signal).expect("a running process");
+    }
+
+    /// Its exit code once it has ended, None when a signal ended it.
+    pub(crate) async fn ended(&mut self, patience: Duration) -> Result<Option<i32>, String> {
+        let end = Instant::now() + patience;
+        while Instant::now() < end {
+            if let Some(status) = self.child.try_wait().map_err(|error| error.to_string())? {
+                return Ok(status.code());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Err(format!("still running after {patience:?}"))
+    }
+
+    /// Ends it: asks first, then kills the whole group.
+    pub(crate) fn stop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            // It may end by itself between the two calls.
+            let _ = kill_process(self.id(), Signal::TERM);
+        }
+        let end = Instant::now() + PATIENCE;
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = kill_process_group(self.id(), Signal::KILL);
+            let _ = self.child.wait();
+        }
+    }
+
+    fn id(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn collect(pipe: impl Read + Send + 'static) -> Lines {
+    let lines = Lines::default();
+    let collected = Arc::clone(&lines);
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).split(b'\n') {
+            let Ok(line) = line else { return };
+            let line = String::from_utf8_lossy(&line).into_owned();
+            collected.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        }
+    });
+    lines
+}
+
+fn read(lines: &Lines) -> Vec<String> {
+    lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::time::Duration;
+
+    use super::Process;
+
+    fn shell(script: &str) -> Process {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        Process::spawn(command)
+    }
+
+    #[tokio::test]
+    async fn lines_and_exit_code_are_seen() {
+        let mut process = shell("echo ready; echo trouble >&2; exit 3");
+        assert_eq!(process.first_line(Duration::from_secs(5)).await, Ok("ready".into()));
+        assert_eq!(process.ended(Duration::from_secs(5)).await, Ok(Some(3)));
+    }
+
+    #[tokio::test]
+    async fn a_child_that_ends_without_a_line_says_what_it_wrote() {
+        let written = shell("echo trouble >&2; exit 3").first_line(Duration::from_secs(5)).await.unwrap_err();
+        assert!(written.contains("trouble"), "{written}");
+    }
+}

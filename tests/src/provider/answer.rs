@@ -1,0 +1,115 @@
+//! From a request to its answer, as the current behaviour says.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::header::{HeaderName, HeaderValue};
+use hyper::{Response, StatusCode};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use super::behaviour::Behaviour;
+use super::body::Answer;
+use super::log::Received;
+use super::{Shared, anthropic, echo};
+
+/// The answer to a request; returns when its head may be sent.
+pub(super) async fn answer(request: &Received, shared: &Arc<Shared>) -> Response<Answer> {
+    let behaviour = shared.behaviour().clone();
+    sleep(Duration::from_millis(behaviour.delay_ms)).await;
+    let mut response = route(request, &behaviour, shared);
+    decorate(&mut response, request, &behaviour);
+    response
+}
+
+fn route(request: &Received, behaviour: &Behaviour, shared: &Arc<Shared>) -> Response<Answer> {
+    let path = request.path.split('?').next().unwrap_or_default();
+    if !anthropic::needs_key(path) {
+        let echoed = json!({"method": request.method, "path": request.path, "input_tokens": 12});
+        return whole(StatusCode::OK, &echoed);
+    }
+    if !has_key(request, behaviour) {
+        return whole(
+            StatusCode::UNAUTHORIZED,
+            &anthropic::error("authentication_error", "invalid x-api-key"),
+        );
+    }
+    let Ok(asked) = serde_json::from_slice::<Value>(&request.body) else {
+        let error = anthropic::error("invalid_request_error", "the body is not JSON");
+        return whole(StatusCode::BAD_REQUEST, &error);
+    };
+    let model = asked["model"].as_str().unwrap_or("claude-test");
+    if asked["stream"] == true {
+        return streamed(anthropic::events(model, behaviour.deltas), behaviour, Arc::clone(shared));
+    }
+    let text = behaviour.text_bytes.map_or_else(|| "Hello!".to_owned(), |size| "x".repeat(size));
+    whole(StatusCode::OK, &anthropic::message(model, &text))
+}
+
+fn has_key(request: &Received, behaviour: &Behaviour) -> bool {
+    behaviour.key.as_ref().is_none_or(|key| request.values("x-api-key") == [key.as_str()])
+}
+
+fn whole(status: StatusCode, body: &Value) -> Response<Answer> {
+    let mut response = Response::new(Answer::whole(body.to_string()));
+    *response.status_mut() = status;
+    set(&mut response, "content-type", "application/json");
+    response
+}
+
+fn streamed(events: Vec<String>, behaviour: &Behaviour, shared: Arc<Shared>) -> Response<Answer> {
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(send_events(events, behaviour.clone(), shared, sender));
+    let mut response = Response::new(Answer::Parts(receiver));
+    set(&mut response, "content-type", "text/event-stream; charset=utf-8");
+    set(&mut response, "cache-control", "no-cache");
+    response
+}
+
+async fn send_events(
+    events: Vec<String>,
+    behaviour: Behaviour,
+    shared: Arc<Shared>,
+    sender: mpsc::Sender<Bytes>,
+) {
+    for (number, event) in events.into_iter().enumerate() {
+        if number == 1 && behaviour.hold_second_event {
+            let Ok(permit) = shared.released.acquire().await else { return };
+            permit.forget();
+        }
+        if number > 0 {
+            sleep(Duration::from_millis(behaviour.event_gap_ms)).await;
+        }
+        if sender.send(event.into()).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn decorate(response: &mut Response<Answer>, request: &Received, behaviour: &Behaviour) {
+    set(response, "server", "provider");
+    set(response, "alt-svc", "h3=\":443\"; ma=86400");
+    set(response, "request-id", "req_011CSHoEeqs5C35K2UUqR7Fy");
+    if let Some(status) = behaviour.status.and_then(|code| StatusCode::from_u16(code).ok()) {
+        *response.status_mut() = status;
+    }
+    if let Some(location) = &behaviour.location {
+        set(response, "location", location);
+    }
+    for (name, value) in &behaviour.headers {
+        set(response, name, value);
+    }
+    let credentials = request.values("x-api-key").into_iter().chain(request.values("authorization"));
+    for credential in credentials {
+        for (name, value) in behaviour.echo.iter().flat_map(|form| echo::headers(*form, credential)) {
+            set(response, name, &value);
+        }
+    }
+}
+
+fn set(response: &mut Response<Answer>, name: &str, value: &str) {
+    let name = HeaderName::from_bytes(name.as_bytes()).expect("a header name");
+    response.headers_mut().append(name, HeaderValue::from_str(value).expect("a header value"));
+}

@@ -1,0 +1,82 @@
+//! What Anthropic's Messages API answers: the message, the events of a stream, the errors.
+//! Field shapes follow its public API reference (Messages, Streaming messages, Errors).
+
+use serde_json::{Value, json};
+
+const ID: &str = "msg_01XFDUDYJgAACzvnptvVoYEL";
+
+/// Where a request asks for what only a key may have.
+pub(super) fn needs_key(path: &str) -> bool {
+    matches!(path, "/v1/messages" | "/v1/complete")
+}
+
+/// A whole message.
+pub(super) fn message(model: &str, text: &str) -> Value {
+    json!({
+        "id": ID,
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": [{"type": "text", "text": text}],
+        "stop_reason": "end_turn",
+        "stop_sequence": null,
+        "usage": usage(12, 6),
+    })
+}
+
+/// The events of a streamed message with this many text deltas, in order.
+pub(super) fn events(model: &str, deltas: usize) -> Vec<String> {
+    let mut start = message(model, "");
+    start["content"] = json!([]);
+    start["stop_reason"] = Value::Null;
+    start["usage"] = usage(12, 1);
+    let mut events = vec![
+        json!({"type": "message_start", "message": start}),
+        json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
+        json!({"type": "ping"}),
+    ];
+    events.extend((0..deltas).map(|number| {
+        let delta = json!({"type": "text_delta", "text": format!("part {number} ")});
+        json!({"type": "content_block_delta", "index": 0, "delta": delta})
+    }));
+    events.extend([
+        json!({"type": "content_block_stop", "index": 0}),
+        json!({"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": null},
+            "usage": {"output_tokens": 6}}),
+        json!({"type": "message_stop"}),
+    ]);
+    events.iter().map(event).collect()
+}
+
+fn event(data: &Value) -> String {
+    format!("event: {}\ndata: {data}\n\n", data["type"].as_str().unwrap_or_default())
+}
+
+fn usage(input: u64, output: u64) -> Value {
+    json!({
+        "input_tokens": input,
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": 0,
+        "output_tokens": output,
+        "service_tier": "standard",
+    })
+}
+
+/// An error; `kind` as `authentication_error` or `invalid_request_error`.
+pub(super) fn error(kind: &str, message: &str) -> Value {
+    json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_011CSHoEeqs5C35K2UUqR7Fy"})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::events;
+
+    #[test]
+    fn a_stream_starts_and_stops_as_documented() {
+        let events = events("claude-test", 2);
+        assert!(events[0].starts_with("event: message_start\ndata: {"), "{}", events[0]);
+        assert!(events[3].contains("\"text\":\"part 0 \""), "{}", events[3]);
+        assert_eq!(events.last().unwrap(), "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n");
+        assert_eq!(events.len(), 8);
+    }
+}

@@ -1,0 +1,135 @@
+//! `keyward dev` from start to end: ready when it says so, reloads on change, leaves nothing behind.
+
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use harness::client::{Http, Request};
+use harness::gateway::{Gateway, HOST, Manifests};
+use harness::provider::{Authority, Provider};
+use harness::scenario::{KEY, PLACEHOLDER, worked_example};
+use rustix::process::Signal;
+
+#[tokio::test]
+async fn what_it_says_is_ready_is_ready() {
+    let (provider, gateway) = worked_example().await;
+    assert_eq!(gateway.ready().key, "default/echo-bot");
+    assert!(gateway.ca().contains("BEGIN CERTIFICATE") && !gateway.ca().contains("PRIVATE KEY"));
+    for (way, agent) in gateway.every_way() {
+        assert_eq!(
+            agent.send(&Request::messages()).await.expect(&way).status,
+            200,
+            "{way}: the first request"
+        );
+    }
+    assert_eq!(provider.take_requests().len(), 4);
+}
+
+#[tokio::test]
+async fn every_line_with_json_is_json_and_each_request_has_one() {
+    let (_provider, gateway) = worked_example().await;
+    gateway
+        .agent(Http::Two, HOST)
+        .send(&Request::messages().path("/v1/messages?secret-looking=1"))
+        .await
+        .unwrap();
+    let line = gateway.wait_for_line(&["\"event\":\"request\"", "api.anthropic.com"]).await;
+    assert!(line.contains("200") && line.contains("injected"), "{line}");
+    for line in gateway.lines() {
+        assert!(serde_json::from_str::<serde_json::Value>(&line).is_ok(), "not JSON: {line}");
+    }
+}
+
+#[tokio::test]
+async fn the_conditions_of_every_object_are_printed() {
+    let (_provider, gateway) = worked_example().await;
+    for words in [
+        ["EgressGateway", "Accepted", "True"],
+        ["AIProviderRoute", "Accepted", "True"],
+        ["CredentialInjectionPolicy", "ResolvedRefs", "True"],
+        ["EgressGateway", "PartiallySupported", "otlp"],
+    ] {
+        gateway.wait_for_line(&words).await;
+    }
+}
+
+#[tokio::test]
+async fn interrupt_and_terminate_leave_nothing_behind() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let (_provider, mut gateway) = worked_example().await;
+        gateway.signal(signal);
+        let started = Instant::now();
+        gateway.ended().await;
+        assert!(started.elapsed() < Duration::from_secs(5), "{signal:?} took {:?}", started.elapsed());
+        assert_ports_closed(&gateway, signal);
+        let sockets = std::fs::read_dir(gateway.state()).unwrap().filter_map(Result::ok);
+        let left: Vec<_> = sockets.map(|entry| entry.path()).filter(|path| is_socket(path)).collect();
+        assert!(left.is_empty(), "{signal:?} left {left:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_kill_leaves_no_process_and_no_listening_port_behind() {
+    let (_provider, mut gateway) = worked_example().await;
+    gateway.signal(Signal::KILL);
+    assert_eq!(gateway.ended().await, None);
+    assert_ports_closed(&gateway, Signal::KILL);
+}
+
+fn assert_ports_closed(gateway: &Gateway, signal: Signal) {
+    let ready = gateway.ready();
+    for address in [ready.proxy, ready.transparent] {
+        assert!(TcpStream::connect(address).is_err(), "{signal:?}: {address} still listens");
+    }
+}
+
+fn is_socket(path: &std::path::Path) -> bool {
+    use std::os::unix::fs::FileTypeExt as _;
+    std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
+}
+
+#[tokio::test]
+async fn a_run_after_a_kill_starts_on_the_same_state_with_the_same_authority() {
+    let provider = Provider::accepting(KEY).await.unwrap();
+    let state = tempfile::tempdir().unwrap();
+    let start = || Gateway::builder(Manifests::example(&provider)).key(KEY).state(state.path()).start();
+    let mut first = start().await;
+    let authority = first.ca();
+    first.signal(Signal::KILL);
+    first.ended().await;
+    let second = start().await;
+    assert_eq!(second.ca(), authority, "agents would have to trust another CA");
+    assert_eq!(second.agent(Http::One, HOST).send(&Request::messages()).await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn a_changed_manifest_is_served_without_a_restart() {
+    let (provider, gateway) = worked_example().await;
+    let before = gateway.processes();
+    let agent = gateway.agent(Http::Two, HOST);
+    let request = || Request::messages().path("/v1/messages/count_tokens").header("x-api-key", PLACEHOLDER);
+    agent.send(&request()).await.unwrap();
+    assert!(provider.only_request().values("x-api-key").is_empty());
+
+    let text = std::fs::read_to_string(gateway.manifests().join("example.yaml")).unwrap();
+    gateway.write_manifest("example.yaml", &text.replace("/v1/complete]", "/v1/complete, /v1/messages/*]"));
+    let end = Instant::now() + Duration::from_secs(2);
+    loop {
+        agent.send(&request()).await.unwrap();
+        if provider.only_request().values("x-api-key") == [KEY] {
+            break;
+        }
+        assert!(Instant::now() < end, "the change is not served");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(gateway.processes(), before);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_trust_the_authority_makes_it_say_so_with_the_remedy() {
+    let (_provider, gateway) = worked_example().await;
+    let mut agent = gateway.agent(Http::One, HOST);
+    agent.handshake.ca = Authority::new("a stranger").pem().to_owned();
+    agent.send(&Request::messages()).await.unwrap_err();
+    let ca = gateway.ready().ca.display().to_string();
+    gateway.wait_for_line(&["api.anthropic.com", &ca]).await;
+}
