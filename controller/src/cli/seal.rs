@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use policy::rules::{RuleSet, Vault};
 use policy::seal::Keyring;
 use policy::secret::Secret;
 use policy::wire::{Config, Outcome};
@@ -34,7 +35,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let mut config = read_config(&args.config)?;
     seal(&mut config, &keyring)?;
     let bytes = serde_json::to_vec(&config).map_err(Failure::failed)?;
-    policy::rules::RuleSet::check(&bytes, &keyring).map_err(|error| named(&args.config, error))?;
+    RuleSet::compile(&bytes, Some(&keyring), &mut Vault::default()).map_err(|error| named(&args.config, error))?;
     println!("{}", String::from_utf8_lossy(&bytes));
     Ok(ExitCode::SUCCESS)
 }
@@ -66,7 +67,7 @@ fn seal(config: &mut Config, keyring: &Keyring) -> Result<(), Failure> {
                 .get(index)
                 .and_then(|rule| whole.binding(rule, injection).ok())
                 .ok_or_else(|| Failure::Failed(format!("rules[{index}] names a table entry that does not exist")))?;
-            injection.sealed = keyring.seal(&binding, &secret);
+            injection.sealed = keyring.seal(&binding, &secret).map_err(|error| Failure::Failed(format!("{field}: {error}")))?;
         }
     }
     Ok(())

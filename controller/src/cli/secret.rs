@@ -10,8 +10,8 @@ use policy::secret::Secret;
 
 use super::Failure;
 use crate::dev::control::{Answer, SetSecret, send};
+use crate::dev::find::control_socket;
 use crate::plan::ObjectKey;
-use crate::state;
 
 /// What can be done with Secrets.
 #[derive(clap::Subcommand)]
@@ -66,13 +66,12 @@ fn pair(text: &str) -> Result<(String, String), &'static str> {
 }
 
 fn duration(text: &str) -> Result<Duration, &'static str> {
-    policy::api::duration::parse(text).ok_or("not a duration such as 5s or 500ms")
+    crate::compile::go_duration(text).ok_or("not a duration such as 5s or 500ms")
 }
 
 pub(super) fn run(command: Command) -> Result<ExitCode, Failure> {
     let Command::Set(args) = command;
-    let socket = state::control_socket(args.state_dir.as_deref(), args.manifests.as_deref())
-        .map_err(Failure::failed)?;
+    let socket = control_socket(args.state_dir.as_deref(), args.manifests.as_deref()).map_err(Failure::failed)?;
     let request = SetSecret {
         secret: secret_key(&args.secret)?,
         values: values(&args)?,

@@ -55,11 +55,19 @@ impl StateDir {
         xdg: Option<&OsStr>,
         home: Option<&OsStr>,
     ) -> Result<PathBuf, StateError> {
-        let absolute = |path: Option<&OsStr>| path.map(PathBuf::from).filter(|path| path.is_absolute());
-        let state =
-            absolute(xdg).or_else(|| Some(absolute(home)?.join(".local/state"))).ok_or(StateError::NoHome)?;
+        let root = StateDir::default_root(xdg, home)?;
         let manifests = manifests.canonicalize().map_err(StateError::io(manifests))?;
-        Ok(state.join("keyward").join(short_hash(manifests.as_os_str().as_bytes())))
+        Ok(root.join(short_hash(manifests.as_os_str().as_bytes())))
+    }
+
+    /// Where the state directories of this user are by default.
+    ///
+    /// # Errors
+    /// [`StateError::NoHome`].
+    pub fn default_root(xdg: Option<&OsStr>, home: Option<&OsStr>) -> Result<PathBuf, StateError> {
+        let absolute = |path: Option<&OsStr>| path.map(PathBuf::from).filter(|path| path.is_absolute());
+        let state = absolute(xdg).or_else(|| Some(absolute(home)?.join(".local/state")));
+        Ok(state.ok_or(StateError::NoHome)?.join("keyward"))
     }
 
     /// The directory.
