@@ -125,9 +125,10 @@ impl Record {
         }
     }
 
-    /// Adds the response's head.
-    pub fn answered(&mut self, status: Option<u16>, headers: &[(&[u8], &[u8])], scrubber: &Scrubber) {
-        self.status = status.or(self.status);
+    /// Adds the response's head, `:status` included.
+    pub fn answered(&mut self, headers: &[(&[u8], &[u8])], scrubber: &Scrubber) {
+        let status = headers.iter().find(|(name, _)| *name == b":status").map(|(_, value)| *value);
+        self.status = status.and_then(|value| std::str::from_utf8(value).ok()?.parse().ok()).or(self.status);
         let secret: Vec<_> = self.secret_headers.iter().map(String::as_str).collect();
         self.response_headers = clean_all(headers, &secret, scrubber);
     }

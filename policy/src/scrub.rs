@@ -113,6 +113,34 @@ impl Scrubber {
     }
 }
 
+/// A header, and all the values that it is to have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rewrite {
+    /// Name.
+    pub name: String,
+    /// Values, in order; at least one.
+    pub values: Vec<Vec<u8>>,
+}
+
+impl Scrubber {
+    /// The headers of which some value holds a credential, with every value that they are to have. Replacing one value
+    /// of several is no host call, so a header is rewritten as a whole.
+    #[must_use]
+    pub fn rewrite(&self, headers: &[(&[u8], &[u8])]) -> Vec<Rewrite> {
+        let mut rewrites: Vec<Rewrite> = Vec::new();
+        for (name, value) in headers {
+            let name_text = String::from_utf8_lossy(name);
+            let known = rewrites.iter().any(|rewrite| rewrite.name == name_text);
+            if !known && self.scrub(value).is_some() {
+                let all = headers.iter().filter(|(other, _)| other == name).map(|(_, value)| *value);
+                let values = all.map(|value| self.scrub(value).unwrap_or_else(|| value.to_vec())).collect();
+                rewrites.push(Rewrite { name: name_text.into_owned(), values });
+            }
+        }
+        rewrites
+    }
+}
+
 fn replace(value: &[u8], mut found: Vec<Range<usize>>) -> Vec<u8> {
     found.sort_by_key(|range| range.start);
     let mut scrubbed = Vec::with_capacity(value.len());

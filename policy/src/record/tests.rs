@@ -35,7 +35,7 @@ fn record_of(rules: &RuleSet, vault: &Vault, head: &Head<'_>, answer: &[(&[u8], 
         Ok(plan) => {
             let scrubber = vault.scrubber(&plan.scrub);
             let mut record = Record::forwarded(rules, &facts, head, &plan, &scrubber);
-            record.answered(Some(200), answer, &scrubber);
+            record.answered(answer, &scrubber);
             record
         }
     }
