@@ -14,10 +14,12 @@
 
 use envoy_types::pb::envoy::config::accesslog::v3 as accesslog;
 use envoy_types::pb::envoy::config::core::v3 as core;
+use envoy_types::pb::envoy::extensions::access_loggers::filters::cel::v3::ExpressionFilter;
 use envoy_types::pb::envoy::extensions::access_loggers::stream::v3::{StdoutAccessLog, stdout_access_log};
 use envoy_types::pb::google::protobuf::{Struct, Value, value};
 
-use super::any::merged;
+use super::any::{merged, pack};
+use super::names;
 
 /// A field and the operators that Envoy fills it with.
 type Field = (&'static str, &'static str);
@@ -77,7 +79,18 @@ pub(super) fn request() -> accesslog::AccessLog {
 
 /// Failed handshakes of the interception chain.
 pub(super) fn handshake() -> accesslog::AccessLog {
-    log("handshake", &[&COMMON, &CONNECTION])
+    let failed = ExpressionFilter {
+        expression: format!("!('{}' in filter_state)", names::ESTABLISHED),
+        ..Default::default()
+    };
+    let filter = accesslog::access_log_filter::FilterSpecifier::ExtensionFilter(accesslog::ExtensionFilter {
+        name: "envoy.access_loggers.extension_filters.cel".to_owned(),
+        config_type: Some(accesslog::extension_filter::ConfigType::TypedConfig(pack(&failed))),
+    });
+    accesslog::AccessLog {
+        filter: Some(accesslog::AccessLogFilter { filter_specifier: Some(filter) }),
+        ..log("handshake", &[&COMMON, &CONNECTION])
+    }
 }
 
 /// Connections through the inspector behind CONNECT.

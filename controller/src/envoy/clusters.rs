@@ -30,10 +30,8 @@ enum Speaks {
     Https,
     /// TLS and HTTP/1.1, for upgrades: an HTTP/2 provider without RFC 8441 would fail them.
     Https1,
-    /// HTTP/1.1 in the clear.
-    Http,
-    /// Bytes.
-    Tcp,
+    /// Bytes, or HTTP/1.1 in the clear.
+    Cleartext,
 }
 
 /// Every cluster of the gateway, in the order of their names.
@@ -43,8 +41,8 @@ pub(super) fn clusters(plan: &GatewayPlan) -> Vec<cluster::Cluster> {
         resolved(plan, names::CREDENTIALED_H1, Cache::Credentialed, Speaks::Https1),
         resolved(plan, names::OPEN, Cache::Open, Speaks::Https),
         resolved(plan, names::OPEN_H1, Cache::Open, Speaks::Https1),
-        resolved(plan, names::OPEN_CLEARTEXT, Cache::Open, Speaks::Http),
-        resolved(plan, names::PASSTHROUGH, Cache::Open, Speaks::Tcp),
+        resolved(plan, names::OPEN_CLEARTEXT, Cache::Open, Speaks::Cleartext),
+        resolved(plan, names::PASSTHROUGH, Cache::Open, Speaks::Cleartext),
         internal(names::MITM),
     ];
     if tunnel::exists(plan) {
@@ -55,7 +53,7 @@ pub(super) fn clusters(plan: &GatewayPlan) -> Vec<cluster::Cluster> {
         all.push(addressed(&names::alias_h1(host), alias, Speaks::Https1));
     }
     for (host, alias) in tunnel::aliases(plan) {
-        all.push(addressed(&names::alias_passthrough(host), alias, Speaks::Tcp));
+        all.push(addressed(&names::alias_passthrough(host), alias, Speaks::Cleartext));
     }
     all.sort_by(|a, b| a.name.cmp(&b.name));
     all
@@ -134,16 +132,13 @@ fn base(name: &str) -> cluster::Cluster {
 fn http_options(speaks: Speaks) -> Option<HttpProtocolOptions> {
     let protocol = match speaks {
         Speaks::Https => options::UpstreamProtocolOptions::AutoConfig(options::AutoHttpConfig::default()),
-        Speaks::Https1 | Speaks::Http => http1(),
-        Speaks::Tcp => return None,
+        Speaks::Https1 => http1(),
+        Speaks::Cleartext => return None,
     };
-    let by_name = matches!(speaks, Speaks::Https | Speaks::Https1);
+    let by_name =
+        core::UpstreamHttpProtocolOptions { auto_sni: true, auto_san_validation: true, ..Default::default() };
     Some(HttpProtocolOptions {
-        upstream_http_protocol_options: by_name.then(|| core::UpstreamHttpProtocolOptions {
-            auto_sni: true,
-            auto_san_validation: true,
-            ..Default::default()
-        }),
+        upstream_http_protocol_options: Some(by_name),
         upstream_protocol_options: Some(protocol),
         ..Default::default()
     })

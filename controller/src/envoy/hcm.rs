@@ -15,7 +15,7 @@ use prost::Name;
 
 use super::any::{self, ads, boolean, number, pack, seconds};
 use super::dns::{self, Cache};
-use super::network::fact;
+use super::network::crossing;
 use super::{access_log, names, refusal};
 use crate::plan::GatewayPlan;
 
@@ -93,10 +93,10 @@ fn base(plan: &GatewayPlan, stat_prefix: &str, routes: &str, log: AccessLog) -> 
 /// Facts about the caller that cross into the internal listeners. The agent cannot write filter state.
 fn facts() -> hcm::HttpFilter {
     let facts = vec![
-        fact(names::TARGET, "%REQ(:AUTHORITY)%", true),
-        fact(names::TARGET_HOST, HOST, true),
-        fact(names::TARGET_PORT, PORT, true),
-        fact(names::PEER, "%DOWNSTREAM_REMOTE_ADDRESS%", true),
+        crossing(names::TARGET, "%REQ(:AUTHORITY)%"),
+        crossing(names::TARGET_HOST, HOST),
+        crossing(names::TARGET_PORT, PORT),
+        crossing(names::PEER, "%DOWNSTREAM_REMOTE_ADDRESS%"),
     ];
     let config = set_filter_state::Config { on_request_headers: facts, ..Default::default() };
     filter("facts", pack(&config))

@@ -6,7 +6,7 @@ use envoy_types::pb::envoy::extensions::filters::listener::tls_inspector::v3::Tl
 use envoy_types::pb::google::protobuf::Any;
 
 use super::any::{merged, pack, seconds, socket_address};
-use super::network::{fact, filter, note};
+use super::network::{fact, filter, note_tls};
 use super::sni::Chains;
 use super::{Placement, access_log, hcm, names, tls, transparent, tunnel};
 use crate::plan::GatewayPlan;
@@ -38,12 +38,12 @@ fn proxy(plan: &GatewayPlan, placement: &Placement) -> listener::Listener {
 }
 
 fn mitm(plan: &GatewayPlan) -> listener::Listener {
-    let connection =
-        fact(names::CONNECTION, "%REQUESTED_SERVER_NAME%|%FILTER_STATE(keyward.target:PLAIN)%", false);
+    let connection = fact(names::CONNECTION, "%REQUESTED_SERVER_NAME%|%FILTER_STATE(keyward.target:PLAIN)%");
+    let established = fact(names::ESTABLISHED, "yes");
     let intercepting = listener::FilterChain {
         transport_socket: Some(tls::intercepting()),
         transport_socket_connect_timeout: seconds(HANDSHAKE_TIMEOUT),
-        ..chain("intercepting", vec![note(vec![connection]), http(&hcm::mitm(plan))])
+        ..chain("intercepting", vec![note_tls(connection, established), http(&hcm::mitm(plan))])
     };
     listener::Listener {
         filter_chains: vec![intercepting],

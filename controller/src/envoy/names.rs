@@ -55,6 +55,9 @@ pub const TARGET_PORT: &str = "keyward.target_port";
 /// Filter state with the agent's address.
 pub const PEER: &str = "keyward.peer";
 
+/// Filter state that says that the agent's TLS handshake succeeded.
+pub const ESTABLISHED: &str = "keyward.established";
+
 /// The filter of a bucket, and the ECDS resource that configures it. The capability class is part of the name.
 #[must_use]
 pub fn bucket(index: usize) -> String {

@@ -20,23 +20,55 @@ use crate::plan::GatewayPlan;
 /// Filter state with the SNI, for [`expected_name`] alone.
 const SNI: &str = "keyward.sni";
 
-/// A fact that the filters after this one read, and those of the internal listener where it is shared.
-pub(super) fn fact(key: &str, operators: &str, shared: bool) -> facts::FilterStateValue {
-    use facts::filter_state_value::{Key, SharedWithUpstream, Value};
-    let share = if shared { SharedWithUpstream::Transitive } else { SharedWithUpstream::None };
+/// A fact that the filters after this one read.
+pub(super) fn fact(key: &str, operators: &str) -> facts::FilterStateValue {
+    use facts::filter_state_value::{Key, Value};
     facts::FilterStateValue {
         key: Some(Key::ObjectKey(key.to_owned())),
         // Envoy's own keys have a type of their own; ours are strings.
         factory_key: if key.starts_with("envoy.") { String::new() } else { "envoy.string".to_owned() },
-        shared_with_upstream: share as i32,
         value: Some(Value::FormatString(format(operators))),
         ..Default::default()
     }
 }
 
+/// A fact that crosses into the next internal listener, and no further.
+///
+/// It must be a *hashable* string: connections to an internal listener come from a pool, and only hashable facts are
+/// part of the pool's key. With plain strings one agent's tunnel is now and then given a connection that carries the
+/// facts of another. If it went further, the pools of upstream connections would be split by it too.
+pub(super) fn crossing(key: &str, operators: &str) -> facts::FilterStateValue {
+    facts::FilterStateValue {
+        factory_key: "envoy.hashable_string".to_owned(),
+        shared_with_upstream: facts::filter_state_value::SharedWithUpstream::Once as i32,
+        ..fact(key, operators)
+    }
+}
+
+/// Lets the caller's facts cross one more internal listener.
+pub(super) fn hand_on() -> listener::Filter {
+    note(vec![
+        crossing(names::TARGET, "%FILTER_STATE(keyward.target:PLAIN)%"),
+        crossing(names::PEER, "%FILTER_STATE(keyward.peer:PLAIN)%"),
+    ])
+}
+
 /// Writes facts when the connection arrives.
 pub(super) fn note(facts: Vec<facts::FilterStateValue>) -> listener::Filter {
     let config = set_filter_state::Config { on_new_connection: facts, ..Default::default() };
+    filter("envoy.filters.network.set_filter_state", pack(&config))
+}
+
+/// Writes one fact when the connection arrives, another when its TLS handshake has succeeded.
+pub(super) fn note_tls(
+    arrived: facts::FilterStateValue,
+    established: facts::FilterStateValue,
+) -> listener::Filter {
+    let config = set_filter_state::Config {
+        on_new_connection: vec![arrived],
+        on_downstream_tls_handshake: vec![established],
+        ..Default::default()
+    };
     filter("envoy.filters.network.set_filter_state", pack(&config))
 }
 
@@ -85,7 +117,7 @@ pub(super) fn expected_name() -> [listener::Filter; 2] {
     let base = Rbac { stat_prefix: "expected-name.".to_owned(), ..with_policy(None) };
     let policies = policies.map(|policy| with_policy(Some(policy)));
     [
-        note(vec![fact(SNI, "%REQUESTED_SERVER_NAME%", false)]),
+        note(vec![fact(SNI, "%REQUESTED_SERVER_NAME%")]),
         filter("envoy.filters.network.rbac", merged(&base, policies)),
     ]
 }

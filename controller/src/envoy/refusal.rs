@@ -27,21 +27,23 @@ pub(super) enum Refusal {
     Overloaded,
 }
 
-/// Which of Envoy's own answers mean what, by response flag.
+/// Which of Envoy's own answers mean what, by response flag. What is not HTTP at all is answered by the codec, which
+/// no mapping reaches: a bare 400 or 431.
 const FLAGS: [(&[&str], Refusal); 4] = [
     (&["NFCF"], Refusal::Unavailable),
     (&["DF", "LH", "LR", "NC", "UC", "UF", "UH", "UPE", "UR", "URX"], Refusal::Upstream),
-    (&["DT", "SI", "UT"], Refusal::Silence),
+    (&["SI", "UT"], Refusal::Silence),
     (&["OM", "RL", "UO"], Refusal::Overloaded),
 ];
 
 impl Refusal {
-    fn status(self) -> u32 {
+    /// The status; `None` keeps the one that Envoy chose.
+    fn status(self) -> Option<u32> {
         match self {
-            Refusal::DeniedByPolicy | Refusal::Cleartext => 403,
-            Refusal::BadAuthority => 400,
-            Refusal::Unavailable | Refusal::Upstream | Refusal::Overloaded => 503,
-            Refusal::Silence => 504,
+            Refusal::DeniedByPolicy | Refusal::Cleartext => Some(403),
+            Refusal::BadAuthority => Some(400),
+            Refusal::Unavailable | Refusal::Upstream | Refusal::Overloaded => Some(503),
+            Refusal::Silence => None,
         }
     }
 
@@ -79,7 +81,11 @@ impl Refusal {
 
     /// The answer of a route.
     pub(super) fn direct_response(self) -> DirectResponseAction {
-        DirectResponseAction { status: self.status(), body: Some(self.body()), ..Default::default() }
+        DirectResponseAction {
+            status: self.status().unwrap_or(503),
+            body: Some(self.body()),
+            ..Default::default()
+        }
     }
 
     /// The headers of the answer.
@@ -100,7 +106,7 @@ impl Refusal {
                     accesslog::ResponseFlagFilter { flags },
                 )),
             }),
-            status_code: number(self.status()),
+            status_code: self.status().and_then(number),
             body: Some(self.body()),
             headers_to_add: self.headers(),
             ..Default::default()

@@ -12,7 +12,7 @@ use envoy_types::pb::google::protobuf::Any;
 use super::any::socket_address;
 use super::hosts::{self, Named};
 use super::listeners::{chain, inspecting, with_chains};
-use super::network::{fact, note, refuse, resolve_name, to_cluster};
+use super::network::{crossing, note, refuse, resolve_name, to_cluster};
 use super::sni::{Chains, alpn, any_of, not, sni};
 use super::tunnel::{HTTP, INTERCEPT, NAME, PASS, REFUSED};
 use super::{access_log, names, tunnel};
@@ -52,13 +52,13 @@ fn others(plan: &GatewayPlan) -> Others {
 }
 
 fn chains(plan: &GatewayPlan, others: Others) -> Vec<listener::FilterChain> {
-    let peer = || note(vec![fact(names::PEER, "%DOWNSTREAM_REMOTE_ADDRESS%", true)]);
+    let peer = || note(vec![crossing(names::PEER, "%DOWNSTREAM_REMOTE_ADDRESS%")]);
     let mut chains =
         vec![chain(REFUSED, vec![peer(), refuse()]), chain(INTERCEPT, vec![peer(), to_cluster(names::MITM)])];
     if others != Others::Refused {
         chains.push(chain(PASS, vec![peer(), resolve_name(plan), to_cluster(names::PASSTHROUGH)]));
     }
-    if others == Others::Passed {
+    if others != Others::Refused {
         chains.extend(tunnel::aliases(plan).map(|(host, _)| {
             let cluster = names::alias_passthrough(host);
             chain(&cluster, vec![peer(), to_cluster(&cluster)])
@@ -69,15 +69,18 @@ fn chains(plan: &GatewayPlan, others: Others) -> Vec<listener::FilterChain> {
 
 fn choice(plan: &GatewayPlan, others: Others) -> Chains {
     let named = Named::of(plan);
-    let mut names: BTreeMap<String, String> =
+    let names: BTreeMap<String, String> =
         named.exact.iter().map(|(host, _)| ((*host).to_owned(), INTERCEPT.to_owned())).collect();
-    if others == Others::Passed {
-        names.extend(tunnel::aliases(plan).map(|(host, _)| (host.clone(), names::alias_passthrough(host))));
-    }
     let mut rules = vec![(not(sni(NAME)), REFUSED.to_owned())];
     rules.extend(named.grouped(|_| ()).into_iter().map(|((), hosts)| (sni(&hosts), INTERCEPT.to_owned())));
     if others == Others::Intercepted {
         rules.push((any_of(vec![alpn(HTTP), not(alpn(".+"))]), INTERCEPT.to_owned()));
+    }
+    if others != Others::Refused {
+        rules.extend(
+            tunnel::aliases(plan)
+                .map(|(host, _)| (sni(&hosts::literal(host)), names::alias_passthrough(host))),
+        );
     }
     let otherwise = if others == Others::Refused { REFUSED } else { PASS };
     Chains { names, rules, otherwise: otherwise.to_owned() }

@@ -15,7 +15,7 @@ use envoy_types::pb::xds::r#type::matcher::v3::matcher::matcher_list::Predicate;
 
 use super::hosts::{self, Named};
 use super::listeners::{chain, inspecting, with_chains};
-use super::network::{expected_name, fact, note, refuse, resolve_name, to_cluster};
+use super::network::{expected_name, fact, hand_on, note, refuse, resolve_name, to_cluster};
 use super::sni::{Chains, all_of, alpn, any_of, not, protocol, sni, state};
 use super::{access_log, names};
 use crate::plan::{Alias, DefaultPolicy, GatewayPlan, Interception, PortSet};
@@ -81,14 +81,14 @@ pub(super) fn listeners(plan: &GatewayPlan) -> Vec<(&'static str, Any)> {
 fn chains(plan: &GatewayPlan) -> Vec<listener::FilterChain> {
     let [note_name, compare] = expected_name();
     let dial = note(vec![
-        fact("envoy.upstream.dynamic_host", "%FILTER_STATE(keyward.target_host:PLAIN)%", false),
-        fact("envoy.upstream.dynamic_port", "%FILTER_STATE(keyward.target_port:PLAIN)%", false),
+        fact("envoy.upstream.dynamic_host", "%FILTER_STATE(keyward.target_host:PLAIN)%"),
+        fact("envoy.upstream.dynamic_port", "%FILTER_STATE(keyward.target_port:PLAIN)%"),
     ]);
     let pass =
         vec![note_name.clone(), compare.clone(), dial, resolve_name(plan), to_cluster(names::PASSTHROUGH)];
     let mut chains = vec![chain(REFUSED, vec![refuse()]), chain(PASS, pass)];
     if plan.interception == Interception::All {
-        chains.push(chain(INTERCEPT, vec![to_cluster(names::MITM)]));
+        chains.push(chain(INTERCEPT, vec![hand_on(), to_cluster(names::MITM)]));
     }
     for (host, _) in aliases(plan) {
         let cluster = names::alias_passthrough(host);
