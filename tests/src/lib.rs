@@ -9,3 +9,4 @@ pub mod provider;
 pub mod scenario;
 pub mod software;
 pub mod tls;
+pub mod wasm_host;
