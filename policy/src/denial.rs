@@ -1,1 +1,305 @@
-//! (being written)
+//! Denials: the exact cause for us, a coarse one for the agent, and the local answer that carries it.
+//!
+//! An agent learns no more than it needs to fix its request: a credential that is missing, one that does not open and
+//! one that expired look the same, so that no answer tells which keys exist.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// A refused request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denial {
+    /// Why.
+    pub reason: Reason,
+    /// `namespace/name` of the route whose rule refused, for the record.
+    pub route: Option<String>,
+}
+
+/// Why a request was refused, or passed without a credential. Goes to telemetry and status only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// No rule names the host.
+    HostNotListed,
+    /// A rule names the host, none this endpoint and method.
+    EndpointNotListed,
+    /// A rule names the host, none this port.
+    PortNotListed,
+    /// The request goes to an upstream cluster that may not get a credential (`TrustedPlaintext`).
+    ClusterNotAllowed,
+    /// The sealed credential does not open.
+    CredentialUnsealable,
+    /// The policy names a Secret that does not exist.
+    SecretNotFound,
+    /// The Secret lacks the key.
+    KeyNotFound,
+    /// The Secret's value cannot be a credential.
+    InvalidSecret,
+    /// No policy gives the route a credential.
+    NoPolicy,
+    /// The route or its policy was refused for its own content.
+    RouteRefused,
+    /// The filter never got a configuration.
+    NoConfiguration,
+    /// Envoy refused a call that the verdict needs.
+    HostCallFailed,
+    /// The connection carried no SNI, or one that is no plain name.
+    SniMissing,
+    /// `:authority` names another host than the SNI.
+    SniMismatch,
+    /// `:authority` names another host or port than the CONNECT target.
+    TargetMismatch,
+    /// `:authority` or the CONNECT target has no canonical form.
+    AuthorityMalformed,
+    /// The path can be read in two ways, on a host whose rules name endpoints.
+    PathNotCanonical,
+    /// A header name is no token (RFC 9110, 5.1).
+    HeaderNameMalformed,
+    /// The body is larger than what may be buffered.
+    BodyTooLarge,
+    /// Cleartext HTTP to a host that rules name, or a scheme other than `https` inside TLS.
+    Cleartext,
+    /// TRACE, CONNECT, or a method that no rule lists.
+    MethodNotAllowed,
+    /// The upstream could not be reached or verified.
+    UpstreamRefused,
+    /// Too much is buffered already.
+    Overloaded,
+}
+
+/// What the agent is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Coarse {
+    /// Policy does not allow the request.
+    DeniedByPolicy,
+    /// No credential can be given now.
+    CredentialUnavailable,
+    /// SNI, authority and CONNECT target disagree.
+    Misdirected,
+    /// The request's head is ambiguous.
+    BadPath,
+    /// The body is too large.
+    TooLarge,
+    /// Cleartext HTTP.
+    Cleartext,
+    /// The method is not allowed.
+    MethodNotAllowed,
+    /// The upstream refused.
+    UpstreamRefused,
+    /// The gateway is at a limit.
+    Overloaded,
+}
+
+/// Whether the same request may succeed if it is sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// It may.
+    MayHelp,
+    /// It will not: the answer says so with `x-should-retry: false`, which the SDKs of OpenAI and Anthropic obey.
+    Useless,
+}
+
+impl Denial {
+    /// A refusal that no rule made.
+    #[must_use]
+    pub fn new(reason: Reason) -> Self {
+        Denial { reason, route: None }
+    }
+
+    /// HTTP status of the local answer.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self.reason {
+            // 421 asks a client to try another connection (RFC 9110, 15.5.20), which mends no malformed name.
+            Reason::AuthorityMalformed => 400,
+            reason => reason.coarse().status(),
+        }
+    }
+
+    /// Headers of the local answer.
+    #[must_use]
+    pub fn headers(&self) -> Vec<(&'static str, &'static str)> {
+        self.reason.coarse().headers()
+    }
+
+    /// Body of the local answer: `{"error":{"type","message"}}`, as the SDKs of the providers show it.
+    #[must_use]
+    pub fn body(&self) -> String {
+        self.reason.coarse().body()
+    }
+}
+
+impl From<Reason> for Denial {
+    fn from(reason: Reason) -> Self {
+        Denial::new(reason)
+    }
+}
+
+impl Reason {
+    /// What the agent is told.
+    #[must_use]
+    pub fn coarse(self) -> Coarse {
+        match self {
+            Reason::HostNotListed
+            | Reason::EndpointNotListed
+            | Reason::PortNotListed
+            | Reason::ClusterNotAllowed => Coarse::DeniedByPolicy,
+            Reason::CredentialUnsealable
+            | Reason::SecretNotFound
+            | Reason::KeyNotFound
+            | Reason::InvalidSecret
+            | Reason::NoPolicy
+            | Reason::RouteRefused
+            | Reason::NoConfiguration
+            | Reason::HostCallFailed => Coarse::CredentialUnavailable,
+            Reason::SniMissing
+            | Reason::SniMismatch
+            | Reason::TargetMismatch
+            | Reason::AuthorityMalformed => Coarse::Misdirected,
+            Reason::PathNotCanonical | Reason::HeaderNameMalformed => Coarse::BadPath,
+            Reason::BodyTooLarge => Coarse::TooLarge,
+            Reason::Cleartext => Coarse::Cleartext,
+            Reason::MethodNotAllowed => Coarse::MethodNotAllowed,
+            Reason::UpstreamRefused => Coarse::UpstreamRefused,
+            Reason::Overloaded => Coarse::Overloaded,
+        }
+    }
+
+    /// The exact cause, as records name it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::HostNotListed => "host_not_listed",
+            Reason::EndpointNotListed => "endpoint_not_listed",
+            Reason::PortNotListed => "port_not_listed",
+            Reason::ClusterNotAllowed => "cluster_not_allowed",
+            Reason::CredentialUnsealable => "credential_unsealable",
+            Reason::SecretNotFound => "secret_not_found",
+            Reason::KeyNotFound => "key_not_found",
+            Reason::InvalidSecret => "invalid_secret",
+            Reason::NoPolicy => "no_policy",
+            Reason::RouteRefused => "route_refused",
+            Reason::NoConfiguration => "no_configuration",
+            Reason::HostCallFailed => "host_call_failed",
+            Reason::SniMissing => "sni_missing",
+            Reason::SniMismatch => "sni_mismatch",
+            Reason::TargetMismatch => "target_mismatch",
+            Reason::AuthorityMalformed => "authority_malformed",
+            Reason::PathNotCanonical => "path_not_canonical",
+            Reason::HeaderNameMalformed => "header_name_malformed",
+            Reason::BodyTooLarge => "body_too_large",
+            Reason::Cleartext => "cleartext",
+            Reason::MethodNotAllowed => "method_not_allowed",
+            Reason::UpstreamRefused => "upstream_refused",
+            Reason::Overloaded => "overloaded",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Coarse {
+    /// The value of `x-keyward-reason`, and the `type` in the body.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Coarse::DeniedByPolicy => "denied_by_policy",
+            Coarse::CredentialUnavailable => "credential_unavailable",
+            Coarse::Misdirected => "misdirected",
+            Coarse::BadPath => "bad_path",
+            Coarse::TooLarge => "too_large",
+            Coarse::Cleartext => "cleartext",
+            Coarse::MethodNotAllowed => "method_not_allowed",
+            Coarse::UpstreamRefused => "upstream_refused",
+            Coarse::Overloaded => "overloaded",
+        }
+    }
+
+    /// HTTP status.
+    #[must_use]
+    pub fn status(self) -> u16 {
+        match self {
+            Coarse::DeniedByPolicy | Coarse::Cleartext => 403,
+            Coarse::Misdirected => 421,
+            Coarse::BadPath => 400,
+            Coarse::TooLarge => 413,
+            Coarse::MethodNotAllowed => 405,
+            Coarse::CredentialUnavailable | Coarse::UpstreamRefused | Coarse::Overloaded => 503,
+        }
+    }
+
+    /// Whether the same request may succeed later without anybody changing anything.
+    #[must_use]
+    pub fn retry(self) -> Retry {
+        match self {
+            Coarse::UpstreamRefused | Coarse::Overloaded => Retry::MayHelp,
+            _ => Retry::Useless,
+        }
+    }
+
+    /// Headers of the local answer.
+    #[must_use]
+    pub fn headers(self) -> Vec<(&'static str, &'static str)> {
+        let mut headers = vec![("content-type", "application/json"), ("x-keyward-reason", self.as_str())];
+        if self.retry() == Retry::Useless {
+            headers.push(("x-should-retry", "false"));
+        }
+        if self == Coarse::MethodNotAllowed {
+            // RFC 9110, 15.5.6: a 405 names what is allowed; rules may list more.
+            headers.push(("allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+        }
+        headers
+    }
+
+    /// Body of the local answer.
+    #[must_use]
+    pub fn body(self) -> String {
+        let message = format!("Keyward: {} See docs/reasons.md#{}.", self.teaching(), self.as_str());
+        let body = Body { error: BodyError { kind: self.as_str(), message: &message } };
+        // Plain strings always serialize; an empty body would still be a refusal.
+        serde_json::to_string(&body).unwrap_or_default()
+    }
+
+    fn teaching(self) -> &'static str {
+        match self {
+            Coarse::DeniedByPolicy => {
+                "no route of this gateway allows the request (host, port, path and method)."
+            }
+            Coarse::CredentialUnavailable => {
+                "no credential can be given to this request now; the gateway's operator finds the cause in its status."
+            }
+            Coarse::Misdirected => {
+                "the TLS server name, the request's host and the CONNECT target must be one plain name."
+            }
+            Coarse::BadPath => {
+                "the request has a path or a header name that can be read in two ways; send it in canonical form."
+            }
+            Coarse::TooLarge => "the request's body is larger than the gateway may hold to sign it.",
+            Coarse::Cleartext => "credentials travel over https only; ask for the same URL with https.",
+            Coarse::MethodNotAllowed => "no route of this gateway allows this method.",
+            Coarse::UpstreamRefused => {
+                "the provider could not be reached, or its certificate could not be verified."
+            }
+            Coarse::Overloaded => "the gateway is at a limit; try again in a moment.",
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    error: BodyError<'a>,
+}
+
+#[derive(Serialize)]
+struct BodyError<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    message: &'a str,
+}
+
+#[cfg(test)]
+mod tests;

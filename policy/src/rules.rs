@@ -1,1 +1,112 @@
-//! (being written)
+//! Rules that a request can be judged by: only valid states, compiled from the wire configuration by one function.
+//!
+//! The controller compiles exactly the bytes that it sends, so that a configuration which the filter refuses is found
+//! before it is sent.
+
+mod compile;
+mod error;
+#[cfg(test)]
+pub(crate) mod fixture;
+mod vault;
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+pub(crate) use compile::NEVER_METHODS;
+pub use error::{ConfigError, Fault};
+pub use vault::{Credential, RETIRED_FOR, Vault};
+
+use crate::denial::Reason;
+use crate::glob::Glob;
+use crate::host::{HostPattern, Specificity};
+use crate::seal::Keyring;
+use crate::wire::{AgentSide, Carriers, Config, Unlisted};
+
+/// The rules of one filter. A request keeps the set that it started with.
+pub struct RuleSet {
+    pub(crate) gateway: String,
+    pub(crate) agent_side: AgentSide,
+    pub(crate) unlisted: Unlisted,
+    exact: BTreeMap<String, Vec<Rc<Rule>>>,
+    patterns: Vec<(HostPattern, Vec<Rc<Rule>>)>,
+}
+
+pub(crate) struct Rule {
+    pub(crate) route: String,
+    pub(crate) rank: u32,
+    pub(crate) ports: Vec<u16>,
+    pub(crate) endpoints: Option<Rc<Vec<Glob>>>,
+    pub(crate) methods: Option<Rc<Vec<String>>>,
+    pub(crate) carriers: Rc<Carriers>,
+    pub(crate) then: Then,
+}
+
+pub(crate) enum Then {
+    Inject(Vec<Rc<Credential>>),
+    Deny(Reason),
+}
+
+impl RuleSet {
+    /// Reads a configuration, whole or not at all. A credential that does not open makes its own rule deny, and
+    /// leaves its neighbours alone. Nothing but `vault` is touched, and it forgets what nobody uses
+    /// ([`Vault::sweep`]), so a result that is thrown away leaves no trace.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the field that is wrong, never its value.
+    pub fn compile(
+        bytes: &[u8],
+        keyring: Option<&Keyring>,
+        vault: &mut Vault,
+    ) -> Result<RuleSet, ConfigError> {
+        let config = compile::decode(bytes)?;
+        RuleSet::from_config(&config, keyring, vault)
+    }
+
+    /// Like [`RuleSet::compile`], from a configuration that is decoded already.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the field that is wrong, never its value.
+    pub fn from_config(
+        config: &Config,
+        keyring: Option<&Keyring>,
+        vault: &mut Vault,
+    ) -> Result<RuleSet, ConfigError> {
+        compile::compile(config, keyring, vault)
+    }
+
+    /// `namespace/name` of the gateway.
+    #[must_use]
+    pub fn gateway(&self) -> &str {
+        &self.gateway
+    }
+
+    /// How the agent's bytes reach the filter; says which facts [`RuleSet::decide`] needs.
+    #[must_use]
+    pub fn agent_side(&self) -> &AgentSide {
+        &self.agent_side
+    }
+
+    /// The rules that name a host, each with how narrowly it does so.
+    pub(crate) fn of_host<'a>(&'a self, host: &'a str) -> impl Iterator<Item = (Specificity, &'a Rule)> {
+        let exact =
+            self.exact.get_key_value(host).into_iter().flat_map(|(name, rules)| {
+                rules.iter().map(|rule| (Specificity::of_exact(name), rule.as_ref()))
+            });
+        let patterns = self.patterns.iter().filter(move |(pattern, _)| pattern.matches(host));
+        let patterns = patterns
+            .flat_map(|(pattern, rules)| rules.iter().map(|rule| (pattern.specificity(), rule.as_ref())));
+        exact.chain(patterns)
+    }
+
+    /// Every credential of a host.
+    pub(crate) fn credentials_of(&self, host: &str) -> Vec<Rc<Credential>> {
+        let injecting = self.of_host(host).filter_map(|(_, rule)| match &rule.then {
+            Then::Inject(credentials) => Some(credentials),
+            Then::Deny(_) => None,
+        });
+        injecting.flatten().map(Rc::clone).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

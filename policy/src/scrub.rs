@@ -1,1 +1,160 @@
-//! (being written)
+//! Finding a live credential in what comes back: raw, base64 (both alphabets, three alignments), URL-escaped and
+//! JSON-escaped.
+//!
+//! Escapes are undone before the search, so any mix of escaped and plain characters, in either case, is found.
+//! Encodings that need a key or a dictionary (encryption, compression) are out of reach, and bodies are not seen here.
+
+mod view;
+
+use std::ops::Range;
+use std::rc::Rc;
+
+use base64::Engine;
+use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
+use memchr::memmem;
+
+use crate::query::REDACTED;
+use crate::secret::{MIN_BYTES, Secret};
+use view::View;
+
+/// A credential value and the forms in which it may come back.
+pub struct Live {
+    secret: Secret,
+    forms: Vec<Secret>,
+}
+
+impl Live {
+    /// Prepares the forms once, so that no request does.
+    #[must_use]
+    pub fn new(secret: Secret) -> Self {
+        // Exposed to be encoded; every form is a secret of its own.
+        let mut forms = Vec::new();
+        for bare in bare_values(secret.expose()) {
+            forms.push(Secret::new(bare.to_vec()));
+            (0..3).for_each(|offset| push_base64(&mut forms, bare, offset));
+        }
+        Live { secret, forms }
+    }
+
+    /// The value.
+    #[must_use]
+    pub fn secret(&self) -> &Secret {
+        &self.secret
+    }
+
+    fn find(&self, view: &View<'_>, found: &mut Vec<Range<usize>>) {
+        for form in &self.forms {
+            // Exposed to the search.
+            let form = form.expose();
+            found.extend(
+                memmem::find_iter(view.bytes(), form).map(|start| view.original(start..start + form.len())),
+            );
+        }
+    }
+}
+
+/// The value itself, and what follows its last space: of `Bearer sk-…` the token is the secret.
+fn bare_values(value: &[u8]) -> Vec<&[u8]> {
+    let whole = value.trim_ascii();
+    let token = whole.rsplit(|b| *b == b' ').next().unwrap_or(whole);
+    let mut bare = vec![whole];
+    if token.len() < whole.len() && token.len() >= MIN_BYTES {
+        bare.push(token);
+    }
+    bare
+}
+
+/// Adds the base64 characters that `value` alone determines when it starts `offset` bytes into a group of three.
+fn push_base64(forms: &mut Vec<Secret>, value: &[u8], offset: usize) {
+    let mut shifted = vec![0; offset];
+    shifted.extend_from_slice(value);
+    let shifted = Secret::new(shifted);
+    let own = (offset * 8).div_ceil(6)..(offset + value.len()) * 8 / 6;
+    let standard = BASE64_STANDARD_NO_PAD.encode(shifted.expose());
+    let url_safe = BASE64_URL_SAFE_NO_PAD.encode(shifted.expose());
+    let differ = standard != url_safe;
+    for encoded in [Some(standard), differ.then_some(url_safe)].into_iter().flatten() {
+        let encoded = Secret::new(encoded.into_bytes());
+        forms.extend(encoded.expose().get(own.clone()).map(|form| Secret::new(form.to_vec())));
+    }
+}
+
+/// What one request's response, and its record, are cleaned of.
+#[derive(Default)]
+pub struct Scrubber {
+    live: Vec<Rc<Live>>,
+}
+
+impl Scrubber {
+    /// A scrubber for these values.
+    #[must_use]
+    pub fn new(live: Vec<Rc<Live>>) -> Self {
+        Scrubber { live }
+    }
+
+    /// Whether there is nothing to look for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.live.is_empty()
+    }
+
+    /// The value with `[redacted]` in place of each credential; `None` when it holds none.
+    #[must_use]
+    pub fn scrub(&self, value: &[u8]) -> Option<Vec<u8>> {
+        // No form of a credential is shorter than the shortest credential.
+        if value.len() < MIN_BYTES || self.live.is_empty() {
+            return None;
+        }
+        let mut found = Vec::new();
+        for view in View::all(value) {
+            self.live.iter().for_each(|live| live.find(&view, &mut found));
+        }
+        (!found.is_empty()).then(|| replace(value, found))
+    }
+}
+
+/// A header, and all the values that it is to have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rewrite {
+    /// Name.
+    pub name: String,
+    /// Values, in order; at least one.
+    pub values: Vec<Vec<u8>>,
+}
+
+impl Scrubber {
+    /// The headers of which some value holds a credential, with every value that they are to have. Replacing one value
+    /// of several is no host call, so a header is rewritten as a whole.
+    #[must_use]
+    pub fn rewrite(&self, headers: &[(&[u8], &[u8])]) -> Vec<Rewrite> {
+        let mut rewrites: Vec<Rewrite> = Vec::new();
+        for (name, value) in headers {
+            let name_text = String::from_utf8_lossy(name);
+            let known = rewrites.iter().any(|rewrite| rewrite.name == name_text);
+            if !known && self.scrub(value).is_some() {
+                let all = headers.iter().filter(|(other, _)| other == name).map(|(_, value)| *value);
+                let values = all.map(|value| self.scrub(value).unwrap_or_else(|| value.to_vec())).collect();
+                rewrites.push(Rewrite { name: name_text.into_owned(), values });
+            }
+        }
+        rewrites
+    }
+}
+
+fn replace(value: &[u8], mut found: Vec<Range<usize>>) -> Vec<u8> {
+    found.sort_by_key(|range| range.start);
+    let mut scrubbed = Vec::with_capacity(value.len());
+    let mut done = 0;
+    for range in found {
+        if range.start >= done {
+            scrubbed.extend_from_slice(value.get(done..range.start).unwrap_or_default());
+            scrubbed.extend_from_slice(REDACTED.as_bytes());
+        }
+        done = done.max(range.end);
+    }
+    scrubbed.extend_from_slice(value.get(done..).unwrap_or_default());
+    scrubbed
+}
+
+#[cfg(test)]
+mod tests;

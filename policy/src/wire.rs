@@ -40,7 +40,7 @@ pub struct Config {
 
 /// How the agent's bytes reach the filter. A seal covers it: a value sealed for `Tls` does not open elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", deny_unknown_fields)]
+#[serde(tag = "kind", from = "StrictAgentSide")]
 pub enum AgentSide {
     /// TLS ends in the filter's own listener: SNI, authority and CONNECT target are compared.
     Tls,
@@ -146,6 +146,23 @@ pub enum Target {
         #[serde(default, skip_serializing_if = "String::is_empty")]
         prefix: String,
     },
+}
+
+/// How [`AgentSide`] is read: serde ignores unknown fields beside a unit variant, whatever it is told.
+#[derive(Deserialize)]
+#[serde(tag = "kind", deny_unknown_fields)]
+enum StrictAgentSide {
+    Tls {},
+    TrustedPlaintext { clusters: Vec<String> },
+}
+
+impl From<StrictAgentSide> for AgentSide {
+    fn from(read: StrictAgentSide) -> Self {
+        match read {
+            StrictAgentSide::Tls {} => AgentSide::Tls,
+            StrictAgentSide::TrustedPlaintext { clusters } => AgentSide::TrustedPlaintext { clusters },
+        }
+    }
 }
 
 fn https() -> Vec<u16> {

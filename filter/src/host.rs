@@ -1,0 +1,97 @@
+//! The one file that calls the host. Bytes only: the SDK's `String` getters panic on what is not UTF-8.
+//!
+//! Everything returns a `Result`. Whoever gets an error on a request refuses it; nothing continues past one.
+//! The SDK aborts the module on a status that Envoy 1.40 returns only for calls out of phase, such as a header call
+//! after Continue; the callbacks in `stream.rs` make none.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use policy::denial::Denial;
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{BufferType, LogLevel, MapType};
+
+/// The host refused a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refused;
+
+/// A header map, in order, duplicates included.
+pub(crate) type Headers = Vec<(String, Vec<u8>)>;
+
+/// What the listener wrote about the connection; `None`: nothing.
+pub(crate) fn connection() -> Result<Option<Vec<u8>>, Refused> {
+    hostcalls::get_property(vec!["filter_state", "keyward.connection"]).map_err(|_| Refused)
+}
+
+/// The name of the upstream cluster that the request is routed to; `None`: no route.
+pub(crate) fn cluster() -> Result<Option<Vec<u8>>, Refused> {
+    hostcalls::get_property(vec!["xds", "cluster_name"]).map_err(|_| Refused)
+}
+
+/// The request's head. To be called while its headers are held, not after.
+pub(crate) fn request_headers() -> Result<Headers, Refused> {
+    hostcalls::get_map_bytes(MapType::HttpRequestHeaders).map_err(|_| Refused)
+}
+
+/// Leaves exactly one value of a request header.
+pub(crate) fn set_request_header(name: &str, value: &[u8]) -> Result<(), Refused> {
+    hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name, Some(value)).map_err(|_| Refused)
+}
+
+/// Removes every value of a request header.
+pub(crate) fn remove_request_header(name: &str) -> Result<(), Refused> {
+    hostcalls::remove_map_value(MapType::HttpRequestHeaders, name).map_err(|_| Refused)
+}
+
+/// The response's head. To be called while its headers are held, not after.
+pub(crate) fn response_headers() -> Result<Headers, Refused> {
+    hostcalls::get_map_bytes(MapType::HttpResponseHeaders).map_err(|_| Refused)
+}
+
+/// Leaves exactly one value of a response header.
+pub(crate) fn set_response_header(name: &str, value: &[u8]) -> Result<(), Refused> {
+    hostcalls::set_map_value_bytes(MapType::HttpResponseHeaders, name, Some(value)).map_err(|_| Refused)
+}
+
+/// Adds one more value of a response header.
+pub(crate) fn add_response_header(name: &str, value: &[u8]) -> Result<(), Refused> {
+    hostcalls::add_map_value_bytes(MapType::HttpResponseHeaders, name, value).map_err(|_| Refused)
+}
+
+/// Answers the request here, in place of the upstream.
+pub(crate) fn answer(denial: &Denial) -> Result<(), Refused> {
+    let body = denial.body();
+    let status = u32::from(denial.status());
+    hostcalls::send_http_response(status, denial.headers(), Some(body.as_bytes())).map_err(|_| Refused)
+}
+
+/// Ends the request without an answer.
+pub(crate) fn reset() -> Result<(), Refused> {
+    hostcalls::reset_http_request().map_err(|_| Refused)
+}
+
+/// Sets the filter state `wasm.keyward`, which the access log prints.
+pub(crate) fn set_record(record: &str) -> Result<(), Refused> {
+    hostcalls::set_property(vec!["keyward"], Some(record.as_bytes())).map_err(|_| Refused)
+}
+
+/// The plugin configuration; `None`: there is none.
+pub(crate) fn plugin_configuration(size: usize) -> Result<Option<Vec<u8>>, Refused> {
+    hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size).map_err(|_| Refused)
+}
+
+/// Time since the Unix epoch.
+pub(crate) fn now() -> Result<Duration, Refused> {
+    let now = hostcalls::get_current_time().map_err(|_| Refused)?;
+    now.duration_since(UNIX_EPOCH).map_err(|_| Refused)
+}
+
+/// Asks for a tick of this root context every `period`.
+pub(crate) fn tick_every(period: Duration) -> Result<(), Refused> {
+    hostcalls::set_tick_period(period).map_err(|_| Refused)
+}
+
+/// Logs one line. Callers put no header and no configuration value into it.
+pub(crate) fn log_error(line: &str) {
+    // There is nobody left to tell when this fails.
+    let _ = hostcalls::log(LogLevel::Error, line);
+}

@@ -1,0 +1,71 @@
+//! What the connection says about where the request goes, compared with what the request says.
+
+use crate::authority::{self, Authority, HTTP_PORT, HTTPS_PORT};
+use crate::denial::Reason;
+use crate::wire::AgentSide;
+
+use super::Head;
+
+/// What the filter's host knows about the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Facts<'a> {
+    /// TLS ended in the filter's own listener.
+    Tls {
+        /// The server name that the agent asked for; `None`: it asked for none.
+        sni: Option<&'a [u8]>,
+        /// The target of the CONNECT request around it; `None`: the agent came to the transparent port.
+        target: Option<&'a [u8]>,
+    },
+    /// Cleartext HTTP that the agent sent to the proxy port. Never gets a credential.
+    Cleartext,
+    /// Another proxy ended TLS; the request is routed to this upstream cluster.
+    Cluster(&'a [u8]),
+}
+
+impl<'a> Facts<'a> {
+    /// Reads `<SNI>|<CONNECT target>`, as the listener writes it into the filter state `keyward.connection`. Either
+    /// may be empty or `-`, which is how Envoy prints a value that is not there.
+    #[must_use]
+    pub fn parse(connection: &'a [u8]) -> Self {
+        let mut parts = connection.splitn(2, |b| *b == b'|');
+        let mut next = || parts.next().filter(|part| !part.is_empty() && *part != b"-");
+        Facts::Tls { sni: next(), target: next() }
+    }
+}
+
+/// The canonical authority, once everything that is known about the connection agrees with it.
+pub(super) fn agree(side: &AgentSide, facts: &Facts<'_>, head: &Head<'_>) -> Result<Authority, Reason> {
+    let authority = authority(facts, head)?;
+    match (side, facts) {
+        (AgentSide::Tls, Facts::Tls { sni, target }) => {
+            compare(&authority, *sni, *target)?;
+            if head.scheme == b"https" { Ok(authority) } else { Err(Reason::Cleartext) }
+        }
+        (AgentSide::Tls, Facts::Cleartext) if head.scheme == b"http" => Ok(authority),
+        (AgentSide::TrustedPlaintext { .. }, Facts::Cluster(_)) => Ok(authority),
+        // The listener did not say what this agent side needs: whatever the request is, it is not as configured.
+        _ => Err(Reason::SniMissing),
+    }
+}
+
+/// The canonical authority of the head alone.
+pub(super) fn authority(facts: &Facts<'_>, head: &Head<'_>) -> Result<Authority, Reason> {
+    let default_port = if matches!(facts, Facts::Cleartext) { HTTP_PORT } else { HTTPS_PORT };
+    Authority::parse_or(head.authority, default_port).map_err(|_| Reason::AuthorityMalformed)
+}
+
+fn compare(authority: &Authority, sni: Option<&[u8]>, target: Option<&[u8]>) -> Result<(), Reason> {
+    let sni = sni.and_then(|sni| authority::name(sni).ok()).ok_or(Reason::SniMissing)?;
+    if sni != authority.host {
+        return Err(Reason::SniMismatch);
+    }
+    let (host, port) = match target {
+        // The transparent port stands for 443.
+        None => (sni, HTTPS_PORT),
+        Some(target) => {
+            let target = Authority::parse(target).map_err(|_| Reason::TargetMismatch)?;
+            (target.host, target.port)
+        }
+    };
+    if host == authority.host && port == authority.port { Ok(()) } else { Err(Reason::TargetMismatch) }
+}

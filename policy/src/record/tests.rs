@@ -1,0 +1,133 @@
+//! A committed snapshot proves what a record shows, and what it does not.
+
+use super::*;
+use crate::decide::Facts;
+use crate::denial::Reason;
+use crate::rules::fixture::{KEY, compile, config, sealed};
+use crate::rules::{RuleSet, Vault};
+use serde_json::Value;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+/// `KEYWARD_UPDATE=1 cargo test` writes it anew.
+const SNAPSHOT: &str = include_str!("../../tests/vectors/record.json");
+
+const FACTS: &[u8] = b"api.anthropic.com|api.anthropic.com:443";
+
+fn head<'a>(path: &'a [u8], headers: &[(&'a [u8], &'a [u8])]) -> Head<'a> {
+    Head {
+        method: b"POST",
+        scheme: b"https",
+        authority: b"api.anthropic.com",
+        path,
+        protocol: None,
+        headers: headers.to_vec(),
+    }
+}
+
+fn record_of(rules: &RuleSet, vault: &Vault, head: &Head<'_>, answer: &[(&[u8], &[u8])]) -> Record {
+    let facts = Facts::parse(FACTS);
+    match rules.decide(&facts, head) {
+        Err(denial) => {
+            let scrubber = vault.scrubber(&rules.credentials_at(&facts, head));
+            Record::refused(rules.gateway(), &facts, head, &denial, &scrubber)
+        }
+        Ok(plan) => {
+            let scrubber = vault.scrubber(&plan.scrub);
+            let mut record = Record::forwarded(rules, &facts, head, &plan, &scrubber);
+            record.answered(answer, &scrubber);
+            record
+        }
+    }
+}
+
+fn json_of(path: &[u8], headers: &[(&[u8], &[u8])], answer: &[(&[u8], &[u8])]) -> String {
+    let mut vault = Vault::default();
+    let rules = compile(&sealed(config(), KEY), &mut vault);
+    record_of(&rules, &vault, &head(path, headers), answer).to_json()
+}
+
+#[test]
+fn records_are_those_of_the_snapshot() {
+    let sent: &[(&[u8], &[u8])] = &[
+        (b"content-type", b"application/json"),
+        (b"x-api-key", b"sk-agents-own-0123"),
+        (b"authorization", b"Bearer sk-agents-own-0123"),
+        (b"x-note", b"please echo sk-ant-0123456789"),
+        (b"x-bytes", b"\xff\"\\\n"),
+    ];
+    let answer: &[(&[u8], &[u8])] = &[
+        (b":status", b"200"),
+        (b"set-cookie", b"session=0123456789"),
+        (b"location", b"https://a.example/?k=sk-ant-%30123456789"),
+        (b"x-api-key", b"anything"),
+        (b"request-id", b"req_1"),
+    ];
+    let records = [
+        json_of(b"/v1/messages?beta=true&key=sk-agents-own&token=t", sent, answer),
+        json_of(b"/v1/files?key=sk-agents-own&Access_Token=t&x=1", sent, answer),
+        json_of(b"/v1//messages?key=sk-agents-own", sent, answer),
+    ];
+    let text = records.join("\n") + "\n";
+    #[cfg(not(target_arch = "wasm32"))]
+    if std::env::var_os("KEYWARD_UPDATE").is_some() {
+        return std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/record.json"), text)
+            .unwrap();
+    }
+    assert_eq!(text, SNAPSHOT);
+}
+
+#[test]
+fn the_snapshot_shows_no_credential() {
+    assert_eq!(SNAPSHOT.lines().count(), 3);
+    for shown in ["sk-ant", "0123", "agents-own", "session", "anything", "=t&"] {
+        assert!(!SNAPSHOT.contains(shown), "{shown}");
+    }
+}
+
+#[test]
+fn a_request_without_configuration_has_a_record_too() {
+    let denial = Denial::new(Reason::NoConfiguration);
+    let record = Record::refused("", &Facts::parse(b""), &head(b"/", &[]), &denial, &Scrubber::default());
+    let json: Value = serde_json::from_str(&record.to_json()).unwrap();
+    assert_eq!((&json["reason"], &json["status"]), (&Value::from("no_configuration"), &Value::from(503)));
+}
+
+#[test]
+fn a_record_never_exceeds_four_kibibytes_and_says_what_was_cut() {
+    let long = "é".repeat(60_000).into_bytes();
+    let many: Vec<(&[u8], &[u8])> = vec![(b"x-some-header", b"some value"); 1000];
+    let big: Vec<(&[u8], &[u8])> = vec![(b"x-some-header", &long); 100];
+    let escaped = vec![1_u8; 3000];
+    let controls: Vec<(&[u8], &[u8])> = vec![(b"x", &escaped); 100];
+    let path = [b"/v1/messages?a=", &long[..]].concat();
+    for headers in [many, big, controls] {
+        let json = json_of(&path, &headers, &headers);
+        assert!(json.len() <= MAX_BYTES, "{}", json.len());
+        let value: Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(value["truncated"], Value::from(true));
+        assert_eq!(value["decision"], "injected");
+    }
+    let small: Value = serde_json::from_str(&json_of(b"/v1/messages", &[], &[])).unwrap();
+    assert_eq!(small.get("truncated"), None);
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+mod properties {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_make_a_valid_record_without_the_secret(
+            name in "[a-z-]{1,12}", value in prop::collection::vec(any::<u8>(), 0..600), path in prop::collection::vec(any::<u8>(), 0..600),
+        ) {
+            let with_key = [&value[..], KEY.as_bytes(), &value[..]].concat();
+            let target = [b"/v1/messages?", &path[..], KEY.as_bytes()].concat();
+            let json = json_of(&target, &[(name.as_bytes(), &with_key)], &[(name.as_bytes(), &with_key)]);
+            prop_assert!(json.len() <= MAX_BYTES);
+            prop_assert!(!json.contains(KEY));
+            prop_assert!(serde_json::from_str::<Value>(&json).is_ok());
+        }
+    }
+}

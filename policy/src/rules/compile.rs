@@ -1,0 +1,285 @@
+//! From the wire configuration to rules.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::vault::Place;
+use super::{ConfigError, Credential, Fault, Rule, RuleSet, Then, Vault};
+use crate::decide::is_control_header;
+use crate::denial::Reason;
+use crate::glob::Glob;
+use crate::host::HostPattern;
+use crate::seal::Keyring;
+use crate::wire::{self, AgentSide, Carriers, Config, DenyCause, Injection, Outcome, Target};
+
+/// Headers that frame a message or belong to its connection: setting or removing them would desynchronise it.
+const FORBIDDEN_HEADERS: &[&str] = &[
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Methods that no rule can allow.
+pub(crate) const NEVER_METHODS: &[&str] = &["CONNECT", "TRACE"];
+
+pub(super) fn decode(bytes: &[u8]) -> Result<Config, ConfigError> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    // The error of serde may quote a value, so only the field's path is kept.
+    let decoded = serde_path_to_error::deserialize(&mut json)
+        .map_err(|error| ConfigError::new(error.path().to_string(), Fault::Decode));
+    let ended = json.end().map_err(|_| ConfigError::new("the end", Fault::Decode));
+    match decoded.and_then(|config: Config| ended.map(|()| config)) {
+        Ok(config) => check_version(config.version).map(|()| config),
+        // A newer version may well have fields that this one does not know.
+        Err(error) => {
+            Err(version_alone(bytes).and_then(|version| check_version(version).err()).unwrap_or(error))
+        }
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct VersionAlone {
+    version: u32,
+}
+
+fn version_alone(bytes: &[u8]) -> Option<u32> {
+    serde_json::from_slice::<VersionAlone>(bytes).ok().map(|alone| alone.version)
+}
+
+fn check_version(version: u32) -> Result<(), ConfigError> {
+    ensure(wire::VERSIONS_READ.contains(&version), || "version", Fault::Version)
+}
+
+pub(super) fn compile(
+    config: &Config,
+    keyring: Option<&Keyring>,
+    vault: &mut Vault,
+) -> Result<RuleSet, ConfigError> {
+    check_version(config.version)?;
+    ensure(!config.gateway.is_empty(), || "gateway", Fault::Empty)?;
+    check_agent_side(&config.agent_side)?;
+    let tables = Tables::compile(config)?;
+    let mut set = RuleSet {
+        gateway: config.gateway.clone(),
+        agent_side: config.agent_side.clone(),
+        unlisted: config.unlisted,
+        exact: BTreeMap::new(),
+        patterns: Vec::new(),
+    };
+    let mut patterns: BTreeMap<HostPattern, Vec<Rc<Rule>>> = BTreeMap::new();
+    for (index, rule) in config.rules.iter().enumerate() {
+        let at = format!("rules[{index}]");
+        let compiled = Rc::new(compile_rule(config, &tables, rule, &at, keyring, vault)?);
+        for pattern in compile_hosts(&rule.hosts, &at)? {
+            let rules = match pattern.exact() {
+                Some(name) => set.exact.entry(name.to_owned()).or_default(),
+                None => patterns.entry(pattern).or_default(),
+            };
+            rules.push(Rc::clone(&compiled));
+        }
+    }
+    set.patterns = patterns.into_iter().collect();
+    set.patterns.sort_by_key(|(pattern, _)| std::cmp::Reverse(pattern.specificity()));
+    Ok(set)
+}
+
+/// The shared tables, each compiled once.
+struct Tables {
+    endpoints: Vec<Rc<Vec<Glob>>>,
+    methods: Vec<Rc<Vec<String>>>,
+    carriers: Vec<Rc<Carriers>>,
+}
+
+impl Tables {
+    fn compile(config: &Config) -> Result<Self, ConfigError> {
+        Ok(Tables {
+            endpoints: each(&config.endpoints, "endpoints", |table, at| compile_endpoints(table, at))?,
+            methods: each(&config.methods, "methods", |table, at| compile_methods(table, at))?,
+            carriers: each(&config.carriers, "carriers", compile_carriers)?,
+        })
+    }
+}
+
+fn each<T, U>(
+    tables: &[T],
+    name: &str,
+    compile: fn(&T, &str) -> Result<U, ConfigError>,
+) -> Result<Vec<Rc<U>>, ConfigError> {
+    let compiled =
+        tables.iter().enumerate().map(|(i, table)| compile(table, &format!("{name}[{i}]")).map(Rc::new));
+    compiled.collect()
+}
+
+fn compile_endpoints(table: &[String], at: &str) -> Result<Vec<Glob>, ConfigError> {
+    check_sorted(table, at)?;
+    let parse = |(i, text): (usize, &String)| {
+        Glob::parse(text).map_err(|_| ConfigError::new(format!("{at}[{i}]"), Fault::Glob))
+    };
+    table.iter().enumerate().map(parse).collect()
+}
+
+fn compile_methods(table: &[String], at: &str) -> Result<Vec<String>, ConfigError> {
+    check_sorted(table, at)?;
+    for (i, method) in table.iter().enumerate() {
+        let plain =
+            !method.is_empty() && method.bytes().all(|b| b.is_ascii_uppercase() || b == b'-' || b == b'_');
+        let allowed = plain && !NEVER_METHODS.contains(&method.as_str());
+        ensure(allowed, || format!("{at}[{i}]"), Fault::Method)?;
+    }
+    Ok(table.to_vec())
+}
+
+fn compile_carriers(table: &Carriers, at: &str) -> Result<Carriers, ConfigError> {
+    check_sorted(&table.headers, &format!("{at}.headers"))?;
+    check_sorted(&table.query, &format!("{at}.query"))?;
+    for (i, name) in table.headers.iter().enumerate() {
+        check_header_name(name, || format!("{at}.headers[{i}]"))?;
+    }
+    for (i, name) in table.query.iter().enumerate() {
+        ensure(!name.is_empty(), || format!("{at}.query[{i}]"), Fault::Empty)?;
+    }
+    Ok(table.clone())
+}
+
+fn check_agent_side(side: &AgentSide) -> Result<(), ConfigError> {
+    match side {
+        AgentSide::Tls => Ok(()),
+        AgentSide::TrustedPlaintext { clusters } => check_sorted(clusters, "agent_side.clusters"),
+    }
+}
+
+fn compile_rule(
+    config: &Config,
+    tables: &Tables,
+    rule: &wire::Rule,
+    at: &str,
+    keyring: Option<&Keyring>,
+    vault: &mut Vault,
+) -> Result<Rule, ConfigError> {
+    ensure(!rule.route.is_empty(), || format!("{at}.route"), Fault::Empty)?;
+    check_ports(&rule.ports, at)?;
+    let missing = |field| move || ConfigError::new(format!("{at}.{field}"), Fault::Index);
+    let endpoints = optional(&tables.endpoints, rule.endpoints).ok_or_else(missing("endpoints"))?;
+    let methods = optional(&tables.methods, rule.methods).ok_or_else(missing("methods"))?;
+    let carriers = table(&tables.carriers, rule.carriers).ok_or_else(missing("carriers"))?;
+    let then = match &rule.then {
+        Outcome::Deny(cause) => Then::Deny(reason(*cause)),
+        Outcome::Inject(injections) => {
+            check_injections(injections, at)?;
+            open_all(config, rule, injections, keyring, vault)
+        }
+    };
+    Ok(Rule {
+        route: rule.route.clone(),
+        rank: rule.rank,
+        ports: rule.ports.clone(),
+        endpoints,
+        methods,
+        carriers,
+        then,
+    })
+}
+
+/// All of a rule's credentials, or a denial: a request never goes out with some of them.
+fn open_all(
+    config: &Config,
+    rule: &wire::Rule,
+    injections: &[Injection],
+    keyring: Option<&Keyring>,
+    vault: &mut Vault,
+) -> Then {
+    let mut open = |injection: &Injection| -> Option<Rc<Credential>> {
+        let binding = config.binding(rule, injection).ok()?;
+        let Target::Header { name, prefix } = &injection.target;
+        vault.open(
+            keyring,
+            &binding,
+            &injection.sealed,
+            Place { id: &injection.policy, header: name, prefix },
+        )
+    };
+    match injections.iter().map(&mut open).collect() {
+        Some(credentials) => Then::Inject(credentials),
+        None => Then::Deny(Reason::CredentialUnsealable),
+    }
+}
+
+fn reason(cause: DenyCause) -> Reason {
+    match cause {
+        DenyCause::SecretNotFound => Reason::SecretNotFound,
+        DenyCause::KeyNotFound => Reason::KeyNotFound,
+        DenyCause::InvalidSecret => Reason::InvalidSecret,
+        DenyCause::NoPolicy => Reason::NoPolicy,
+        DenyCause::RouteRefused => Reason::RouteRefused,
+    }
+}
+
+fn compile_hosts(hosts: &[String], at: &str) -> Result<Vec<HostPattern>, ConfigError> {
+    ensure(!hosts.is_empty(), || format!("{at}.hosts"), Fault::Empty)?;
+    check_sorted(hosts, &format!("{at}.hosts"))?;
+    let parse = |(i, text): (usize, &String)| {
+        HostPattern::parse(text).map_err(|_| ConfigError::new(format!("{at}.hosts[{i}]"), Fault::Host))
+    };
+    hosts.iter().enumerate().map(parse).collect()
+}
+
+fn check_ports(ports: &[u16], at: &str) -> Result<(), ConfigError> {
+    let at = format!("{at}.ports");
+    ensure(!ports.is_empty(), || at.as_str(), Fault::Empty)?;
+    check_sorted(ports, &at)?;
+    ensure(!ports.contains(&0), || at.as_str(), Fault::Port)
+}
+
+fn check_injections(injections: &[Injection], at: &str) -> Result<(), ConfigError> {
+    ensure(!injections.is_empty(), || format!("{at}.then.inject"), Fault::Empty)?;
+    for (i, injection) in injections.iter().enumerate() {
+        let at = format!("{at}.then.inject[{i}]");
+        let Target::Header { name, prefix } = &injection.target;
+        ensure(!injection.policy.is_empty(), || format!("{at}.policy"), Fault::Empty)?;
+        check_header_name(name, || format!("{at}.target.header.name"))?;
+        let visible = prefix.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
+        ensure(visible, || format!("{at}.target.header.prefix"), Fault::Prefix)?;
+        let before = injections.iter().take(i);
+        let filled = before
+            .map(|earlier| &earlier.target)
+            .any(|Target::Header { name: earlier, .. }| crate::decide::same_header(earlier.as_bytes(), name));
+        ensure(!filled, || format!("{at}.target"), Fault::Duplicate)?;
+    }
+    Ok(())
+}
+
+fn check_header_name(name: &str, at: impl Fn() -> String) -> Result<(), ConfigError> {
+    let lower =
+        !name.is_empty() && name.bytes().all(|b| crate::decide::is_token_byte(b) && !b.is_ascii_uppercase());
+    ensure(lower, &at, Fault::HeaderName)?;
+    let forbidden = FORBIDDEN_HEADERS.iter().any(|other| crate::decide::same_header(name.as_bytes(), other));
+    ensure(!forbidden && !is_control_header(name.as_bytes()), at, Fault::ForbiddenHeader)
+}
+
+fn check_sorted<T: PartialOrd>(items: &[T], at: &str) -> Result<(), ConfigError> {
+    ensure(items.is_sorted_by(|a, b| a < b), || at, Fault::Unsorted)
+}
+
+fn ensure<S: Into<String>>(holds: bool, at: impl FnOnce() -> S, fault: Fault) -> Result<(), ConfigError> {
+    if holds { Ok(()) } else { Err(ConfigError::new(at(), fault)) }
+}
+
+fn table<T>(tables: &[Rc<T>], index: u32) -> Option<Rc<T>> {
+    usize::try_from(index).ok().and_then(|index| tables.get(index)).map(Rc::clone)
+}
+
+/// `Some(None)` without an index, `None` for one beyond the table.
+fn optional<T>(tables: &[Rc<T>], index: Option<u32>) -> Option<Option<Rc<T>>> {
+    match index {
+        None => Some(None),
+        Some(index) => table(tables, index).map(Some),
+    }
+}

@@ -1,0 +1,82 @@
+//! Configurations for tests: a gateway with one route to `api.anthropic.com`, and what to change about it.
+
+use crate::rules::{RuleSet, Vault};
+use crate::seal::Keyring;
+use crate::secret::Secret;
+use crate::wire::{AgentSide, Carriers, Config, Injection, Outcome, Rule, Target, Unlisted, VERSION};
+
+pub(crate) const HOST: &str = "api.anthropic.com";
+pub(crate) const KEY: &str = "sk-ant-0123456789";
+
+pub(crate) fn keyring() -> Keyring {
+    Keyring::parse("k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap()
+}
+
+pub(crate) fn texts(items: &[&str]) -> Vec<String> {
+    items.iter().map(|item| (*item).to_owned()).collect()
+}
+
+/// One route, `default/anthropic`, for two endpoints; its key is not sealed yet ([`sealed`]).
+pub(crate) fn config() -> Config {
+    Config {
+        version: VERSION,
+        gateway: "default/echo-bot".to_owned(),
+        agent_side: AgentSide::Tls,
+        unlisted: Unlisted::Pass,
+        endpoints: vec![texts(&["/v1/complete", "/v1/messages"])],
+        methods: vec![texts(&["POST", "PROPFIND"])],
+        carriers: vec![Carriers {
+            headers: texts(&["authorization", "cookie", "x-api-key"]),
+            query: texts(&["api_key", "key"]),
+        }],
+        rules: vec![rule("default/anthropic", &[HOST])],
+    }
+}
+
+pub(crate) fn rule(route: &str, hosts: &[&str]) -> Rule {
+    Rule {
+        route: route.to_owned(),
+        rank: 0,
+        hosts: texts(hosts),
+        ports: vec![443],
+        endpoints: Some(0),
+        methods: None,
+        carriers: 0,
+        then: Outcome::Inject(vec![injection(route, "x-api-key", "")]),
+    }
+}
+
+/// An injection by the policy of the route's name.
+pub(crate) fn injection(policy: &str, name: &str, prefix: &str) -> Injection {
+    let target = Target::Header { name: name.to_owned(), prefix: prefix.to_owned() };
+    Injection { policy: policy.to_owned(), target, sealed: String::new() }
+}
+
+/// The configuration with `value` sealed into every injection.
+pub(crate) fn sealed(config: Config, value: &str) -> Config {
+    sealed_where(config, value, |_| true)
+}
+
+/// The configuration with `value` sealed into the injections of the policies chosen.
+pub(crate) fn sealed_where(mut config: Config, value: &str, chosen: fn(&str) -> bool) -> Config {
+    let before = config.clone();
+    for (rule, same) in config.rules.iter_mut().zip(&before.rules) {
+        let Outcome::Inject(injections) = &mut rule.then else { continue };
+        for injection in injections.iter_mut().filter(|injection| chosen(&injection.policy)) {
+            let binding = before.binding(same, injection).unwrap();
+            injection.sealed = keyring().seal(&binding, &Secret::new(value.as_bytes().to_vec())).unwrap();
+        }
+    }
+    config
+}
+
+pub(crate) fn bytes(config: &Config) -> Vec<u8> {
+    serde_json::to_vec(config).unwrap()
+}
+
+pub(crate) fn compile(config: &Config, vault: &mut Vault) -> RuleSet {
+    match RuleSet::compile(&bytes(config), Some(&keyring()), vault) {
+        Ok(rules) => rules,
+        Err(error) => panic!("{error}"),
+    }
+}

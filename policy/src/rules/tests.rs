@@ -1,0 +1,194 @@
+//! Configurations that are refused, whole, with the field named and no value shown.
+
+use super::fixture::{bytes, compile, config, injection, keyring, rule, sealed};
+use super::*;
+use serde_json::{Value, json};
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+fn refusal(bytes: &[u8]) -> Option<ConfigError> {
+    RuleSet::compile(bytes, Some(&keyring()), &mut Vault::default()).err()
+}
+
+/// Changes the field at a JSON pointer and expects a refusal of the field at a path.
+fn check(pointer: &str, value: Value, at: &str, fault: Fault) {
+    let mut json = serde_json::to_value(sealed(config(), fixture::KEY)).unwrap();
+    let (parent, field) = pointer.rsplit_once('/').unwrap();
+    match json.pointer_mut(parent).unwrap() {
+        Value::Array(items) => items[field.parse::<usize>().unwrap()] = value,
+        object => object[field] = value,
+    }
+    let error = refusal(json.to_string().as_bytes());
+    assert_eq!(error, Some(ConfigError { at: at.to_owned(), fault }), "{pointer}");
+}
+
+#[test]
+fn a_good_configuration_compiles() {
+    assert_eq!(refusal(&bytes(&sealed(config(), fixture::KEY))), None);
+    let guard = json!({"version": 1, "gateway": "default/echo-bot", "agent_side": {"kind": "Tls"}, "unlisted": "Deny"});
+    assert_eq!(refusal(guard.to_string().as_bytes()), None);
+}
+
+#[test]
+fn what_is_not_the_document_is_refused() {
+    let good = bytes(&sealed(config(), fixture::KEY));
+    for bytes in [&b""[..], b"{", b"[]", b"\xff", b"{}", b"null"] {
+        assert_eq!(refusal(bytes).map(|error| error.fault), Some(Fault::Decode), "{bytes:?}");
+    }
+    assert_eq!(refusal(&[&good[..], b"x"].concat()), Some(ConfigError::new("the end", Fault::Decode)));
+    (0..good.len()).for_each(|length| assert!(refusal(&good[..length]).is_some(), "{length}"));
+}
+
+#[test]
+fn another_version_is_refused_as_such_even_with_fields_of_its_own() {
+    check("/version", json!(2), "version", Fault::Version);
+    let newer = br#"{"version": 2, "bodies": true}"#;
+    assert_eq!(refusal(newer), Some(ConfigError::new("version", Fault::Version)));
+}
+
+#[test]
+fn unknown_fields_and_other_types_are_refused() {
+    check("/surprise", json!(1), "surprise", Fault::Decode);
+    check("/rules/0/surprise", json!(1), "rules[0].surprise", Fault::Decode);
+    check("/rules/0/ports", json!(["443"]), "rules[0].ports[0]", Fault::Decode);
+    check("/rules/0/ports", json!([70000]), "rules[0].ports[0]", Fault::Decode);
+    check("/rules/0/rank", json!(-1), "rules[0].rank", Fault::Decode);
+    check("/rules/0/then", json!({"allow": []}), "rules[0].then", Fault::Decode);
+    check("/rules/0/then", json!({"deny": "whatever"}), "rules[0].then.deny", Fault::Decode);
+    check("/unlisted", json!("pass"), "unlisted", Fault::Decode);
+    check("/agent_side", json!({"kind": "Tls", "clusters": ["a"]}), "agent_side", Fault::Decode);
+    check("/agent_side", json!({"kind": "TrustedPlaintext"}), "agent_side", Fault::Decode);
+}
+
+#[test]
+fn tables_must_be_sorted_and_well_formed() {
+    check("/endpoints/0", json!(["/b", "/a"]), "endpoints[0]", Fault::Unsorted);
+    check("/endpoints/0", json!(["/a", "/a"]), "endpoints[0]", Fault::Unsorted);
+    check("/endpoints/0", json!(["/a", "/b["]), "endpoints[0][1]", Fault::Glob);
+    check("/methods/0", json!(["PUT", "GET"]), "methods[0]", Fault::Unsorted);
+    check("/methods/0", json!(["GET", "TRACE"]), "methods[0][1]", Fault::Method);
+    check("/methods/0", json!(["CONNECT"]), "methods[0][0]", Fault::Method);
+    check("/methods/0", json!(["get"]), "methods[0][0]", Fault::Method);
+    check("/methods/0", json!([""]), "methods[0][0]", Fault::Method);
+    check("/carriers/0/headers", json!(["b", "a"]), "carriers[0].headers", Fault::Unsorted);
+    check("/carriers/0/headers", json!(["a", "A"]), "carriers[0].headers", Fault::Unsorted);
+    check("/carriers/0/headers", json!(["B"]), "carriers[0].headers[0]", Fault::HeaderName);
+    check("/carriers/0/headers", json!(["te"]), "carriers[0].headers[0]", Fault::ForbiddenHeader);
+    check("/carriers/0/query", json!(["b", "a"]), "carriers[0].query", Fault::Unsorted);
+    check("/carriers/0/query", json!([""]), "carriers[0].query[0]", Fault::Empty);
+    let unsorted = json!({"kind": "TrustedPlaintext", "clusters": ["b", "a"]});
+    check("/agent_side", unsorted, "agent_side.clusters", Fault::Unsorted);
+}
+
+#[test]
+fn rules_must_be_well_formed() {
+    check("/gateway", json!(""), "gateway", Fault::Empty);
+    check("/rules/0/route", json!(""), "rules[0].route", Fault::Empty);
+    check("/rules/0/hosts", json!([]), "rules[0].hosts", Fault::Empty);
+    check("/rules/0/hosts", json!(["b.example", "a.example"]), "rules[0].hosts", Fault::Unsorted);
+    check("/rules/0/hosts", json!(["*"]), "rules[0].hosts[0]", Fault::Host);
+    check("/rules/0/hosts", json!(["API.example"]), "rules[0].hosts[0]", Fault::Host);
+    check("/rules/0/ports", json!([]), "rules[0].ports", Fault::Empty);
+    check("/rules/0/ports", json!([0]), "rules[0].ports", Fault::Port);
+    check("/rules/0/ports", json!([8443, 443]), "rules[0].ports", Fault::Unsorted);
+    check("/rules/0/endpoints", json!(1), "rules[0].endpoints", Fault::Index);
+    check("/rules/0/methods", json!(1), "rules[0].methods", Fault::Index);
+    check("/rules/0/carriers", json!(4_294_967_295_u32), "rules[0].carriers", Fault::Index);
+    check("/rules/0/then", json!({"inject": []}), "rules[0].then.inject", Fault::Empty);
+}
+
+#[test]
+fn only_headers_that_a_filter_may_set_can_be_places() {
+    let name = "/rules/0/then/inject/0/target/header/name";
+    let at = "rules[0].then.inject[0].target.header.name";
+    for forbidden in [
+        "host",
+        "content-length",
+        "transfer-encoding",
+        "transfer_encoding",
+        "connection",
+        "upgrade",
+        "te",
+        "trailer",
+        "keep-alive",
+        "proxy-connection",
+        "expect",
+        "x-envoy-original-path",
+        "x-keyward-reason",
+        "forwarded",
+    ] {
+        check(name, json!(forbidden), at, Fault::ForbiddenHeader);
+    }
+    for malformed in ["", ":path", "X-Api-Key", "x api key", "x-api-key:", "é", "a\r\nb"] {
+        check(name, json!(malformed), at, Fault::HeaderName);
+    }
+    let prefix = "/rules/0/then/inject/0/target/header/prefix";
+    check(prefix, json!("Bearer\r\n"), "rules[0].then.inject[0].target.header.prefix", Fault::Prefix);
+    check("/rules/0/then/inject/0/policy", json!(""), "rules[0].then.inject[0].policy", Fault::Empty);
+}
+
+#[test]
+fn a_place_is_filled_once() {
+    let mut twice = config();
+    let injections = vec![injection("default/a", "x-api-key", ""), injection("default/b", "x_api_key", "")];
+    twice.rules[0].then = crate::wire::Outcome::Inject(injections);
+    let expected = ConfigError::new("rules[0].then.inject[1].target", Fault::Duplicate);
+    assert_eq!(refusal(&bytes(&twice)), Some(expected));
+}
+
+#[test]
+fn an_error_never_shows_a_value() {
+    for pointer in
+        ["/rules/0/then/inject/0/sealed", "/rules/0/then", "/rules/0/hosts", "/unlisted", "/version"]
+    {
+        for value in [json!("sk-ant-canary"), json!({"sk": "sk-ant-canary"}), json!(["sk-ant-canary"])] {
+            let mut json = serde_json::to_value(sealed(config(), fixture::KEY)).unwrap();
+            *json.pointer_mut(pointer).unwrap() = value;
+            let shown =
+                refusal(json.to_string().as_bytes()).map(|error| error.to_string()).unwrap_or_default();
+            assert!(!shown.contains("canary"), "{shown}");
+        }
+    }
+}
+
+#[test]
+fn a_credential_that_does_not_open_denies_its_own_rule_alone() {
+    let mut two = config();
+    two.rules.push(rule("default/other", &["api.example.com"]));
+    let mut two = sealed(two, fixture::KEY);
+    let crate::wire::Outcome::Inject(injections) = &mut two.rules[1].then else { panic!("no injection") };
+    injections[0].sealed.push('A');
+    let rules = compile(&two, &mut Vault::default());
+    let outcome = |host: &str| match rules.of_host(host).next().unwrap().1.then {
+        Then::Inject(_) => None,
+        Then::Deny(reason) => Some(reason),
+    };
+    assert_eq!(outcome(fixture::HOST), None);
+    assert_eq!(outcome("api.example.com"), Some(Reason::CredentialUnsealable));
+}
+
+#[test]
+fn without_a_keyring_every_rule_denies() {
+    let bytes = bytes(&sealed(config(), fixture::KEY));
+    let rules =
+        RuleSet::compile(&bytes, None, &mut Vault::default()).unwrap_or_else(|error| panic!("{error}"));
+    let (_, rule) = rules.of_host(fixture::HOST).next().unwrap();
+    assert!(matches!(rule.then, Then::Deny(Reason::CredentialUnsealable)));
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+mod properties {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_configuration_with_changed_bytes_never_panics(at in 0..400_usize, byte in any::<u8>()) {
+            let mut bytes = bytes(&sealed(config(), fixture::KEY));
+            if let Some(place) = bytes.get_mut(at) {
+                *place = byte;
+            }
+            let _ = refusal(&bytes);
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Every form in which a credential comes back, and values that only look like it.
+
+use super::*;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE};
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+const KEY: &str = "sk-ant?/~é\"\\key>0123456789";
+
+fn scrubber(value: &str) -> Scrubber {
+    Scrubber::new(vec![Rc::new(Live::new(Secret::new(value.as_bytes().to_vec())))])
+}
+
+fn scrubbed(secret: &str, value: &str) -> Option<String> {
+    scrubber(secret).scrub(value.as_bytes()).map(|bytes| String::from_utf8(bytes).unwrap())
+}
+
+fn percent(text: &str, lower: bool, keep: fn(u8) -> bool) -> String {
+    text.bytes()
+        .map(|b| match (keep(b), lower) {
+            (true, _) => char::from(b).to_string(),
+            (_, true) => format!("%{b:02x}"),
+            (_, false) => format!("%{b:02X}"),
+        })
+        .collect()
+}
+
+#[test]
+fn escaped_forms_are_found_and_their_surroundings_kept() {
+    let json = serde_json::to_string(KEY).unwrap();
+    let json = json.trim_matches('"');
+    let forms = [
+        KEY.to_owned(),
+        percent(KEY, false, |b| b.is_ascii_alphanumeric()),
+        percent(KEY, true, |b| b.is_ascii_alphanumeric()),
+        percent(KEY, false, |b| b.is_ascii_alphanumeric() || b"-/~".contains(&b)),
+        percent(KEY, true, |_| false),
+        json.to_owned(),
+        json.replace('/', "\\/"),
+        json.replace('é', "\\u00e9").replace('>', "\\u003E"),
+        percent(json, false, |b| b.is_ascii_alphanumeric()),
+    ];
+    for form in forms {
+        let value = format!("https://a.example/?k={form}&x=%41\\n");
+        assert_eq!(
+            scrubbed(KEY, &value).as_deref(),
+            Some("https://a.example/?k=[redacted]&x=%41\\n"),
+            "{form}"
+        );
+    }
+}
+
+#[test]
+fn base64_forms_are_found_in_each_alphabet_and_alignment() {
+    for before in ["", "u", "us", "use", "user:"] {
+        for after in ["", "x", "xy", "xyz"] {
+            let text = format!("{before}{KEY}{after}");
+            for encoded in [BASE64_STANDARD.encode(&text), BASE64_URL_SAFE.encode(&text)] {
+                let got = scrubbed(KEY, &format!("Basic {encoded}")).unwrap();
+                assert!(got.contains("[redacted]"), "{got}");
+                // What is left of the encoding around the mark: the neighbours, and at most two shared characters.
+                let left = got.len() - "Basic [redacted]".len();
+                assert!(left <= (before.len() + after.len()) * 4 / 3 + 6, "{got}");
+            }
+        }
+    }
+}
+
+#[test]
+fn whole_and_bare_values_of_a_scheme_are_found() {
+    let table = [
+        ("Bearer sk-0123456789", "Bearer sk-0123456789", "[redacted]"),
+        ("Bearer sk-0123456789", "token=sk-0123456789;", "token=[redacted];"),
+        ("sk-0123456789", "Bearer sk-0123456789", "Bearer [redacted]"),
+        ("sk-0123456789", "sk-0123456789sk-0123456789", "[redacted][redacted]"),
+        (" sk-0123456789 ", "sk-0123456789", "[redacted]"),
+    ];
+    for (secret, value, expected) in table {
+        assert_eq!(scrubbed(secret, value).as_deref(), Some(expected), "{value}");
+    }
+}
+
+#[test]
+fn a_header_with_several_values_keeps_the_innocent_ones() {
+    let headers: &[(&[u8], &[u8])] = &[
+        (b":status", b"200"),
+        (b"set-cookie", b"a=1"),
+        (b"location", b"/?k=sk-0123456789"),
+        (b"set-cookie", b"k=sk-0123456789"),
+        (b"set-cookie", b"again=sk-0123456789"),
+    ];
+    let rewrite = |name: &str, values: &[&str]| Rewrite {
+        name: name.to_owned(),
+        values: values.iter().map(|value| value.as_bytes().to_vec()).collect(),
+    };
+    let expected = [
+        rewrite("location", &["/?k=[redacted]"]),
+        rewrite("set-cookie", &["a=1", "k=[redacted]", "again=[redacted]"]),
+    ];
+    assert_eq!(scrubber("sk-0123456789").rewrite(headers), expected);
+    assert_eq!(scrubber("sk-9876543210").rewrite(headers), []);
+}
+
+#[test]
+fn innocent_values_are_left_alone() {
+    for value in
+        ["", "sk-", "text/html; charset=utf-8", "sk-012345678", "%73%6", "\\", "\\u00", "%", "SK-0123456789"]
+    {
+        assert_eq!(scrubbed("sk-0123456789", value), None, "{value}");
+    }
+    assert_eq!(Scrubber::default().scrub(b"sk-0123456789"), None);
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+mod properties {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn survives(secret: &str, value: &[u8]) -> bool {
+        let decoded = percent_decode(value);
+        let plain = [value, &decoded].iter().any(|text| memmem::find(text, secret.as_bytes()).is_some());
+        let encoded = (0..3).any(|offset| {
+            let text = format!("{}{secret}", "\0".repeat(offset));
+            let own = (offset * 8).div_ceil(6)..text.len() * 8 / 6;
+            [BASE64_STANDARD.encode(&text), BASE64_URL_SAFE.encode(&text)]
+                .iter()
+                .any(|form| memmem::find(value, &form.as_bytes()[own.clone()]).is_some())
+        });
+        plain || encoded
+    }
+
+    fn percent_decode(value: &[u8]) -> Vec<u8> {
+        let mut decoded = Vec::new();
+        let mut rest = value;
+        while let [first, tail @ ..] = rest {
+            let (byte, after) = if *first == b'%' { escape_or(tail) } else { (*first, tail) };
+            decoded.push(byte);
+            rest = after;
+        }
+        decoded
+    }
+
+    fn escape_or(tail: &[u8]) -> (u8, &[u8]) {
+        crate::path::escape(tail).unwrap_or((b'%', tail))
+    }
+
+    proptest! {
+        #[test]
+        fn no_form_of_the_secret_survives(
+            secret in "[!-~]{8,40}", before in "[ -~]{0,9}", after in "[ -~]{0,9}", form in 0..6usize,
+        ) {
+            let inner = format!("{before}{secret}{after}");
+            let value = match form {
+                0 => inner,
+                1 => percent(&inner, false, |b| b.is_ascii_alphanumeric()),
+                2 => percent(&inner, true, |_| false),
+                3 => BASE64_STANDARD.encode(&inner),
+                4 => BASE64_URL_SAFE.encode(&inner),
+                _ => serde_json::to_string(&inner).unwrap(),
+            };
+            let got = scrubber(&secret).scrub(value.as_bytes());
+            prop_assert!(got.is_some(), "not found");
+            prop_assert!(!survives(&secret, &got.unwrap()));
+        }
+
+        #[test]
+        fn values_that_share_no_run_with_the_secret_are_untouched(
+            secret in "[A-M]{8,40}", value in prop::collection::vec(0x4eu8..0x5a, 0..200),
+        ) {
+            prop_assert_eq!(scrubber(&secret).scrub(&value), None);
+        }
+
+        #[test]
+        fn no_bytes_panic(value in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = scrubber("sk-0123456789").scrub(&value);
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! A value as a reader would see it after undoing escapes, with the way back to its own bytes.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use crate::path::escape;
+
+/// Reads the escape after a mark: the bytes that it stands for, and what follows it.
+type Unescape = fn(&[u8]) -> Option<(Vec<u8>, &[u8])>;
+
+/// Bytes, and for each of them where in the original it comes from.
+pub(super) struct View<'a> {
+    bytes: Cow<'a, [u8]>,
+    /// Where each byte starts in the original, and where the original ends; `None`: the bytes are the original.
+    starts: Option<Vec<usize>>,
+}
+
+impl<'a> View<'a> {
+    /// The value as it is, and once more for each kind of escape (and both) that it may contain.
+    pub(super) fn all(value: &'a [u8]) -> Vec<View<'a>> {
+        let plain = View { bytes: Cow::Borrowed(value), starts: None };
+        let percent = plain.decode(b'%', percent);
+        let json = plain.decode(b'\\', json);
+        let both = percent.as_ref().and_then(|view| view.decode(b'\\', self::json));
+        [Some(plain), percent, json, both].into_iter().flatten().collect()
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The range of the original that a range of the view comes from.
+    pub(super) fn original(&self, range: Range<usize>) -> Range<usize> {
+        self.start(range.start)..self.start(range.end)
+    }
+
+    fn start(&self, index: usize) -> usize {
+        self.starts.as_ref().map_or(index, |starts| starts.get(index).copied().unwrap_or(index))
+    }
+
+    /// A view in which each escape that `read` understands after `mark` is undone; `None` without any `mark`.
+    fn decode(&self, mark: u8, read: Unescape) -> Option<View<'a>> {
+        if !self.bytes.contains(&mark) {
+            return None;
+        }
+        let mut bytes = Vec::with_capacity(self.bytes.len());
+        let mut starts = Vec::with_capacity(self.bytes.len() + 1);
+        let mut rest = &self.bytes[..];
+        while let Some((first, tail)) = rest.split_first() {
+            let start = self.start(self.bytes.len() - rest.len());
+            let escaped = if *first == mark { read(tail) } else { None };
+            let (decoded, after) = escaped.unwrap_or_else(|| (vec![*first], tail));
+            starts.extend(decoded.iter().map(|_| start));
+            bytes.extend_from_slice(&decoded);
+            rest = after;
+        }
+        starts.push(self.start(self.bytes.len()));
+        Some(View { bytes: Cow::Owned(bytes), starts: Some(starts) })
+    }
+}
+
+/// Bytes that an escape stands for, and what follows it.
+fn percent(after: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    escape(after).map(|(byte, rest)| (vec![byte], rest))
+}
+
+/// The escapes of JSON strings (RFC 8259, 7) that a credential's characters can take. Credentials hold no control
+/// characters, so `\n` and its like are left alone.
+fn json(after: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    match after.split_first()? {
+        (quoted @ (b'"' | b'\\' | b'/'), rest) => Some((vec![*quoted], rest)),
+        (b'u', rest) => {
+            let digits = std::str::from_utf8(rest.get(..4)?).ok()?;
+            let unit = u32::from_str_radix(digits, 16).ok()?;
+            let c = char::from_u32(unit)?;
+            Some((c.encode_utf8(&mut [0; 4]).as_bytes().to_vec(), rest.get(4..)?))
+        }
+        _ => None,
+    }
+}

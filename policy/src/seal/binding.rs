@@ -1,0 +1,128 @@
+//! What a sealed value is bound to: the rule, encoded so that no two rules share an encoding.
+//!
+//! Every field stands in a fixed order behind its length, lists behind their count, options behind a mark, so the
+//! encoding is injective. A field that a later version adds changes [`VERSION`].
+
+use thiserror::Error;
+
+use crate::wire::{AgentSide, Carriers, Config, Injection, Rule, Target};
+
+/// The version of the encoding; part of it.
+const VERSION: u8 = 1;
+
+/// The associated data of one injection of one rule, without format and key id.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Binding(Vec<u8>);
+
+impl Binding {
+    /// The associated data under a format and a key.
+    pub(super) fn under(&self, format: &str, key_id: &str) -> Vec<u8> {
+        let mut encoded = Encoder(Vec::with_capacity(self.0.len() + 48));
+        encoded.text(format);
+        encoded.text(key_id);
+        encoded.0.extend_from_slice(&self.0);
+        encoded.0
+    }
+
+    /// The encoding, as a key of maps.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// A rule names a table by an index that the configuration does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("no such table: {0}")]
+pub struct BindingError(pub &'static str);
+
+impl Config {
+    /// What `injection`, one of `rule`'s, is sealed for: gateway, agent side, and everything that says where the
+    /// credential may go. Sealer and opener both call this.
+    ///
+    /// # Errors
+    /// [`BindingError`] when the rule names a table that is not there.
+    pub fn binding(&self, rule: &Rule, injection: &Injection) -> Result<Binding, BindingError> {
+        let endpoints = lookup(&self.endpoints, rule.endpoints, "endpoints")?;
+        let methods = lookup(&self.methods, rule.methods, "methods")?;
+        let carriers = lookup(&self.carriers, Some(rule.carriers), "carriers")?;
+        let mut encoded = Encoder(vec![VERSION]);
+        encoded.text(&self.gateway);
+        encoded.text(&injection.policy);
+        encoded.text(&rule.route);
+        encoded.agent_side(&self.agent_side);
+        encoded.list(&rule.hosts);
+        encoded.ports(&rule.ports);
+        encoded.optional_list(endpoints.map(Vec::as_slice));
+        encoded.optional_list(methods.map(Vec::as_slice));
+        encoded.target(&injection.target);
+        encoded.carriers(carriers);
+        // Service, region and scopes of provider authentication: absent in this version of the configuration.
+        (0..3).for_each(|_| encoded.optional_list(None));
+        Ok(Binding(encoded.0))
+    }
+}
+
+fn lookup<'a, T>(
+    tables: &'a [T],
+    index: Option<u32>,
+    name: &'static str,
+) -> Result<Option<&'a T>, BindingError> {
+    let Some(index) = index else { return Ok(None) };
+    let table = usize::try_from(index).ok().and_then(|index| tables.get(index));
+    table.map(Some).ok_or(BindingError(name))
+}
+
+struct Encoder(Vec<u8>);
+
+impl Encoder {
+    fn length(&mut self, length: usize) {
+        self.0.extend_from_slice(&(length as u64).to_be_bytes());
+    }
+
+    fn text(&mut self, text: &str) {
+        self.length(text.len());
+        self.0.extend_from_slice(text.as_bytes());
+    }
+
+    fn list(&mut self, items: &[String]) {
+        self.length(items.len());
+        items.iter().for_each(|item| self.text(item));
+    }
+
+    fn optional_list(&mut self, items: Option<&[String]>) {
+        self.0.push(u8::from(items.is_some()));
+        if let Some(items) = items {
+            self.list(items);
+        }
+    }
+
+    fn ports(&mut self, ports: &[u16]) {
+        self.length(ports.len());
+        ports.iter().for_each(|port| self.0.extend_from_slice(&port.to_be_bytes()));
+    }
+
+    fn agent_side(&mut self, side: &AgentSide) {
+        match side {
+            AgentSide::Tls => self.text("tls"),
+            AgentSide::TrustedPlaintext { clusters } => {
+                self.text("trusted-plaintext");
+                self.list(clusters);
+            }
+        }
+    }
+
+    fn target(&mut self, target: &Target) {
+        match target {
+            Target::Header { name, prefix } => {
+                self.text("header");
+                self.text(name);
+                self.text(prefix);
+            }
+        }
+    }
+
+    fn carriers(&mut self, carriers: Option<&Carriers>) {
+        self.optional_list(carriers.map(|carriers| carriers.headers.as_slice()));
+        self.optional_list(carriers.map(|carriers| carriers.query.as_slice()));
+    }
+}
