@@ -58,7 +58,7 @@ fn build(arguments: &[&str], file: &str) -> PathBuf {
     let text = String::from_utf8_lossy(&output.stdout);
     let messages = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let files = messages.flat_map(|message| message["filenames"].as_array().cloned().unwrap_or_default());
-    let paths = files.filter_map(|path| path.as_str().map(PathBuf::from));
-    let found = paths.filter(|path| path.file_name().is_some_and(|name| name == file)).next_back();
+    let mut paths = files.filter_map(|path| path.as_str().map(PathBuf::from));
+    let found = paths.rfind(|path| path.file_name().is_some_and(|name| name == file));
     found.unwrap_or_else(|| panic!("cargo build {} made no {file}", arguments.join(" ")))
 }

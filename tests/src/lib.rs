@@ -4,6 +4,9 @@
 pub mod artefacts;
 pub mod client;
 pub mod gateway;
+pub mod process;
 pub mod provider;
 pub mod scenario;
+pub mod software;
 pub mod tls;
+pub mod wasm_host;

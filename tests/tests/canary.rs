@@ -70,8 +70,8 @@ async fn whole_run(provider: &Provider, gateway: &Gateway) {
 
 /// Asks Envoy's admin interface; there is one on a Unix socket under the state directory.
 fn admin(gateway: &Gateway, path: &str) -> Vec<u8> {
-    let sockets = files_under(gateway.state()).into_iter().filter(|path| path.ends_with("admin.sock"));
-    let socket = sockets.last().expect("an admin socket under the state directory");
+    let mut sockets = files_under(gateway.state()).into_iter().filter(|path| path.ends_with("admin.sock"));
+    let socket = sockets.next_back().expect("an admin socket under the state directory");
     let mut stream = UnixStream::connect(socket).expect("the admin socket");
     stream
         .write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes())

@@ -148,3 +148,50 @@ async fn a_provider_can_speak_one_protocol_only() {
         assert!(agent(&provider, refused).send(&Request::messages()).await.is_err(), "{offered}");
     }
 }
+
+/// A proxy that tunnels every CONNECT to one address and reads nothing.
+async fn tunnel_to(provider: std::net::SocketAddr) -> std::net::SocketAddr {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut agent, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(agent.read_u8().await.unwrap());
+                }
+                agent.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+                let mut provider = tokio::net::TcpStream::connect(provider).await.unwrap();
+                // How a tunnel ends is not what these tests are about.
+                let _ = tokio::io::copy_bidirectional(&mut agent, &mut provider).await;
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn client_software_speaks_to_the_provider_and_sends_the_placeholder() {
+    let provider = Provider::start(Options::default()).await.unwrap();
+    let proxy = tunnel_to(provider.address()).await;
+    for software in harness::software::ALL {
+        let output = software.start_with("plain", &provider.ca_file(), proxy).output().await;
+        assert!(output.join("\n").contains("Hello!"), "{}: {output:?}", software.name);
+        assert!(provider.only_request().mentions(harness::scenario::PLACEHOLDER), "{}", software.name);
+    }
+}
+
+#[tokio::test]
+async fn client_software_reports_the_first_event_while_the_second_is_held() {
+    let provider = Provider::start(Options::default()).await.unwrap();
+    provider.behave(|behaviour| behaviour.hold_second_event = true);
+    let proxy = tunnel_to(provider.address()).await;
+    for software in harness::software::ALL {
+        let mut run = software.start_with("streamed", &provider.ca_file(), proxy);
+        run.wait_for("event 1 message_start").await;
+        assert_eq!(run.lines().len(), 1, "{}", software.name);
+        provider.release();
+        assert!(run.output().await.last().unwrap().ends_with("message_stop"), "{}", software.name);
+    }
+}

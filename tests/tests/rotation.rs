@@ -52,14 +52,14 @@ async fn load(
 }
 
 enum Connection {
-    One(harness::client::Http1<tokio_rustls::client::TlsStream<tokio::net::TcpStream>>),
+    One(Box<harness::client::Http1<tokio_rustls::client::TlsStream<tokio::net::TcpStream>>>),
     Two(harness::client::Http2),
 }
 
 impl Connection {
     async fn open(agent: &Agent) -> Result<Connection, Failure> {
         match agent.http {
-            Http::One => agent.open_http1().await.map(Connection::One),
+            Http::One => agent.open_http1().await.map(|connection| Connection::One(Box::new(connection))),
             Http::Two => agent.open_http2().await.map(Connection::Two),
         }
     }

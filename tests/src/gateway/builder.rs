@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::manifests::Manifests;
-use super::process::Process;
 use super::{Gateway, Ready};
 use crate::artefacts;
+use crate::process::Process;
 
 /// Envoy, the module and a free port are ready within this time on a slow machine.
 const START: Duration = Duration::from_secs(60);

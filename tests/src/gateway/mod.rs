@@ -2,7 +2,6 @@
 
 mod builder;
 mod manifests;
-mod process;
 mod survivors;
 
 use std::net::SocketAddr;
@@ -16,9 +15,9 @@ use serde_json::Value;
 use crate::artefacts;
 use crate::client::{Agent, Http, Way, every_way};
 
+use crate::process::Process;
 pub use builder::Builder;
 pub use manifests::Manifests;
-use process::Process;
 
 /// The host that the worked example puts a credential in for.
 pub const HOST: &str = "api.anthropic.com";

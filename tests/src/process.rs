@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 type Lines = Arc<Mutex<Vec<String>>>;
 
 /// A running child.
-pub(crate) struct Process {
+pub struct Process {
     child: Child,
     output: Lines,
     errors: Lines,
@@ -22,7 +22,7 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts it. Panics when the program cannot be started.
-    pub(crate) fn spawn(mut command: Command) -> Process {
+    pub fn spawn(mut command: Command) -> Process {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut child =
             command.spawn().unwrap_or_else(|error| panic!("{:?}: {error}", command.get_program()));
@@ -31,19 +31,31 @@ impl Process {
         Process { child, output, errors }
     }
 
-    pub(crate) fn output(&self) -> Vec<String> {
+    /// What it wrote to standard output so far, by line.
+    #[must_use]
+    pub fn output(&self) -> Vec<String> {
         read(&self.output)
     }
 
-    pub(crate) fn errors(&self) -> Vec<String> {
+    /// What it wrote to standard error so far, by line.
+    #[must_use]
+    pub fn errors(&self) -> Vec<String> {
         read(&self.errors)
     }
 
+    /// Whether it has ended and its output, a moment later, is complete.
+    pub fn is_over(&mut self) -> bool {
+        self.child.try_wait().ok().flatten().is_some()
+    }
+
     /// The first line of standard output; what was written to standard error when it ends or takes too long first.
-    pub(crate) async fn first_line(&mut self, patience: Duration) -> Result<String, String> {
+    ///
+    /// # Errors
+    /// Standard error, when there is no such line.
+    pub async fn first_line(&mut self, patience: Duration) -> Result<String, String> {
         let end = Instant::now() + patience;
         loop {
-            let over = self.child.try_wait().ok().flatten().is_some() || Instant::now() > end;
+            let over = self.is_over() || Instant::now() > end;
             if over {
                 // The collecting threads may be a moment behind the end of the process.
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -56,12 +68,16 @@ impl Process {
         }
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
+    /// Sends it a signal. Panics when it has ended.
+    pub fn signal(&self, signal: Signal) {
         kill_process(self.id(), signal).expect("a running process");
     }
 
     /// Its exit code once it has ended, None when a signal ended it.
-    pub(crate) async fn ended(&mut self, patience: Duration) -> Result<Option<i32>, String> {
+    ///
+    /// # Errors
+    /// When it is still running after `patience`.
+    pub async fn ended(&mut self, patience: Duration) -> Result<Option<i32>, String> {
         let end = Instant::now() + patience;
         while Instant::now() < end {
             if let Some(status) = self.child.try_wait().map_err(|error| error.to_string())? {
@@ -73,7 +89,7 @@ impl Process {
     }
 
     /// Ends it: asks first, then kills the whole group.
-    pub(crate) fn stop(&mut self) {
+    pub fn stop(&mut self) {
         if matches!(self.child.try_wait(), Ok(None)) {
             // It may end by itself between the two calls.
             let _ = kill_process(self.id(), Signal::TERM);

@@ -1,0 +1,18 @@
+//! A proxy-wasm host for the built module, with the phases of Envoy: what a map call may do when, what it answers
+//! when it may not, who sees a local reply. It runs under wasmtime, so that a test needs neither sockets nor Envoy and
+//! can count every call.
+//!
+//! Its rules are those of Envoy 1.40 and are checked against it: `tests/host_rules.rs` runs one probe module in both.
+//! Deliberately absent: bodies, trailers, calls to clusters, gRPC, shared data, metrics. A module that imports them is
+//! loaded, and traps when it calls them.
+
+mod abi;
+mod imports;
+mod maps;
+mod state;
+mod vm;
+mod wasi;
+
+pub use maps::Headers;
+pub use state::{LocalReply, LogLine};
+pub use vm::{Action, Code, Root, Stream, Trap, Vm};

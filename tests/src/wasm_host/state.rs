@@ -1,0 +1,124 @@
+//! What the host knows while a module runs: the phase, the maps it may touch, and everything it did.
+
+use std::collections::BTreeMap;
+
+use super::maps::Headers;
+
+/// Answers of host calls, numbered as in the ABI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Status {
+    Ok = 0,
+    NotFound = 1,
+    BadArgument = 2,
+}
+
+/// An answer that the module gave in place of the upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalReply {
+    /// Status code.
+    pub status: u32,
+    /// Details for the access log.
+    pub details: String,
+    /// Header lines added to it.
+    pub headers: Headers,
+    /// Body.
+    pub body: Vec<u8>,
+}
+
+/// A line that the module logged: level as in the ABI (0 trace to 5 critical), and text.
+pub type LogLine = (u32, String);
+
+/// The maps of one stream, and which of them the module may touch now.
+#[derive(Debug, Clone, Default)]
+pub(super) struct StreamState {
+    pub(super) request: Map,
+    pub(super) response: Map,
+    pub(super) properties: BTreeMap<String, Vec<u8>>,
+    pub(super) local_reply: Option<LocalReply>,
+    /// Filter state that the module set, by name without its `wasm.`.
+    pub(super) set: BTreeMap<String, Vec<u8>>,
+}
+
+/// A header map, and whether calls reach it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Map {
+    pub(super) headers: Headers,
+    pub(super) reach: Reach,
+}
+
+/// Whether calls reach a map. Envoy lets go of it when the callback says Continue, and not when it pauses or replies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Reach {
+    /// Not yet, or no more: reading fails but while the log is written, changing fails always.
+    #[default]
+    Out,
+    /// From the start of its callback until one of them says Continue.
+    In,
+}
+
+/// Whether the callback for the log runs, in which both maps can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Phase {
+    #[default]
+    Stream,
+    Log,
+}
+
+/// All that host calls work on.
+#[derive(Default)]
+pub(super) struct HostState {
+    pub(super) phase: Phase,
+    pub(super) streams: BTreeMap<u32, StreamState>,
+    /// The context whose callback runs.
+    pub(super) context: u32,
+    pub(super) plugin_configuration: Vec<u8>,
+    pub(super) environment: Vec<(String, String)>,
+    pub(super) logs: Vec<LogLine>,
+    pub(super) calls: BTreeMap<&'static str, usize>,
+    /// Nanoseconds since 1970; stands still unless a test moves it.
+    pub(super) now: u64,
+    pub(super) tick_period: Option<u32>,
+}
+
+/// Map types of the ABI that the host knows.
+const REQUEST_HEADERS: u32 = 0;
+const RESPONSE_HEADERS: u32 = 2;
+
+impl HostState {
+    pub(super) fn count(&mut self, call: &'static str) {
+        *self.calls.entry(call).or_default() += 1;
+    }
+
+    pub(super) fn stream(&mut self) -> Option<&mut StreamState> {
+        self.streams.get_mut(&self.context)
+    }
+
+    /// The map that may be read now.
+    pub(super) fn readable(&mut self, map: u32) -> Option<&Headers> {
+        let logging = self.phase == Phase::Log;
+        let map = self.map(map)?;
+        (logging || map.reach == Reach::In).then_some(&map.headers)
+    }
+
+    /// The map that may be changed now.
+    pub(super) fn writable(&mut self, map: u32) -> Option<&mut Headers> {
+        let map = self.map(map)?;
+        (map.reach == Reach::In).then_some(&mut map.headers)
+    }
+
+    fn map(&mut self, map: u32) -> Option<&mut Map> {
+        let stream = self.stream()?;
+        match map {
+            REQUEST_HEADERS => Some(&mut stream.request),
+            RESPONSE_HEADERS => Some(&mut stream.response),
+            _ => None,
+        }
+    }
+
+    /// A property by its path, the parts joined by a dot. What the module set is read under its own name.
+    pub(super) fn property(&mut self, path: &str) -> Option<Vec<u8>> {
+        let stream = self.stream()?;
+        let own = path.strip_prefix("filter_state.wasm.").unwrap_or(path);
+        stream.properties.get(path).or_else(|| stream.set.get(own)).cloned()
+    }
+}
