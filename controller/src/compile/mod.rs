@@ -29,6 +29,7 @@ use self::fills::Fills;
 use self::gateway::Settings;
 use self::plan::Attached;
 use self::scope::Content;
+pub(crate) use self::values::go_duration;
 use self::verdict::Refusal;
 use crate::conditions::{ObjectRef, Statuses};
 use crate::inputs::{Age, Inputs, Reduced};

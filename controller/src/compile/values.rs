@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// A Go duration (`time.ParseDuration`): numbers, each with a unit, such as `1h30m` or `1.5s`. `None` when it is
 /// not one, or negative.
-pub(super) fn go_duration(text: &str) -> Option<Duration> {
+pub(crate) fn go_duration(text: &str) -> Option<Duration> {
     let mut rest = text.strip_prefix('+').unwrap_or(text);
     if rest == "0" {
         return Some(Duration::ZERO);

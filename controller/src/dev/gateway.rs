@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::event::GatewayAddress;
 use super::ports::Ports;
-use crate::certificates::{MintPolicy, Others};
+use crate::certificates::MintPolicy;
+use crate::certificates::leaves::Others;
 use crate::conditions::Programmed;
 use crate::envoy::{self, GenerateError, Placement};
 use crate::plan::{DefaultPolicy, GatewayPlan, Interception, ObjectKey};

@@ -50,7 +50,7 @@ impl Manifests {
         let loaded = self.directory.load(&self.overrides());
         self.objects = loaded.objects;
         let inputs = Inputs::from_objects(&self.objects);
-        (compile(&inputs, &self.keyring, &self.system_trust), loaded.problems)
+        (compile(&inputs, |_| &self.keyring, &self.system_trust), loaded.problems)
     }
 
     /// The objects as they were last read.

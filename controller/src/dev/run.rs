@@ -8,10 +8,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use time::OffsetDateTime;
-use tokio::sync::mpsc;
+use tokio::net::UnixListener;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::WatchStream;
 
-use super::args::Args;
+use super::args::{Args, Listen};
 use super::control::{self, Answer, Pending, SetSecret};
 use super::envoys::{Envoys, Output as EnvoyOutput};
 use super::event::{Event, GatewayState};
@@ -26,9 +29,14 @@ use super::{access, signals};
 use crate::certificates::Leaves;
 use crate::cli::Failure;
 use crate::compile::Compiled;
+use crate::conditions::Programmed;
 use crate::plan::ObjectKey;
 use crate::state::{Lock, StateDir, socket};
-use crate::xds::Server;
+use crate::xds::acks::AckState;
+use crate::xds::{Callers, Server};
+
+/// Name of the socket that serves Envoys, in the state directory.
+const XDS_SOCKET: &str = "xds.sock";
 
 /// How long the first start may take before it counts as failed.
 const START: Duration = Duration::from_secs(30);
@@ -79,8 +87,11 @@ impl Dev {
         let state = StateDir::open(path).map_err(Failure::failed)?;
         let lock = state.lock().map_err(Failure::failed)?;
         let manifests = Manifests::open(&args, &state)?;
-        let server = Server::new();
-        let envoys = Envoys::open(&args, &state, &server)?;
+        let (xds, callers) = (state.socket(XDS_SOCKET).map_err(Failure::failed)?, Callers::listed());
+        let envoys = Envoys::open(&args, &state, &xds, callers.clone())?;
+        let server = Server::new().with_callers(callers);
+        let listener = socket::bind(&xds).map_err(Failure::failed)?;
+        tokio::spawn(serve(server.clone(), listener));
         Ok(Dev {
             output: Output::new(format, std::io::stdout()),
             compiled: Compiled::default(),
@@ -193,6 +204,8 @@ impl Dev {
     fn envoy(&mut self, output: EnvoyOutput) -> Result<(), Failure> {
         match output {
             EnvoyOutput::Line(key, line) => self.access(&key, &line),
+            EnvoyOutput::Live(key) if self.ready => self.gateway_event(&key, GatewayState::Started),
+            EnvoyOutput::Live(_) => Ok(()),
             EnvoyOutput::Ended(key, why) => {
                 tracing::warn!(gateway = %key, "{why}");
                 if !self.ready {
@@ -273,10 +286,18 @@ fn named(values: &[Listen], known: &[ObjectKey]) -> Vec<Listen> {
 
 /// Ready when any of them changed.
 async fn any_change(acks: Vec<watch::Receiver<AckState>>) {
-    let mut changes: FuturesUnordered<_> =
-        acks.into_iter().map(|mut acks| async move { acks.changed().await.is_ok() }).collect();
-    while let Some(false) = changes.next().await {}
-    if changes.is_empty() {
+    let mut changes = tokio_stream::StreamMap::new();
+    for (index, acks) in acks.into_iter().enumerate() {
+        changes.insert(index, WatchStream::from_changes(acks));
+    }
+    if changes.next().await.is_none() {
         std::future::pending::<()>().await;
+    }
+}
+
+async fn serve(server: Server, listener: UnixListener) {
+    // It ends with the program: what runs then are Envoys that end too.
+    if let Err(error) = server.serve(listener, std::future::pending()).await {
+        tracing::error!(%error, "the xDS server ended");
     }
 }

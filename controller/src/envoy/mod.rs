@@ -4,6 +4,7 @@
 
 mod access_log;
 mod any;
+pub mod binary;
 pub mod bootstrap;
 mod clusters;
 mod dns;
@@ -12,9 +13,11 @@ mod hcm;
 mod hosts;
 mod listeners;
 mod mitm_routes;
+pub mod module;
 pub mod names;
 mod network;
 mod private_networks;
+pub mod process;
 mod proxy_routes;
 mod refusal;
 mod route;

@@ -43,6 +43,12 @@ impl Overrides {
         self.set.entry(secret).or_default().insert(key, Zeroizing::new(value));
     }
 
+    /// What `--secret` says of a key of a Secret.
+    pub(crate) fn value(&self, secret: &ObjectKey, key: &str) -> Option<&[u8]> {
+        let flags = self.flags.get(secret)?;
+        flags.by_key.get(key).or(flags.for_every_key.as_ref()).map(|value| value.as_slice())
+    }
+
     /// Whether a `--secret` replaces this Secret, so that what its manifest holds is not read.
     pub(super) fn replaces(&self, secret: &ObjectKey) -> bool {
         self.flags.contains_key(secret)
