@@ -6,12 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use policy::host::HostPattern;
 use time::{Duration, OffsetDateTime};
 
 use super::ca::{Authority, AuthorityError};
 use super::leaf::Leaf;
 use super::name::is_host_name;
 use super::rate::Rate;
+use crate::plan::{DefaultPolicy, GatewayPlan, Interception, PortSet};
 use crate::xds::Resource;
 
 /// How many leaves of names that no route has are kept; above it the oldest goes.
@@ -55,6 +57,22 @@ impl MintPolicy {
         others: Others,
     ) -> MintPolicy {
         MintPolicy { exact, patterns: Arc::new(patterns), others }
+    }
+
+    /// The policy that a gateway's plan asks for. Without a port whose TLS it ends, it needs no leaf.
+    #[must_use]
+    pub fn of(plan: &GatewayPlan) -> MintPolicy {
+        if plan.ports.terminate == PortSet::Only(BTreeSet::new()) {
+            return MintPolicy::refuse_all();
+        }
+        let exact = plan.hosts.keys().filter_map(HostPattern::exact).map(str::to_owned).collect();
+        let patterns: Vec<HostPattern> =
+            plan.hosts.keys().filter(|host| host.exact().is_none()).cloned().collect();
+        let others = match (plan.default_policy, plan.interception) {
+            (DefaultPolicy::AllowAll, Interception::All) => Others::Minted,
+            (DefaultPolicy::AllowAll, Interception::Routes) | (DefaultPolicy::DenyAll, _) => Others::Refused,
+        };
+        MintPolicy::new(exact, move |name| patterns.iter().any(|pattern| pattern.matches(name)), others)
     }
 
     /// A policy that refuses every name.
@@ -129,7 +147,7 @@ impl Leaves {
         }
     }
 
-    /// The authority's certificate in PEM.
+    /// The authority that signs them.
     #[must_use]
     pub fn authority(&self) -> &Authority {
         &self.authority
@@ -248,7 +266,10 @@ impl Leaves {
 
 #[cfg(test)]
 mod tests {
+    use policy::wire;
+
     use super::*;
+    use crate::plan::{Dns, HostPlan, LookupFamily, ObjectKey, Ports};
 
     fn start() -> OffsetDateTime {
         OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap()
@@ -298,6 +319,55 @@ mod tests {
             let answer = leaves(&["api.example"], others).ask(name, start()).unwrap();
             assert_eq!(is_minted(answer.clone()), minted, "{name}");
             assert!(minted || matches!(answer, Answer::Refused), "{name}");
+        }
+    }
+
+    fn plan(default_policy: DefaultPolicy, interception: Interception, terminate: PortSet) -> GatewayPlan {
+        let host = |pattern| {
+            let host = HostPlan { bucket: 0, ports: [443].into(), alias: None };
+            (HostPattern::parse(pattern).unwrap(), host)
+        };
+        GatewayPlan {
+            key: ObjectKey { namespace: "default".to_owned(), name: "gw".to_owned() },
+            default_policy,
+            interception,
+            ports: Ports { terminate, ..Ports::default() },
+            hosts: ["api.example", "*.azure.example"].map(host).into(),
+            open_aliases: BTreeMap::new(),
+            buckets: Vec::new(),
+            guard: wire::Config {
+                version: wire::VERSION,
+                gateway: "default/gw".to_owned(),
+                agent_side: wire::AgentSide::Tls,
+                unlisted: wire::Unlisted::Deny,
+                endpoints: Vec::new(),
+                methods: Vec::new(),
+                carriers: Vec::new(),
+                rules: Vec::new(),
+            },
+            trust_bundle: String::new(),
+            dns: Dns { family: LookupFamily::V4Preferred, resolvers: Vec::new() },
+            request_timeout: std::time::Duration::from_secs(300),
+            allowed_private_networks: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_plan_says_which_names_are_minted() {
+        let (all, routes) = (Interception::All, Interception::Routes);
+        let (allow, deny) = (DefaultPolicy::AllowAll, DefaultPolicy::DenyAll);
+        let (tls, none) = (PortSet::Any, PortSet::Only(BTreeSet::new()));
+        #[rustfmt::skip]
+        let cases = [
+            (allow, all, &tls, [Some(Class::Exact), Some(Class::Pattern), Some(Class::Open)]),
+            (allow, routes, &tls, [Some(Class::Exact), Some(Class::Pattern), None]),
+            (deny, all, &tls, [Some(Class::Exact), Some(Class::Pattern), None]),
+            (allow, all, &none, [None, None, None]),
+        ];
+        for (default_policy, interception, ports, expected) in cases {
+            let policy = MintPolicy::of(&plan(default_policy, interception, ports.clone()));
+            let classes = ["api.example", "x.azure.example", "other.example"].map(|name| policy.class(name));
+            assert_eq!(classes, expected, "{default_policy:?} {interception:?} {ports:?}");
         }
     }
 

@@ -119,13 +119,11 @@ mod tests {
 
     #[test]
     fn a_broken_authority_is_an_error_with_a_remedy_and_stays_as_it_is() {
-        let breakages: [(&str, &dyn Fn(&Path)); 4] = [
-            ("ca.key", &|path| fs::write(path, "garbage").unwrap()),
-            ("ca.crt", &|path| fs::write(path, "garbage").unwrap()),
-            ("ca.key", &|path| fs::remove_file(path).unwrap()),
-            ("ca.crt", &|path| fs::remove_file(path).unwrap()),
-        ];
-        for (name, break_it) in breakages {
+        let garbage: fn(&Path) = |path| fs::write(path, "garbage").unwrap();
+        let missing: fn(&Path) = |path| fs::remove_file(path).unwrap();
+        for (name, break_it) in
+            [("ca.key", garbage), ("ca.crt", garbage), ("ca.key", missing), ("ca.crt", missing)]
+        {
             let (_dir, state) = state();
             let gateway = key("default", "one");
             state.authority(&gateway, now()).unwrap();

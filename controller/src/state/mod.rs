@@ -14,9 +14,9 @@
 mod authority;
 mod error;
 mod file;
-//mod keyring;
+mod keyring;
 mod lock;
-//mod overlay;
+mod overlay;
 pub mod socket;
 
 use std::ffi::OsStr;
@@ -27,7 +27,7 @@ use sha2::{Digest, Sha256};
 
 pub use error::StateError;
 pub use lock::Lock;
-//pub use overlay::Overlay;
+pub use overlay::Overlay;
 
 /// A state directory.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -43,7 +43,9 @@ impl Overlay {
 
     /// Every value, by Secret, then by key.
     pub fn iter(&self) -> impl Iterator<Item = (&ObjectKey, &str, &Secret)> {
-        self.0.iter().flat_map(|(secret, values)| values.iter().map(move |(key, value)| (secret, key.as_str(), value)))
+        self.0
+            .iter()
+            .flat_map(|(secret, values)| values.iter().map(move |(key, value)| (secret, key.as_str(), value)))
     }
 
     /// Sets a value, in the place of an earlier one. Kept by [`StateDir::keep_overlay`].
@@ -58,7 +60,9 @@ impl StateDir {
     /// # Errors
     /// [`StateError::Corrupt`] where the file cannot be read or a value does not open.
     pub fn overlay(&self, keyring: &Keyring) -> Result<Overlay, StateError> {
-        let Some(text) = file::read(&self.path().join(FILE), Readers::Owner)? else { return Ok(Overlay::default()) };
+        let Some(text) = file::read(&self.path().join(FILE), Readers::Owner)? else {
+            return Ok(Overlay::default());
+        };
         // The position alone: serde's message can quote the file.
         let stored: Stored = serde_json::from_str(&text)
             .map_err(|error| self.corrupt(&format!("line {} is not what was written", error.line())))?;
@@ -70,7 +74,8 @@ impl StateDir {
             let secret = ObjectKey { namespace, name };
             for (key, sealed) in sealed {
                 let value = keyring.open(&binding(&secret, &key), &sealed);
-                let value = value.map_err(|error| self.corrupt(&format!("a value of Secret {secret}: {error}")))?;
+                let value =
+                    value.map_err(|error| self.corrupt(&format!("a value of Secret {secret}: {error}")))?;
                 overlay.set(secret.clone(), key, value);
             }
         }
@@ -84,10 +89,16 @@ impl StateDir {
     pub fn keep_overlay(&self, overlay: &Overlay, keyring: &Keyring) -> Result<(), StateError> {
         let mut secrets = Vec::new();
         for (secret, values) in &overlay.0 {
-            let sealed = values.iter().map(|(key, value)| Ok((key.clone(), keyring.seal(&binding(secret, key), value)?)));
+            let sealed = values
+                .iter()
+                .map(|(key, value)| Ok((key.clone(), keyring.seal(&binding(secret, key), value)?)));
             let sealed = sealed.collect::<Result<_, policy::seal::SealError>>();
             let sealed = sealed.map_err(|error| self.corrupt(&error.to_string()))?;
-            secrets.push(StoredSecret { namespace: secret.namespace.clone(), name: secret.name.clone(), sealed });
+            secrets.push(StoredSecret {
+                namespace: secret.namespace.clone(),
+                name: secret.name.clone(),
+                sealed,
+            });
         }
         let stored = Stored { version: VERSION, secrets };
         let text = serde_json::to_vec_pretty(&stored).map_err(|error| self.corrupt(&error.to_string()))?;
@@ -98,14 +109,16 @@ impl StateDir {
         StateError::Corrupt {
             path: self.path().join(FILE),
             cause: cause.to_owned(),
-            remedy: "Restore it together with keyring, or delete it and set the values again with `secret set`".into(),
+            remedy:
+                "Restore it together with keyring, or delete it and set the values again with `secret set`"
+                    .into(),
         }
     }
 }
 
 /// What a value is sealed for, so that none can be moved to another Secret or key.
 fn binding(secret: &ObjectKey, key: &str) -> Binding {
-    Binding::overlay(&secret.namespace, &secret.name, key)
+    Binding::kept(&secret.namespace, &secret.name, key)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What the connected proxies of one gateway made of what they were sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::session::Event;
 use super::{Kind, Snapshot};
@@ -11,7 +11,14 @@ pub type ProxyId = u64;
 /// A gateway's proxies and what each holds. Leaves are not kept here.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AckState {
-    proxies: BTreeMap<ProxyId, BTreeMap<(Kind, String), Answer>>,
+    proxies: BTreeMap<ProxyId, Proxy>,
+}
+
+/// What one proxy asked for by name, and its word on each resource that it was sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Proxy {
+    asked: BTreeSet<(Kind, String)>,
+    answers: BTreeMap<(Kind, String), Answer>,
 }
 
 /// A proxy's word on one resource.
@@ -41,44 +48,30 @@ impl AckState {
         self.proxies.len()
     }
 
-    /// Each proxy's word on each resource, in order.
+    /// The connected proxies, in the order in which they connected.
     #[must_use]
-    pub fn proxies(&self) -> &BTreeMap<ProxyId, BTreeMap<(Kind, String), Answer>> {
+    pub fn proxies(&self) -> &BTreeMap<ProxyId, Proxy> {
         &self.proxies
     }
 
-    /// Whether every connected proxy holds every resource of this snapshot, or of a part of one. A resource that
-    /// nothing refers to is never asked for and so never settles. True while no proxy is connected.
+    /// Whether every connected proxy holds this snapshot, or a part of one. True while no proxy is connected.
     #[must_use]
     pub fn settled(&self, wanted: &Snapshot) -> bool {
-        self.proxies.values().all(|answers| {
-            wanted.iter().all(|(kind, resource)| {
-                let answer = answers.get(&(kind, resource.name.clone()));
-                answer.and_then(|answer| answer.acked.as_ref()) == Some(&resource.version)
-            })
-        })
+        self.proxies.values().all(|proxy| proxy.settled(wanted))
     }
 
     /// The resources of this snapshot that some proxy refused in this very version, each once, in order.
     #[must_use]
     pub fn refusals(&self, wanted: &Snapshot) -> Vec<Refusal> {
-        let mut refusals: Vec<Refusal> = self
-            .proxies
-            .values()
-            .flatten()
-            .filter_map(|((kind, name), answer)| {
-                let (version, message) = answer.nacked.as_ref()?;
-                let current = wanted.find(*kind, name)?.version == *version;
-                current.then(|| Refusal { kind: *kind, name: name.clone(), message: message.clone() })
-            })
-            .collect();
+        let mut refusals: Vec<Refusal> =
+            self.proxies.values().flat_map(|proxy| proxy.refusals(wanted)).collect();
         refusals.sort();
         refusals.dedup_by(|one, other| (one.kind, &one.name) == (other.kind, &other.name));
         refusals
     }
 
     pub(crate) fn connect(&mut self, proxy: ProxyId) {
-        self.proxies.insert(proxy, BTreeMap::new());
+        self.proxies.insert(proxy, Proxy::default());
     }
 
     pub(crate) fn disconnect(&mut self, proxy: ProxyId) {
@@ -87,31 +80,73 @@ impl AckState {
 
     /// Takes in what a session told. Returns whether anything here changed.
     pub(crate) fn apply(&mut self, proxy: ProxyId, event: &Event) -> bool {
-        let Some(answers) = self.proxies.get_mut(&proxy) else { return false };
-        match event {
-            Event::Acked(kind, held) => {
-                let kept = held.iter().filter(|(name, _)| !kind.on_demand(name));
-                kept.map(|(name, version)| acked(answers, *kind, name, version.as_ref())).count() > 0
-            }
-            Event::Nacked(kind, versions, message) => {
-                let kept = versions.iter().filter(|(name, _)| !kind.on_demand(name));
-                kept.map(|(name, version)| {
-                    let answer = answers.entry((*kind, name.clone())).or_default();
-                    answer.nacked = Some((version.clone(), message.clone()));
-                })
-                .count()
-                    > 0
-            }
-            Event::Subscribed(_) | Event::Unsubscribed(_) => false,
-        }
+        self.proxies.get_mut(&proxy).is_some_and(|proxy| proxy.apply(event))
     }
 }
 
-fn acked(answers: &mut BTreeMap<(Kind, String), Answer>, kind: Kind, name: &str, version: Option<&String>) {
-    let key = (kind, name.to_owned());
-    match version {
-        Some(version) => drop(answers.insert(key, Answer { acked: Some(version.clone()), nacked: None })),
-        None => drop(answers.remove(&key)),
+impl Proxy {
+    /// Its word on each resource that it was sent, in order.
+    #[must_use]
+    pub fn answers(&self) -> &BTreeMap<(Kind, String), Answer> {
+        &self.answers
+    }
+
+    /// Whether it holds this snapshot: every cluster and listener, and of the other types what it asked for. Nothing
+    /// refers to the rest: Envoy asks for what a listener refers to before it acknowledges the listener.
+    #[must_use]
+    pub fn settled(&self, wanted: &Snapshot) -> bool {
+        wanted.iter().all(|(kind, resource)| {
+            let key = (kind, resource.name.clone());
+            let held =
+                self.answers.get(&key).and_then(|answer| answer.acked.as_ref()) == Some(&resource.version);
+            held || !kind.empty_means_all() && !self.asked.contains(&key)
+        })
+    }
+
+    fn refusals(&self, wanted: &Snapshot) -> impl Iterator<Item = Refusal> {
+        self.answers.iter().filter_map(|((kind, name), answer)| {
+            let (version, message) = answer.nacked.as_ref()?;
+            let current = wanted.find(*kind, name)?.version == *version;
+            current.then(|| Refusal { kind: *kind, name: name.clone(), message: message.clone() })
+        })
+    }
+
+    fn apply(&mut self, event: &Event) -> bool {
+        let mut changed = false;
+        match event {
+            Event::Subscribed(kind, names) => {
+                for name in names.iter().filter(|name| !kind.on_demand(name)) {
+                    changed |= self.asked.insert((*kind, name.clone()));
+                }
+            }
+            Event::Unsubscribed(kind, names) => {
+                for name in names.iter().filter(|name| !kind.on_demand(name)) {
+                    let key = (*kind, name.clone());
+                    changed |= self.asked.remove(&key) | self.answers.remove(&key).is_some();
+                }
+            }
+            Event::Acked(kind, held) => {
+                for (name, version) in held.iter().filter(|(name, _)| !kind.on_demand(name)) {
+                    changed = true;
+                    self.acked((*kind, name.clone()), version.clone());
+                }
+            }
+            Event::Nacked(kind, versions, message) => {
+                for (name, version) in versions.iter().filter(|(name, _)| !kind.on_demand(name)) {
+                    changed = true;
+                    let answer = self.answers.entry((*kind, name.clone())).or_default();
+                    answer.nacked = Some((version.clone(), message.clone()));
+                }
+            }
+        }
+        changed
+    }
+
+    fn acked(&mut self, key: (Kind, String), version: Option<String>) {
+        match version {
+            Some(_) => self.answers.insert(key, Answer { acked: version, nacked: None }),
+            None => self.answers.remove(&key),
+        };
     }
 }
 
@@ -134,6 +169,10 @@ mod tests {
         Event::Acked(Kind::Extension, BTreeMap::from([("b".to_owned(), Some(resource(body).version))]))
     }
 
+    fn ask() -> Event {
+        Event::Subscribed(Kind::Extension, ["b".to_owned()].into())
+    }
+
     fn nack(body: &str) -> Event {
         let versions = BTreeMap::from([("b".to_owned(), resource(body).version)]);
         Event::Nacked(Kind::Extension, versions, "no".to_owned())
@@ -143,8 +182,10 @@ mod tests {
     fn settled_means_every_connected_proxy() {
         let mut acks = AckState::default();
         assert!(acks.settled(&wanted("1")), "no proxy");
-        acks.connect(1);
-        acks.connect(2);
+        for proxy in [1, 2] {
+            acks.connect(proxy);
+            acks.apply(proxy, &ask());
+        }
         assert!(!acks.settled(&wanted("1")));
         acks.apply(1, &ack("1"));
         assert!(!acks.settled(&wanted("1")));
@@ -152,16 +193,42 @@ mod tests {
         assert!(acks.settled(&wanted("1")));
         assert!(!acks.settled(&wanted("2")));
         acks.connect(3);
+        acks.apply(3, &ask());
         assert!(!acks.settled(&wanted("1")));
         acks.disconnect(3);
         assert!(acks.settled(&wanted("1")));
     }
 
     #[test]
-    fn a_refusal_shows_while_its_version_is_wanted_and_until_the_next_acknowledgement() {
+    fn what_nothing_refers_to_need_not_be_held_but_every_listener_and_cluster_must() {
         let mut acks = AckState::default();
         acks.connect(1);
-        acks.connect(2);
+        assert!(acks.settled(&wanted("1")), "not asked for");
+        for kind in [Kind::Cluster, Kind::Listener] {
+            assert!(!acks.settled(&Snapshot::from_iter([(kind, resource("1"))])), "{kind:?}");
+        }
+        acks.apply(1, &ask());
+        assert!(!acks.settled(&wanted("1")));
+    }
+
+    #[test]
+    fn what_is_not_wanted_any_more_is_not_held() {
+        let mut acks = AckState::default();
+        acks.connect(1);
+        acks.apply(1, &ask());
+        acks.apply(1, &ack("1"));
+        acks.apply(1, &Event::Unsubscribed(Kind::Extension, ["b".to_owned()].into()));
+        acks.apply(1, &ask());
+        assert!(!acks.settled(&wanted("1")), "asked for anew");
+    }
+
+    #[test]
+    fn a_refusal_shows_while_its_version_is_wanted_and_until_the_next_acknowledgement() {
+        let mut acks = AckState::default();
+        for proxy in [1, 2] {
+            acks.connect(proxy);
+            acks.apply(proxy, &ask());
+        }
         acks.apply(1, &ack("1"));
         acks.apply(1, &nack("2"));
         acks.apply(2, &nack("2"));
@@ -182,6 +249,6 @@ mod tests {
         assert!(!acks.apply(1, &ack("1")), "not connected");
         acks.connect(1);
         assert!(!acks.apply(1, &leaf));
-        assert!(acks.proxies()[&1].is_empty());
+        assert!(acks.proxies()[&1].answers().is_empty());
     }
 }

@@ -8,6 +8,7 @@ use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, Delt
 use tokio::sync::{mpsc, watch};
 use tonic::{Status, Streaming};
 
+use super::Kind;
 use super::acks::ProxyId;
 use super::gateway::{Feed, Gateway};
 use super::server::Clock;
@@ -86,9 +87,11 @@ impl Connection {
         for event in self.session.request(request) {
             self.note(&event);
             match event {
-                Event::Subscribed(names) => self.waiting.extend(names),
-                Event::Unsubscribed(names) => self.waiting.retain(|name| !names.contains(name)),
-                Event::Acked(..) | Event::Nacked(..) => {}
+                Event::Subscribed(kind, names) => {
+                    self.waiting.extend(names.into_iter().filter(|name| kind.on_demand(name)));
+                }
+                Event::Unsubscribed(Kind::Secret, names) => self.waiting.retain(|name| !names.contains(name)),
+                Event::Unsubscribed(..) | Event::Acked(..) | Event::Nacked(..) => {}
             }
         }
         self.decide();

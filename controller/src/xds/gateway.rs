@@ -95,7 +95,7 @@ impl Gateway {
                 let Some(known) = refusals.get_mut(&process) else { return };
                 known.retain(|(refused, name), _| refused != kind || !names.contains_key(name));
             }
-            Event::Subscribed(_) | Event::Unsubscribed(_) => {}
+            Event::Subscribed(..) | Event::Unsubscribed(..) => {}
         }
     }
 
@@ -106,7 +106,7 @@ impl Gateway {
     /// Renews what is due.
     pub(super) fn tick(&self, now: OffsetDateTime) {
         match self.leaves().tick(now) {
-            Ok(true) => drop(self.leaf_changes.send_replace(())),
+            Ok(true) => self.leaf_changes.send_replace(()),
             Ok(false) => {}
             Err(error) => tracing::error!(%error, "leaves could not be renewed"),
         }

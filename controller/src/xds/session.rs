@@ -24,10 +24,10 @@ const MESSAGE_LIMIT: usize = 1024;
 /// What a request told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// These leaves were asked for; each is owed a [`Session::offer`].
-    Subscribed(BTreeSet<String>),
-    /// These leaves are not wanted any more.
-    Unsubscribed(BTreeSet<String>),
+    /// These names were asked for. Each leaf among them is owed a [`Session::offer`].
+    Subscribed(Kind, BTreeSet<String>),
+    /// These names are not wanted any more, and not held.
+    Unsubscribed(Kind, BTreeSet<String>),
     /// The proxy holds these now: name to version, or `None` where it knows that there is none.
     Acked(Kind, BTreeMap<String, Option<String>>),
     /// The proxy refused these versions and keeps what it had.
@@ -100,7 +100,7 @@ impl Session {
         } else {
             events.extend(self.start(kind, &request));
         }
-        events.extend(self.demand(kind, request.resource_names_subscribe));
+        events.extend(self.demand(kind, &request.resource_names_subscribe));
         events
     }
 
@@ -146,11 +146,10 @@ impl Session {
             subscription.unsubscribe_all();
         }
         subscription.unsubscribe(&named);
-        let leaves: BTreeSet<String> = named.into_iter().filter(|name| kind.on_demand(name)).collect();
-        for name in &leaves {
+        for name in &named {
             self.offers.remove(name);
         }
-        (!leaves.is_empty()).then_some(Event::Unsubscribed(leaves))
+        (!named.is_empty()).then(|| Event::Unsubscribed(kind, named.into_iter().collect()))
     }
 
     fn resubscribe(&mut self, kind: Kind, names: &[String]) {
@@ -162,14 +161,13 @@ impl Session {
         subscription.subscribe(&named);
     }
 
-    /// Leaves asked for (again): each is decided afresh.
-    fn demand(&mut self, kind: Kind, names: Vec<String>) -> Option<Event> {
-        let on_demand = |name: &String| name != WILDCARD && kind.on_demand(name);
-        let leaves: BTreeSet<String> = names.into_iter().filter(on_demand).collect();
-        for name in &leaves {
+    /// What was decided about leaves that are asked for again counts no more.
+    fn demand(&mut self, kind: Kind, names: &[String]) -> Option<Event> {
+        let names: BTreeSet<String> = without_wildcard(names).into_iter().collect();
+        for name in &names {
             self.offers.remove(name);
         }
-        (!leaves.is_empty()).then_some(Event::Subscribed(leaves))
+        (!names.is_empty()).then_some(Event::Subscribed(kind, names))
     }
 
     /// The responses that may go out now, in the order in which they should.
@@ -330,3 +328,7 @@ fn shortened(mut message: String) -> String {
 #[cfg(test)]
 #[path = "session_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "session_properties.rs"]
+mod properties;
