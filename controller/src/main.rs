@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! The `keyward` binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    controller::cli::run()
+}

@@ -1,1 +1,82 @@
-//! (being written)
+//! The command line: what `keyward` accepts, and the exit code each command ends with.
+
+mod keyring;
+mod seal;
+mod secret;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::dev;
+
+/// Keeps API keys out of agents: an Envoy gateway puts the real credential in on the way to the provider.
+#[derive(Parser)]
+#[command(name = "keyward", version, max_term_width = 110, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 usage, 128+N ended by signal N.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the controller and an Envoy for each EgressGateway in a directory of manifests
+    Dev(dev::Args),
+    /// Change a Secret of a running `keyward dev`
+    Secret {
+        #[command(subcommand)]
+        command: secret::Command,
+    },
+    /// Seal the credentials of a filter configuration, for an Envoy that runs without a controller
+    Seal(seal::Args),
+    /// Make sealing keys
+    Keyring {
+        #[command(subcommand)]
+        command: keyring::Command,
+    },
+}
+
+/// Parses the command line and carries it out.
+#[must_use]
+pub fn run() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Dev(args) => dev::run(args),
+        Command::Secret { command } => secret::run(command),
+        Command::Seal(args) => seal::run(&args),
+        Command::Keyring { command } => keyring::run(&command),
+    };
+    match result {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("keyward: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+/// Why a command failed, in words that name the remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The arguments cannot be carried out as given: exit code 2.
+    #[error("{0}")]
+    Usage(String),
+    /// The command could not be carried out: exit code 1.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl Failure {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Failure::Usage(_) => ExitCode::from(2),
+            Failure::Failed(_) => ExitCode::from(1),
+        }
+    }
+
+    /// A failure whose message is the error's.
+    pub fn failed(error: impl std::fmt::Display) -> Self {
+        Failure::Failed(error.to_string())
+    }
+}

@@ -1,1 +1,196 @@
-//! (being written)
+//! Inputs to one plan per gateway and conditions for every object: pure and total.
+//!
+//! One bad object rejects only itself. A route that attached but cannot be served denies what it speaks of; one that
+//! never attached has no effect. A missing Secret, and a route that no policy gives a credential, compile to a denial.
+
+mod attach;
+mod buckets;
+mod config;
+mod fills;
+mod gateway;
+mod injection;
+mod plan;
+mod prove;
+mod report;
+mod scope;
+pub mod support;
+mod trust;
+mod values;
+mod verdict;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use policy::api::egress_gateway::Spec;
+use policy::api::{Kind, ai_provider_route};
+use policy::seal::Keyring;
+
+use self::attach::{Gateways, Parent, Standing};
+use self::fills::Fills;
+use self::gateway::Settings;
+use self::plan::Attached;
+use self::scope::Content;
+pub(crate) use self::values::go_duration;
+use self::verdict::Refusal;
+use crate::conditions::{ObjectRef, Statuses};
+use crate::inputs::{Age, Inputs, Reduced};
+use crate::plan::{GatewayPlan, ObjectKey};
+
+/// What inputs come to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Compiled {
+    /// The plans of the gateways that are accepted.
+    pub gateways: BTreeMap<ObjectKey, GatewayPlan>,
+    /// What is said of every object but Secrets.
+    pub statuses: Statuses,
+}
+
+/// Compiles. `keyring` names the keys that a gateway's Envoy holds; `system_trust` is the system's CA bundle as PEM.
+///
+/// Equal inputs and keys give equal plans, byte for byte.
+pub fn compile<'k>(
+    inputs: &Inputs,
+    keyring: impl Fn(&ObjectKey) -> &'k Keyring,
+    system_trust: &str,
+) -> Compiled {
+    let mut settings: BTreeMap<ObjectKey, Result<Settings, Refusal>> = inputs
+        .gateways
+        .iter()
+        .map(|(key, gateway)| (key.clone(), gateway::settings(&gateway.spec)))
+        .collect();
+    let policies = inputs
+        .policies
+        .iter()
+        .map(|(key, policy)| (key.clone(), injection::read(key, policy, inputs)))
+        .collect();
+    let resolved =
+        Resolved { inputs, routes: routes(inputs, &settings), fills: Fills::settle(policies), system_trust };
+    let mut compiled = Compiled::default();
+    for (key, gateway) in &inputs.gateways {
+        if let Some(settings) = settings.remove(key) {
+            resolved.gateway(key, gateway, settings, keyring(key), &mut compiled);
+        }
+    }
+    resolved.report(&mut compiled.statuses);
+    compiled
+}
+
+/// Everything that does not depend on one gateway.
+struct Resolved<'a> {
+    inputs: &'a Inputs,
+    routes: BTreeMap<ObjectKey, Route>,
+    fills: Fills,
+    system_trust: &'a str,
+}
+
+impl Resolved<'_> {
+    fn gateway(
+        &self,
+        key: &ObjectKey,
+        gateway: &Reduced<Spec>,
+        settings: Result<Settings, Refusal>,
+        keyring: &Keyring,
+        compiled: &mut Compiled,
+    ) {
+        let (bundle, trust) = trust::bundle(key, &gateway.spec, self.inputs, self.system_trust);
+        let verdict = settings.as_ref().map(|_| ());
+        let partly = gateway::partly_supported(&gateway.spec);
+        let mut status =
+            report::gateway(gateway, verdict, &partly, trust.as_ref().map(|()| ()), &self.attached_to(key));
+        if let Ok(settings) = settings {
+            let mut plan = plan::plan(key.clone(), settings, &self.at(key), &self.fills, bundle, keyring);
+            let refused = prove::deny_what_the_filter_refuses(&mut plan, keyring);
+            report::filter_refused(&mut status, gateway.generation, &refused);
+            compiled.gateways.insert(key.clone(), plan);
+        }
+        compiled.statuses.0.insert(ObjectRef::new(Kind::EgressGateway, key.clone()), status);
+    }
+
+    /// The routes that have a say at a gateway.
+    fn at(&self, gateway: &ObjectKey) -> Vec<Attached<'_>> {
+        let attached = self.routes.iter().filter_map(|(key, route)| {
+            let accepted = route.at(gateway)?;
+            Some(Attached { key: key.clone(), age: route.age, scopes: &route.content.scopes, accepted })
+        });
+        attached.collect()
+    }
+
+    /// How many accepted routes each listener of a gateway has.
+    fn attached_to(&self, gateway: &ObjectKey) -> BTreeMap<usize, u32> {
+        let mut counts = BTreeMap::new();
+        for route in self.routes.values().filter(|route| route.verdict().is_ok()) {
+            for listener in route.listeners(gateway) {
+                *counts.entry(listener).or_default() += 1;
+            }
+        }
+        counts
+    }
+
+    fn report(&self, statuses: &mut Statuses) {
+        for (key, route) in &self.routes {
+            let status = report::route(key, route.generation, &route.parents, route.verdict(), &self.fills);
+            statuses.0.insert(ObjectRef::new(Kind::AiProviderRoute, key.clone()), status);
+        }
+        for (key, policy) in &self.fills.policies {
+            let object = ObjectRef::new(Kind::CredentialInjectionPolicy, key.clone());
+            statuses.0.insert(object, report::policy(key, policy, &self.fills));
+        }
+        report::unbuilt(self.inputs, statuses);
+    }
+}
+
+/// A route, read, with its parents.
+struct Route {
+    age: Age,
+    generation: Option<i64>,
+    content: Content,
+    parents: Vec<Parent>,
+}
+
+impl Route {
+    fn verdict(&self) -> Result<(), &Refusal> {
+        self.content.verdict.as_ref().map(|()| ())
+    }
+
+    /// Whether it has a say at a gateway, and whether it may inject there.
+    fn at(&self, gateway: &ObjectKey) -> Option<bool> {
+        let mut here = self.parents.iter().filter(|parent| parent.gateway == *gateway);
+        here.any(|parent| !matches!(parent.standing, Standing::Apart(_)))
+            .then(|| self.verdict().is_ok() && !self.listeners(gateway).is_empty())
+    }
+
+    /// The listeners of a gateway that it is attached to.
+    fn listeners(&self, gateway: &ObjectKey) -> BTreeSet<usize> {
+        let here = self.parents.iter().filter(|parent| parent.gateway == *gateway);
+        here.filter_map(|parent| match &parent.standing {
+            Standing::Attached(listeners) => Some(listeners),
+            _ => None,
+        })
+        .flatten()
+        .copied()
+        .collect()
+    }
+}
+
+fn routes(
+    inputs: &Inputs,
+    settings: &BTreeMap<ObjectKey, Result<Settings, Refusal>>,
+) -> BTreeMap<ObjectKey, Route> {
+    let gateways: Gateways<'_> = inputs
+        .gateways
+        .iter()
+        .map(|(key, gateway)| {
+            let refusal = settings.get(key).and_then(|settings| settings.as_ref().err().cloned());
+            (key.clone(), refusal.map_or(Ok(&gateway.spec), Err))
+        })
+        .collect();
+    let denied = report::denied_routes(inputs);
+    let route = |key: &ObjectKey, route: &Reduced<ai_provider_route::Spec>| {
+        let mut content = scope::content(&route.spec);
+        if denied.contains(key) {
+            content.verdict = Err(report::denied_by_policy());
+        }
+        let parents = attach::parents(key, Kind::AiProviderRoute, &route.spec.parent_refs, &gateways);
+        Route { age: route.age, generation: route.generation, content, parents }
+    };
+    inputs.routes.iter().map(|(key, reduced)| (key.clone(), route(key, reduced))).collect()
+}

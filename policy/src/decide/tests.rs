@@ -160,7 +160,8 @@ fn control_headers_leave_every_request_that_is_forwarded() {
         "X-Envoy-Retry-On",
         "x_envoy_internal",
         "x-forwarded-for",
-        "x-forwarded-proto",
+        "X-Forwarded-Proto",
+        "x_forwarded_proto",
         "X_Forwarded_Host",
         "x-keyward-trace",
         "x-original-url",
@@ -184,7 +185,9 @@ fn control_headers_leave_every_request_that_is_forwarded() {
             &format!("passed host_not_listed -{name}"),
         );
     }
-    for name in ["x-envo-y", "x-forwarded", "x-request-id", "traceparent", "te", "user-agent"] {
+    for name in
+        ["x-forwarded-proto", "x-envo-y", "x-forwarded", "x-request-id", "traceparent", "te", "user-agent"]
+    {
         check(&rules, &messages().with(&[(name, "v")]), INJECTED);
     }
 }

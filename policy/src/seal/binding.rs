@@ -10,11 +10,25 @@ use crate::wire::{AgentSide, Carriers, Config, Injection, Rule, Target};
 /// The version of the encoding; part of it.
 const VERSION: u8 = 1;
 
+/// What stands in the place of the version where no rule is meant.
+const KEPT: u8 = 0;
+
 /// The associated data of one injection of one rule, without format and key id.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Binding(Vec<u8>);
 
 impl Binding {
+    /// What a value that is kept outside a configuration is sealed for: a key of a Secret. No rule's encoding starts
+    /// with [`KEPT`], so neither opens as the other.
+    #[must_use]
+    pub fn kept(namespace: &str, name: &str, key: &str) -> Binding {
+        let mut encoded = Encoder(vec![KEPT]);
+        encoded.text(namespace);
+        encoded.text(name);
+        encoded.text(key);
+        Binding(encoded.0)
+    }
+
     /// The associated data under a format and a key.
     pub(super) fn under(&self, format: &str, key_id: &str) -> Vec<u8> {
         let mut encoded = Encoder(Vec::with_capacity(self.0.len() + 48));

@@ -131,6 +131,22 @@ fn a_value_does_not_open_for_another_rule_nor_for_a_changed_one() {
 }
 
 #[test]
+fn a_value_kept_outside_a_configuration_opens_for_its_own_secret_and_key_alone() {
+    let sealed = keyring().seal(&Binding::kept("default", "one", "token"), &secret()).unwrap();
+    assert!(keyring().open(&Binding::kept("default", "one", "token"), &sealed).is_ok());
+    let others = [
+        Binding::kept("other", "one", "token"),
+        Binding::kept("default", "two", "token"),
+        Binding::kept("default", "one", "tokens"),
+        Binding::kept("default", "onetoken", ""),
+        binding(&config()),
+    ];
+    for other in others {
+        assert_eq!(keyring().open(&other, &sealed).err(), Some(OpenError::NotAuthentic));
+    }
+}
+
+#[test]
 fn tables_in_another_place_leave_a_seal_alone() {
     let mut moved = config();
     moved.endpoints.insert(0, texts(&["/other"]));

@@ -1,0 +1,88 @@
+//! `keyward seal`: a filter configuration whose credentials are named becomes one whose credentials are sealed.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use policy::rules::{RuleSet, Vault};
+use policy::seal::Keyring;
+use policy::secret::Secret;
+use policy::wire::{Config, Outcome};
+use zeroize::Zeroizing;
+
+use super::Failure;
+
+/// Seal the credentials of a filter configuration, for an Envoy that runs without a controller.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// Filter configuration (JSON) in which each `sealed` reads `env:VARIABLE` or `file:PATH`
+    #[arg(value_name = "CONFIG")]
+    config: PathBuf,
+    /// File with the sealing keys, newest first, as `keyward keyring new` prints them
+    #[arg(long, value_name = "FILE")]
+    keyring_file: PathBuf,
+}
+
+const EXAMPLES: &str = "\
+A sealed value opens only in the rule it was sealed for: change the rule's hosts, endpoints, names or gateway, and
+seal again. The Envoy gets the same keys in the environment variable KEYWARD_KEYRING.
+
+Example:
+  keyward seal filter.json --keyring-file keyring > filter.sealed.json";
+
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let keyring = read_keyring(&args.keyring_file)?;
+    let mut config = read_config(&args.config)?;
+    seal(&mut config, &keyring)?;
+    let bytes = serde_json::to_vec(&config).map_err(Failure::failed)?;
+    RuleSet::compile(&bytes, Some(&keyring), &mut Vault::default()).map_err(|error| named(&args.config, error))?;
+    println!("{}", String::from_utf8_lossy(&bytes));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read_keyring(path: &Path) -> Result<Keyring, Failure> {
+    let text = Zeroizing::new(std::fs::read_to_string(path).map_err(|error| named(path, error))?);
+    Keyring::parse(text.trim_end()).map_err(|error| named(path, error))
+}
+
+fn read_config(path: &Path) -> Result<Config, Failure> {
+    let bytes = std::fs::read(path).map_err(|error| named(path, error))?;
+    serde_json::from_slice(&bytes).map_err(|error| named(path, error))
+}
+
+fn named(path: &Path, error: impl std::fmt::Display) -> Failure {
+    Failure::Failed(format!("{}: {error}", path.display()))
+}
+
+fn seal(config: &mut Config, keyring: &Keyring) -> Result<(), Failure> {
+    let whole = config.clone();
+    for (index, rule) in config.rules.iter_mut().enumerate() {
+        let Outcome::Inject(injections) = &mut rule.then else { continue };
+        for (place, injection) in injections.iter_mut().enumerate() {
+            let field = format!("rules[{index}].then.inject[{place}].sealed");
+            let secret = Secret::credential(&read_value(&field, &injection.sealed)?)
+                .map_err(|error| Failure::Failed(format!("{field}: {error}")))?;
+            let binding = whole
+                .rules
+                .get(index)
+                .and_then(|rule| whole.binding(rule, injection).ok())
+                .ok_or_else(|| Failure::Failed(format!("rules[{index}] names a table entry that does not exist")))?;
+            injection.sealed = keyring.seal(&binding, &secret).map_err(|error| Failure::Failed(format!("{field}: {error}")))?;
+        }
+    }
+    Ok(())
+}
+
+fn read_value(field: &str, reference: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let failed = |what: String| Failure::Failed(format!("{field}: {what}"));
+    match reference.split_once(':') {
+        Some(("env", name)) => std::env::var_os(name)
+            .map(|value| Zeroizing::new(value.into_encoded_bytes()))
+            .ok_or_else(|| failed(format!("the variable {name} is not set"))),
+        Some(("file", path)) => {
+            std::fs::read(path).map(Zeroizing::new).map_err(|error| failed(format!("{path}: {error}")))
+        }
+        // Not repeated in the message: somebody may have pasted the key itself.
+        _ => Err(failed("write `env:VARIABLE` or `file:PATH`, never the value itself".into())),
+    }
+}

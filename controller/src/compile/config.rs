@@ -1,0 +1,152 @@
+//! The wire configuration of one bucket, with shared tables, ranks and sealed credentials.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use policy::seal::Keyring;
+use policy::wire::{
+    AgentSide, Carriers, Config, DenyCause, Injection, Outcome, Rule, Target, Unlisted, VERSION,
+};
+
+use super::injection::Policy;
+use crate::inputs::Age;
+use crate::plan::ObjectKey;
+
+/// A rule before it has indices and sealed values. Its order is that of the configuration: older routes first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Draft {
+    pub(super) age: Age,
+    pub(super) route: ObjectKey,
+    pub(super) hosts: Vec<String>,
+    pub(super) ports: Vec<u16>,
+    pub(super) endpoints: Option<Vec<String>>,
+    pub(super) methods: Option<Vec<String>>,
+    pub(super) carriers: Carriers,
+    pub(super) then: Then,
+}
+
+/// What becomes of a request.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Then {
+    /// These policies fill their places.
+    Inject(Vec<ObjectKey>),
+    /// It is denied.
+    Deny(Cause),
+}
+
+/// [`DenyCause`], ordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cause(pub(super) DenyCause);
+
+impl Ord for Cause {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.0 as u8).cmp(&(other.0 as u8))
+    }
+}
+
+impl PartialOrd for Cause {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// A configuration without rules.
+pub(super) fn empty(gateway: &ObjectKey, unlisted: Unlisted) -> Config {
+    Config {
+        version: VERSION,
+        gateway: gateway.to_string(),
+        agent_side: AgentSide::Tls,
+        unlisted,
+        endpoints: Vec::new(),
+        methods: Vec::new(),
+        carriers: Vec::new(),
+        rules: Vec::new(),
+    }
+}
+
+/// The configuration of a bucket with these rules.
+pub(super) fn build(
+    gateway: &ObjectKey,
+    unlisted: Unlisted,
+    drafts: &BTreeSet<Draft>,
+    policies: &BTreeMap<ObjectKey, Policy>,
+    keyring: &Keyring,
+) -> Config {
+    let mut config = empty(gateway, unlisted);
+    config.endpoints = table(drafts.iter().filter_map(|draft| draft.endpoints.as_ref()));
+    config.methods = table(drafts.iter().filter_map(|draft| draft.methods.as_ref()));
+    config.carriers = table(drafts.iter().map(|draft| &draft.carriers));
+    let ranks = ranks(drafts);
+    for draft in drafts {
+        let mut rule = rule(draft, &ranks, &config);
+        rule.then = outcome(draft, &rule, &config, policies, keyring);
+        config.rules.push(rule);
+    }
+    config
+}
+
+fn table<'a, T: Ord + Clone + 'a>(items: impl Iterator<Item = &'a T>) -> Vec<T> {
+    items.cloned().collect::<BTreeSet<T>>().into_iter().collect()
+}
+
+/// Routes by age, counted inside the bucket, so that a route elsewhere changes nothing here.
+fn ranks(drafts: &BTreeSet<Draft>) -> BTreeMap<ObjectKey, u32> {
+    let mut ranks = BTreeMap::new();
+    for draft in drafts {
+        let next = u32::try_from(ranks.len()).unwrap_or(u32::MAX);
+        ranks.entry(draft.route.clone()).or_insert(next);
+    }
+    ranks
+}
+
+/// The rule, still denying.
+fn rule(draft: &Draft, ranks: &BTreeMap<ObjectKey, u32>, config: &Config) -> Rule {
+    Rule {
+        route: draft.route.to_string(),
+        rank: ranks.get(&draft.route).copied().unwrap_or_default(),
+        hosts: draft.hosts.clone(),
+        ports: draft.ports.clone(),
+        endpoints: draft.endpoints.as_ref().and_then(|list| index(&config.endpoints, list)),
+        methods: draft.methods.as_ref().and_then(|list| index(&config.methods, list)),
+        carriers: index(&config.carriers, &draft.carriers).unwrap_or_default(),
+        then: Outcome::Deny(DenyCause::RouteRefused),
+    }
+}
+
+fn index<T: Ord>(table: &[T], item: &T) -> Option<u32> {
+    table.binary_search(item).ok().and_then(|index| u32::try_from(index).ok())
+}
+
+fn outcome(
+    draft: &Draft,
+    rule: &Rule,
+    config: &Config,
+    policies: &BTreeMap<ObjectKey, Policy>,
+    keyring: &Keyring,
+) -> Outcome {
+    let keys = match &draft.then {
+        Then::Deny(cause) => return Outcome::Deny(cause.0),
+        Then::Inject(keys) => keys,
+    };
+    let injections: Option<Vec<Injection>> =
+        keys.iter().map(|key| injection(key, policies.get(key)?, rule, config, keyring)).collect();
+    injections.map_or(Outcome::Deny(DenyCause::InvalidSecret), Outcome::Inject)
+}
+
+/// One place and its sealed credential; `None` where there is nothing to seal, or it cannot be sealed.
+fn injection(
+    key: &ObjectKey,
+    policy: &Policy,
+    rule: &Rule,
+    config: &Config,
+    keyring: &Keyring,
+) -> Option<Injection> {
+    let fill = policy.content.as_ref().ok()?;
+    let mut injection = Injection {
+        policy: key.to_string(),
+        target: Target::Header { name: fill.header.clone(), prefix: fill.prefix.clone() },
+        sealed: String::new(),
+    };
+    let binding = config.binding(rule, &injection).ok()?;
+    injection.sealed = keyring.seal(&binding, policy.credential.as_ref().ok()?).ok()?;
+    Some(injection)
+}

@@ -1,0 +1,204 @@
+//! One gateway's plan: the hosts that routes name, their buckets, and each bucket's configuration.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use policy::host::HostPattern;
+use policy::provider::Provider;
+use policy::seal::Keyring;
+use policy::wire::{Carriers, Config, DenyCause, Unlisted};
+
+use super::buckets;
+use super::config::{self, Cause, Draft, Then};
+use super::fills::{Fills, Share};
+use super::gateway::Settings;
+use super::scope::Scope;
+use crate::inputs::Age;
+use crate::plan::{Alias, BUCKETS, DefaultPolicy, GatewayPlan, HostPlan, ObjectKey};
+
+/// A route as a gateway sees it: accepted there, or refused for its content.
+pub(super) struct Attached<'a> {
+    pub(super) key: ObjectKey,
+    pub(super) age: Age,
+    pub(super) scopes: &'a [Scope],
+    /// Whether it may inject at all.
+    pub(super) accepted: bool,
+}
+
+/// Plans a gateway.
+pub(super) fn plan(
+    key: ObjectKey,
+    settings: Settings,
+    routes: &[Attached<'_>],
+    fills: &Fills,
+    trust_bundle: String,
+    keyring: &Keyring,
+) -> GatewayPlan {
+    let unlisted = match settings.default_policy {
+        DefaultPolicy::AllowAll => Unlisted::Pass,
+        DefaultPolicy::DenyAll => Unlisted::Deny,
+    };
+    let claims = claims(&key, routes, fills, &settings.aliases);
+    let hosts = hosts(&claims, &settings.aliases);
+    let buckets = configurations(&key, unlisted, &claims, &hosts, fills, keyring);
+    let open_aliases = settings.aliases.into_iter().filter(|(name, _)| !is_claimed(name, &hosts)).collect();
+    GatewayPlan {
+        guard: config::empty(&key, unlisted),
+        key,
+        default_policy: settings.default_policy,
+        interception: settings.interception,
+        ports: settings.ports,
+        hosts,
+        open_aliases,
+        buckets,
+        trust_bundle,
+        dns: settings.dns,
+        request_timeout: settings.request_timeout,
+        allowed_private_networks: settings.allowed_private_networks,
+    }
+}
+
+/// What one match of one route comes to on this gateway.
+struct Claim {
+    age: Age,
+    route: ObjectKey,
+    hosts: BTreeSet<HostPattern>,
+    endpoints: Option<Vec<String>>,
+    methods: Option<Vec<String>>,
+    carriers: Carriers,
+    then: Then,
+    secrets: BTreeSet<String>,
+}
+
+fn claims(
+    gateway: &ObjectKey,
+    routes: &[Attached<'_>],
+    fills: &Fills,
+    aliases: &BTreeMap<String, Alias>,
+) -> Vec<Claim> {
+    let mut claims = Vec::new();
+    for route in routes {
+        let (then, places) = outcome(gateway, route, fills);
+        let secrets = places.values().filter_map(|policy| fills.policies.get(policy));
+        let secrets: BTreeSet<String> = secrets.map(|policy| policy.secret.to_string()).collect();
+        claims.extend(route.scopes.iter().map(|scope| Claim {
+            age: route.age,
+            route: route.key.clone(),
+            hosts: with_aliases(&scope.hosts, aliases),
+            endpoints: scope.endpoints.clone(),
+            methods: scope.methods.clone(),
+            carriers: carriers(scope.provider, places.values(), fills),
+            then: then.clone(),
+            secrets: secrets.clone(),
+        }));
+    }
+    claims
+}
+
+/// What becomes of a route's requests, and the policies that fill (or would fill) its places.
+fn outcome(gateway: &ObjectKey, route: &Attached<'_>, fills: &Fills) -> (Then, BTreeMap<String, ObjectKey>) {
+    match fills.share(gateway, &route.key) {
+        Share::Policies(places) if route.accepted => {
+            (Then::Inject(places.values().cloned().collect()), places)
+        }
+        Share::Nothing(cause, places) if route.accepted => (Then::Deny(Cause(cause)), places),
+        Share::Policies(places) | Share::Nothing(_, places) => {
+            (Then::Deny(Cause(DenyCause::RouteRefused)), places)
+        }
+    }
+}
+
+/// An alias below a pattern is a host of its own: it has an address and a port that the pattern's other hosts lack.
+fn with_aliases(hosts: &BTreeSet<HostPattern>, aliases: &BTreeMap<String, Alias>) -> BTreeSet<HostPattern> {
+    let below = aliases.keys().filter(|name| hosts.iter().any(|host| host.matches(name)));
+    let below = below.filter_map(|name| HostPattern::parse(name).ok());
+    hosts.iter().cloned().chain(below).collect()
+}
+
+/// The provider's carriers, the places that are filled, and what the policies strip besides.
+fn carriers<'a>(
+    provider: Provider,
+    policies: impl Iterator<Item = &'a ObjectKey>,
+    fills: &Fills,
+) -> Carriers {
+    let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<String>>();
+    let mut headers = owned(provider.header_carriers());
+    let mut query = owned(provider.query_carriers());
+    let policies = policies.filter_map(|policy| fills.policies.get(policy)?.content.as_ref().ok());
+    for fill in policies {
+        headers.insert(fill.header.clone());
+        headers.extend(fill.strip_headers.iter().cloned());
+        query.extend(fill.strip_query.iter().cloned());
+    }
+    Carriers { headers: headers.into_iter().collect(), query: query.into_iter().collect() }
+}
+
+fn hosts(claims: &[Claim], aliases: &BTreeMap<String, Alias>) -> BTreeMap<HostPattern, HostPlan> {
+    let mut secrets: BTreeMap<HostPattern, BTreeSet<String>> = BTreeMap::new();
+    for claim in claims {
+        for host in &claim.hosts {
+            secrets.entry(host.clone()).or_default().extend(claim.secrets.iter().cloned());
+        }
+    }
+    let buckets = buckets::assign(&secrets);
+    buckets
+        .into_iter()
+        .map(|(host, bucket)| {
+            let alias = host.exact().and_then(|name| aliases.get(name)).cloned();
+            let ports = std::iter::once(443).chain(alias.as_ref().map(|alias| alias.port)).collect();
+            (host, HostPlan { bucket, ports, alias })
+        })
+        .collect()
+}
+
+fn is_claimed(name: &str, hosts: &BTreeMap<HostPattern, HostPlan>) -> bool {
+    HostPattern::parse(name).is_ok_and(|host| hosts.contains_key(&host))
+}
+
+fn configurations(
+    gateway: &ObjectKey,
+    unlisted: Unlisted,
+    claims: &[Claim],
+    hosts: &BTreeMap<HostPattern, HostPlan>,
+    fills: &Fills,
+    keyring: &Keyring,
+) -> Vec<Config> {
+    let mut drafts: BTreeMap<usize, BTreeSet<Draft>> = BTreeMap::new();
+    for claim in claims {
+        for (bucket, draft) in split(claim, hosts) {
+            drafts.entry(bucket).or_default().insert(draft);
+        }
+    }
+    (0..BUCKETS)
+        .map(|bucket| match drafts.get(&bucket) {
+            Some(drafts) => config::build(gateway, unlisted, drafts, &fills.policies, keyring),
+            None => config::empty(gateway, Unlisted::Deny),
+        })
+        .collect()
+}
+
+/// A claim's hosts by bucket and ports: a rule speaks of hosts that share both.
+fn split(claim: &Claim, hosts: &BTreeMap<HostPattern, HostPlan>) -> Vec<(usize, Draft)> {
+    let mut groups: BTreeMap<(usize, Vec<u16>), Vec<String>> = BTreeMap::new();
+    for host in &claim.hosts {
+        if let Some(plan) = hosts.get(host) {
+            let ports = plan.ports.iter().copied().collect();
+            groups.entry((plan.bucket, ports)).or_default().push(host.to_string());
+        }
+    }
+    groups
+        .into_iter()
+        .map(|((bucket, ports), hosts)| {
+            let draft = Draft {
+                age: claim.age,
+                route: claim.route.clone(),
+                hosts,
+                ports,
+                endpoints: claim.endpoints.clone(),
+                methods: claim.methods.clone(),
+                carriers: claim.carriers.clone(),
+                then: claim.then.clone(),
+            };
+            (bucket, draft)
+        })
+        .collect()
+}

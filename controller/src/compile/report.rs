@@ -1,0 +1,207 @@
+//! What the compiler says of each object.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use policy::api::egress_gateway::Spec;
+use policy::api::reference::{ParentReference, TargetReference};
+use policy::api::status::StatusReference;
+use policy::api::{GROUP, Kind};
+use policy::wire::DenyCause;
+
+use super::attach::{Parent, Standing, status_reference};
+use super::fills::{Fills, Share};
+use super::injection::{Ancestor, Policy};
+use super::support;
+use super::verdict::{
+    ACCEPTED, PARTIALLY_SUPPORTED, PROGRAMMED, READY, RESOLVED_REFS, Refusal, condition, no, standing, yes,
+};
+use crate::conditions::{
+    Attachment, Conditions, GatewayStatus, ListenerStatus, ObjectRef, ObjectStatus, Statuses, Truth,
+};
+use crate::inputs::{Inputs, Reduced};
+use crate::plan::ObjectKey;
+
+/// Of a gateway: accepted or refused, and what of its spec is without effect.
+pub(super) fn gateway(
+    gateway: &Reduced<Spec>,
+    verdict: Result<(), &Refusal>,
+    partly: &[String],
+    trust: Result<(), &Refusal>,
+    attached: &BTreeMap<usize, u32>,
+) -> ObjectStatus {
+    let generation = gateway.generation;
+    let mut conditions = match verdict {
+        Ok(()) => accepted_gateway(trust, generation),
+        Err(refusal) => refused_gateway(refusal, generation),
+    };
+    if verdict.is_ok() && !partly.is_empty() {
+        let message = format!("accepted without effect for now: {}", partly.join(", "));
+        conditions.set(PARTIALLY_SUPPORTED, yes(PARTIALLY_SUPPORTED, message, generation));
+    }
+    let listeners = gateway.spec.listeners.iter().enumerate().map(|(index, listener)| {
+        let mut conditions = Conditions::default();
+        let said = match verdict {
+            Ok(()) => yes(ACCEPTED, "the listener is served", generation),
+            Err(refusal) => no(refusal, generation),
+        };
+        conditions.set(ACCEPTED, said);
+        let attached_routes = attached.get(&index).copied().unwrap_or_default();
+        ListenerStatus { name: listener.name.clone(), port: listener.port, attached_routes, conditions }
+    });
+    let listeners = listeners.collect();
+    ObjectStatus::Gateway(GatewayStatus { conditions, listeners })
+}
+
+fn accepted_gateway(trust: Result<(), &Refusal>, generation: Option<i64>) -> Conditions {
+    let mut conditions = standing(Ok("the gateway is served"), trust.map(|()| RESOLVED), generation);
+    for kind in [PROGRAMMED, READY] {
+        let message = "no Envoy has answered yet";
+        conditions.set(kind, condition(Truth::Unknown, "Pending", message, generation));
+    }
+    conditions
+}
+
+fn refused_gateway(refusal: &Refusal, generation: Option<i64>) -> Conditions {
+    let mut conditions = Conditions::default();
+    for kind in [ACCEPTED, PROGRAMMED, READY] {
+        conditions.set(kind, no(refusal, generation));
+    }
+    conditions
+}
+
+/// What `ResolvedRefs` says where nothing is missing.
+const RESOLVED: &str = "every reference is resolved";
+
+/// Of a route, by parent.
+pub(super) fn route(
+    key: &ObjectKey,
+    generation: Option<i64>,
+    parents: &[Parent],
+    verdict: Result<(), &Refusal>,
+    fills: &Fills,
+) -> ObjectStatus {
+    let attachment = |parent: &Parent| {
+        let accepted = match (&parent.standing, verdict) {
+            (Standing::Apart(refusal) | Standing::Refused(refusal), _) | (_, Err(refusal)) => Err(refusal),
+            (Standing::Attached(_), Ok(())) => Ok("the route is attached"),
+        };
+        let without = no_policy();
+        let share = fills.share(&parent.gateway, key);
+        let resolved = match share {
+            Share::Nothing(DenyCause::NoPolicy, _) if accepted.is_ok() => Err(&without),
+            _ => Ok(RESOLVED),
+        };
+        Attachment { to: parent.to.clone(), conditions: standing(accepted, resolved, generation) }
+    };
+    ObjectStatus::Route(parents.iter().map(attachment).collect())
+}
+
+fn no_policy() -> Refusal {
+    let message =
+        "no CredentialInjectionPolicy gives this route a credential, so its requests are denied; attach one";
+    Refusal::new("NoPolicy", message)
+}
+
+/// Of a policy, by target.
+pub(super) fn policy(key: &ObjectKey, policy: &Policy, fills: &Fills) -> ObjectStatus {
+    let attachment = |ancestor: &Ancestor| {
+        let refusal = refusal(key, policy, ancestor, fills);
+        let filled =
+            policy.place.as_ref().map_or_else(String::new, |place| format!("fills the header {place}"));
+        let accepted = refusal.as_ref().map_or(Ok(filled.as_str()), Err);
+        let resolved = policy.credential.as_ref().map(|_| RESOLVED).map_err(|unresolved| &unresolved.refusal);
+        Attachment { to: ancestor.to.clone(), conditions: standing(accepted, resolved, policy.generation) }
+    };
+    ObjectStatus::Policy(policy.ancestors.iter().map(attachment).collect())
+}
+
+/// Why a policy is not accepted at one target.
+fn refusal(key: &ObjectKey, policy: &Policy, ancestor: &Ancestor, fills: &Fills) -> Option<Refusal> {
+    let target = match (&ancestor.target, &policy.content, &ancestor.fault) {
+        (_, Err(refusal), _) | (Err(refusal), ..) | (_, _, Some(refusal)) => return Some(refusal.clone()),
+        (Ok(target), Ok(_), None) => target,
+    };
+    let winner = fills.winner(key, target)?;
+    let place = policy.place.as_deref().unwrap_or_default();
+    Some(Refusal::new(
+        "Conflicted",
+        format!("CredentialInjectionPolicy {winner} fills the header {place} already, and came first"),
+    ))
+}
+
+/// Of the kinds that are not built.
+pub(super) fn unbuilt(inputs: &Inputs, statuses: &mut Statuses) {
+    for (key, route) in &inputs.l4_routes {
+        let parents = route.spec.parent_refs.iter().filter(|it| it.group.as_deref() == Some(GROUP));
+        let to = parents.map(status_reference);
+        let status = ObjectStatus::Route(refused_everywhere(Kind::EgressL4Route, to, route.generation));
+        statuses.0.insert(ObjectRef::new(Kind::EgressL4Route, key.clone()), status);
+    }
+    for (key, policy) in &inputs.deny_policies {
+        let to = policy.spec.target_refs.iter().flatten().chain(&policy.spec.target_ref);
+        let to = to.map(deny_target);
+        let status = ObjectStatus::Policy(refused_everywhere(Kind::EgressDenyPolicy, to, policy.generation));
+        statuses.0.insert(ObjectRef::new(Kind::EgressDenyPolicy, key.clone()), status);
+    }
+    for (object, generation) in &inputs.opaque {
+        let mut conditions = Conditions::default();
+        conditions.set(ACCEPTED, no(&unbuilt_kind(object.kind), *generation));
+        statuses.0.insert(object.clone(), ObjectStatus::Plain(conditions));
+    }
+}
+
+fn refused_everywhere(
+    kind: Kind,
+    to: impl Iterator<Item = StatusReference>,
+    generation: Option<i64>,
+) -> Vec<Attachment> {
+    let refusal = unbuilt_kind(kind);
+    to.map(|to| Attachment { to, conditions: standing(Err(&refusal), Ok(RESOLVED), generation) }).collect()
+}
+
+fn unbuilt_kind(kind: Kind) -> Refusal {
+    debug_assert!(support::KINDS.contains(&kind), "{kind} is missing in the table");
+    Refusal::new("Unsupported", format!("the kind {kind} is not supported yet; it has no effect"))
+}
+
+fn deny_target(target: &TargetReference) -> StatusReference {
+    status_reference(&ParentReference {
+        group: Some(target.group.clone()),
+        kind: Some(target.kind.clone()),
+        namespace: None,
+        name: target.name.clone(),
+        section_name: target.section_name.clone(),
+        port: None,
+    })
+}
+
+/// The routes that an EgressDenyPolicy targets. The kind is not built, but what it targets was not meant to be let
+/// through: those routes are refused.
+pub(super) fn denied_routes(inputs: &Inputs) -> BTreeSet<ObjectKey> {
+    let mut denied = BTreeSet::new();
+    for (key, policy) in &inputs.deny_policies {
+        let targets = policy.spec.target_refs.iter().flatten().chain(&policy.spec.target_ref);
+        let routes = targets.filter(|it| it.group == GROUP && it.kind == Kind::AiProviderRoute.as_str());
+        denied.extend(routes.map(|it| ObjectKey { namespace: key.namespace.clone(), name: it.name.clone() }));
+    }
+    denied
+}
+
+/// Of a route that an EgressDenyPolicy targets.
+pub(super) fn denied_by_policy() -> Refusal {
+    Refusal::new(
+        "Unsupported",
+        "an EgressDenyPolicy targets this route, and that kind is not supported yet; until then the route is denied",
+    )
+}
+
+/// Marks a gateway one of whose buckets the filter would refuse. That is a fault of ours: the bucket denies instead.
+pub(super) fn filter_refused(status: &mut ObjectStatus, generation: Option<i64>, buckets: &[String]) {
+    let ObjectStatus::Gateway(gateway) = status else { return };
+    if buckets.is_empty() {
+        return;
+    }
+    let message =
+        format!("the filter would refuse the configuration of bucket {}; it denies", buckets.join(", "));
+    gateway.conditions.set(RESOLVED_REFS, no(&Refusal::new("FilterRefused", message), generation));
+}

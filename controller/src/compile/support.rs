@@ -1,0 +1,129 @@
+//! What is not built yet, in one table: which fields and kinds are refused, and which are accepted without effect.
+//!
+//! A field or kind whose absence would weaken access or a credential is refused by name; one that only adds output is
+//! accepted and reported. The compiler asks this table and nothing else; the documentation is generated from it.
+
+use policy::api::ai_provider_route::{Match, Rule};
+use policy::api::credential_injection_policy::{self, Target};
+use policy::api::egress_gateway::{self, DataPlane, FromNamespaces, Listener};
+use policy::api::{Kind, ai_provider_route};
+
+/// What becomes of an object that uses a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Support {
+    /// `Accepted=False`, reason `Unsupported`.
+    Refused,
+    /// `Accepted=True`, and a condition `PartiallySupported` that names the field.
+    Partial,
+}
+
+/// A field of a part of a spec.
+pub struct Field<S> {
+    /// How messages name it, below the part that it belongs to.
+    pub name: &'static str,
+    /// What becomes of an object that uses it.
+    pub support: Support,
+    /// Whether it is used.
+    used: fn(&S) -> bool,
+}
+
+impl<S> Field<S> {
+    const fn refused(name: &'static str, used: fn(&S) -> bool) -> Self {
+        Field { name, support: Support::Refused, used }
+    }
+
+    const fn partial(name: &'static str, used: fn(&S) -> bool) -> Self {
+        Field { name, support: Support::Partial, used }
+    }
+}
+
+/// Fields of an EgressGateway's spec.
+pub const GATEWAY: &[Field<egress_gateway::Spec>] = &[
+    Field::partial("otlp", |spec| spec.otlp.is_some()),
+    Field::partial("extProc", |spec| spec.ext_proc.is_some()),
+    Field::partial("maxSignedBodyBytes", |spec| spec.max_signed_body_bytes.is_some()),
+    Field::partial("infrastructure", |spec| spec.infrastructure.is_some()),
+    Field::refused("upstreamProxy", |spec| spec.upstream_proxy.is_some()),
+    Field::refused("scrub", |spec| !spec.scrub.is_empty()),
+    Field::refused("dataPlane (other than Keyward)", |spec| spec.data_plane != DataPlane::Keyward),
+];
+
+/// Fields of one of its listeners.
+pub const LISTENER: &[Field<Listener>] = &[
+    Field::refused("tls.caCertRef", |listener| {
+        listener.tls.as_ref().is_some_and(|tls| tls.ca_cert_ref.is_some())
+    }),
+    Field::refused("callers", |listener| listener.callers.is_some()),
+    Field::refused("allowedRoutes.namespaces.from: Selector", |listener| {
+        let namespaces = listener.allowed_routes.as_ref().and_then(|allowed| allowed.namespaces.as_ref());
+        namespaces.is_some_and(|namespaces| namespaces.from == FromNamespaces::Selector)
+    }),
+];
+
+/// Fields of one rule of an AIProviderRoute.
+pub const ROUTE_RULE: &[Field<Rule>] = &[
+    Field::refused("filters", |rule: &ai_provider_route::Rule| !rule.filters.is_empty()),
+    Field::refused("backendRefs", |rule| !rule.backend_refs.is_empty()),
+];
+
+/// Fields of one match of such a rule.
+pub const ROUTE_MATCH: &[Field<Match>] = &[Field::refused("models", |one| !one.models.is_empty())];
+
+/// Fields of a CredentialInjectionPolicy's spec.
+pub const POLICY: &[Field<credential_injection_policy::Spec>] = &[
+    Field::refused("target: QueryParam", |spec| spec.target == Target::QueryParam),
+    Field::refused("target: ProviderAuth", |spec| spec.target == Target::ProviderAuth),
+    Field::refused("credentialSelector", |spec| spec.credential_selector.is_some()),
+];
+
+/// Kinds that are accepted by the API and refused in status.
+pub const KINDS: &[Kind] = &[
+    Kind::EgressL4Route,
+    Kind::EgressDenyPolicy,
+    Kind::Backend,
+    Kind::FallbackRoutingPolicy,
+    Kind::RateLimitPolicy,
+    Kind::LoggingPolicy,
+    Kind::McpRoute,
+];
+
+/// The used fields of a part, full names, of one kind of support.
+pub(super) fn used<S>(table: &[Field<S>], support: Support, part: &S, prefix: &str) -> Vec<String> {
+    table
+        .iter()
+        .filter(|field| field.support == support && (field.used)(part))
+        .map(|field| format!("{prefix}.{}", field.name))
+        .collect()
+}
+
+/// One line of the table, for the documentation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// The kind.
+    pub kind: Kind,
+    /// The field; `None` speaks of the whole kind.
+    pub field: Option<String>,
+    /// What becomes of an object that uses it.
+    pub support: Support,
+}
+
+/// The whole table, in the order of the kinds.
+#[must_use]
+pub fn rows() -> Vec<Row> {
+    let mut rows = Vec::new();
+    push(&mut rows, Kind::EgressGateway, "spec", GATEWAY);
+    push(&mut rows, Kind::EgressGateway, "spec.listeners[]", LISTENER);
+    push(&mut rows, Kind::AiProviderRoute, "spec.rules[]", ROUTE_RULE);
+    push(&mut rows, Kind::AiProviderRoute, "spec.rules[].matches[]", ROUTE_MATCH);
+    push(&mut rows, Kind::CredentialInjectionPolicy, "spec", POLICY);
+    rows.extend(KINDS.iter().map(|kind| Row { kind: *kind, field: None, support: Support::Refused }));
+    rows
+}
+
+fn push<S>(rows: &mut Vec<Row>, kind: Kind, prefix: &str, table: &[Field<S>]) {
+    rows.extend(table.iter().map(|field| Row {
+        kind,
+        field: Some(format!("{prefix}.{}", field.name)),
+        support: field.support,
+    }));
+}

@@ -1,0 +1,133 @@
+//! Values that manifests write as text: Go durations, networks, header names.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+/// A Go duration (`time.ParseDuration`): numbers, each with a unit, such as `1h30m` or `1.5s`. `None` when it is
+/// not one, or negative.
+pub(crate) fn go_duration(text: &str) -> Option<Duration> {
+    let mut rest = text.strip_prefix('+').unwrap_or(text);
+    if rest == "0" {
+        return Some(Duration::ZERO);
+    }
+    let mut total = 0.0_f64;
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.')?;
+        let (number, tail) = rest.split_at(digits);
+        let unit = tail.find(|letter: char| letter.is_ascii_digit() || letter == '.').unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(unit);
+        total += number.parse::<f64>().ok()? * seconds(unit)?;
+        rest = tail;
+    }
+    Duration::try_from_secs_f64(total).ok()
+}
+
+fn seconds(unit: &str) -> Option<f64> {
+    Some(match unit {
+        "ns" => 1e-9,
+        "us" | "µs" | "μs" => 1e-6,
+        "ms" => 1e-3,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return None,
+    })
+}
+
+/// A network as `address/length`, its host bits cleared.
+pub(super) fn network(text: &str) -> Option<(IpAddr, u8)> {
+    let (address, length) = text.split_once('/')?;
+    let length: u8 = length.parse().ok()?;
+    match address.parse().ok()? {
+        IpAddr::V4(address) if length <= 32 => {
+            let mask = u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0);
+            Some((Ipv4Addr::from_bits(address.to_bits() & mask).into(), length))
+        }
+        IpAddr::V6(address) if length <= 128 => {
+            let mask = u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
+            Some((Ipv6Addr::from_bits(address.to_bits() & mask).into(), length))
+        }
+        _ => None,
+    }
+}
+
+/// Headers that no filter may set or remove: they frame the message or name its destination.
+const FRAMING: &[&str] =
+    &["host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer"];
+
+/// A header name (RFC 9110, 5.6.2) in lower case, unless it is one that frames the message.
+pub(super) fn header_name(text: &str) -> Result<String, &'static str> {
+    if !is_token(text) {
+        return Err("not a header name");
+    }
+    let name = text.to_ascii_lowercase();
+    if FRAMING.contains(&name.as_str()) { Err("a header that a filter may not set") } else { Ok(name) }
+}
+
+/// RFC 9110, 5.6.2.
+pub(super) fn is_token(text: &str) -> bool {
+    let is_symbol = |byte: u8| b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || is_symbol(byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn go_durations_are_read_as_go_reads_them() {
+        for (text, milliseconds) in [
+            ("5m", Some(300_000)),
+            ("1h30m", Some(5_400_000)),
+            ("1.5s", Some(1_500)),
+            (".5s", Some(500)),
+            ("250ms", Some(250)),
+            ("1000us", Some(1)),
+            ("0", Some(0)),
+            ("", None),
+            ("5", None),
+            ("m", None),
+            ("-5m", None),
+            ("5 m", None),
+            ("5d", None),
+            ("1.2.3s", None),
+        ] {
+            assert_eq!(go_duration(text), milliseconds.map(Duration::from_millis), "{text}");
+        }
+    }
+
+    #[test]
+    fn networks_lose_their_host_bits() {
+        for (text, network_of) in [
+            ("10.1.2.3/8", Some(("10.0.0.0", 8))),
+            ("10.0.0.7/32", Some(("10.0.0.7", 32))),
+            ("0.0.0.0/0", Some(("0.0.0.0", 0))),
+            ("fd00::1/8", Some(("fd00::", 8))),
+            ("10.0.0.0", None),
+            ("10.0.0.0/33", None),
+            ("::/129", None),
+            ("ten/8", None),
+        ] {
+            let expected = network_of.map(|(address, length): (&str, u8)| (address.parse().unwrap(), length));
+            assert_eq!(network(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn header_names_are_lower_cased_and_framing_ones_refused() {
+        for (text, name) in [
+            ("X-Api-Key", Ok("x-api-key")),
+            ("Authorization", Ok("authorization")),
+            ("Host", Err("a header that a filter may not set")),
+            ("Content-Length", Err("a header that a filter may not set")),
+            (":authority", Err("not a header name")),
+            ("a b", Err("not a header name")),
+            ("", Err("not a header name")),
+        ] {
+            assert_eq!(header_name(text).as_deref().map_err(|why| *why), name, "{text}");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Access log entries in words: one readable line each, and a remedy where the client is what is wrong.
+
+use serde_json::Value;
+
+/// An entry of Envoy's access log.
+pub(super) struct Entry(Value);
+
+impl Entry {
+    /// Reads a line of Envoy's standard output; `None` where it is not an access log entry. The filter's record,
+    /// which the log holds as text, becomes part of the entry.
+    pub(super) fn parse(line: &str) -> Option<Entry> {
+        let mut value: Value = serde_json::from_str(line).ok()?;
+        value.get("log")?;
+        if let Some(record) = value.get("record").and_then(Value::as_str) {
+            value["record"] = serde_json::from_str(record).unwrap_or(Value::Null);
+        }
+        Some(Entry(value))
+    }
+
+    /// The entry with a `hint` where there is one, for `--json`.
+    pub(super) fn into_json(self, ca: &str) -> Value {
+        let hint = self.hint(ca);
+        let mut value = self.0;
+        if let Some(hint) = hint {
+            value["hint"] = hint.into();
+        }
+        value
+    }
+
+    /// One line for people; `None` for what no one needs to see (a tunnel whose requests have lines of their own).
+    pub(super) fn line(&self, ca: &str) -> Option<String> {
+        match self.text("log") {
+            "request" => Some(self.request()),
+            "proxy" if self.text("method") == "CONNECT" => self.refused_connect(),
+            "proxy" => Some(self.request()),
+            "handshake" => self.failed_handshake(ca),
+            "tunnel" => Some(self.connection("passed untouched")),
+            "transparent" => self.refused_connection(),
+            _ => None,
+        }
+    }
+
+    fn text(&self, field: &str) -> &str {
+        self.0.get(field).and_then(Value::as_str).unwrap_or("-")
+    }
+
+    fn number(&self, field: &str) -> u64 {
+        self.0.get(field).and_then(Value::as_u64).unwrap_or(0)
+    }
+
+    fn record(&self, field: &str) -> &str {
+        self.0.get("record").and_then(|record| record.get(field)).and_then(Value::as_str).unwrap_or("-")
+    }
+
+    fn time(&self) -> &str {
+        self.text("start").get(11..19).unwrap_or("--:--:--")
+    }
+
+    fn request(&self) -> String {
+        let (decision, reason) = match self.record("decision") {
+            "-" => ("refused", self.text("reason")),
+            decision => (decision, self.record("reason")),
+        };
+        let (time, method, host, path) = (self.time(), self.text("method"), self.text("authority"), self.text("path"));
+        let (status, duration) = (self.number("status"), self.number("duration_ms"));
+        let credential = self.0["record"]["credentials"].as_array().map(|ids| {
+            ids.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(",")
+        });
+        let detail = credential.filter(|ids| !ids.is_empty()).unwrap_or_else(|| reason.to_owned());
+        format!("{time} {status} {method} {host}{path} {decision} {detail} {duration} ms")
+    }
+
+    fn refused_connect(&self) -> Option<String> {
+        let status = self.number("status");
+        (status >= 400).then(|| {
+            format!("{} {status} CONNECT {} refused {}", self.time(), self.text("authority"), self.text("reason"))
+        })
+    }
+
+    fn connection(&self, what: &str) -> String {
+        let name = match self.text("target") {
+            "-" => self.text("sni"),
+            target => target,
+        };
+        format!("{} {name} {what}, {} ms", self.time(), self.number("duration_ms"))
+    }
+
+    fn refused_connection(&self) -> Option<String> {
+        self.text("flags").contains("NR").then(|| self.connection("refused: no listener takes this name"))
+    }
+
+    fn failed_handshake(&self, ca: &str) -> Option<String> {
+        let failure = self.text("tls_failure");
+        (failure != "-").then(|| {
+            let hint = self.hint(ca).unwrap_or_else(|| failure.to_owned());
+            format!("{} {} TLS handshake failed: {hint}", self.time(), self.text("sni"))
+        })
+    }
+
+    fn hint(&self, ca: &str) -> Option<String> {
+        let alerts = ["UNKNOWN_CA", "CERTIFICATE_UNKNOWN", "BAD_CERTIFICATE"];
+        let failure = self.text("tls_failure");
+        alerts.iter().any(|alert| failure.contains(alert)).then(|| {
+            format!(
+                "the client does not trust this gateway's CA; give it {ca}: SSL_CERT_FILE (Python, OpenSSL, Go), \
+                 NODE_EXTRA_CA_CERTS (Node), REQUESTS_CA_BUNDLE (requests), CURL_CA_BUNDLE (curl)"
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(entry: &str, expected: Option<&str>) {
+        let entry = Entry::parse(entry).expect("an entry");
+        assert_eq!(entry.line("/ca.crt").as_deref(), expected);
+    }
+
+    #[test]
+    fn a_request_is_one_line_with_its_decision() {
+        let record = r#"{\"decision\":\"injected\",\"reason\":\"matched\",\"credentials\":[\"default/anthropic\"]}"#;
+        check(
+            &format!(
+                r#"{{"log":"request","start":"2026-11-24T10:33:01.123Z","method":"POST","authority":"api.anthropic.com",
+                "path":"/v1/messages","status":200,"duration_ms":132,"record":"{record}"}}"#
+            ),
+            Some("10:33:01 200 POST api.anthropic.com/v1/messages injected default/anthropic 132 ms"),
+        );
+    }
+
+    #[test]
+    fn a_request_that_envoy_refused_itself_says_so() {
+        check(
+            r#"{"log":"request","start":"2026-11-24T10:33:01.123Z","method":"GET","authority":"a.test","path":"/",
+            "status":503,"duration_ms":2,"record":null,"reason":"upstream_refused"}"#,
+            Some("10:33:01 503 GET a.test/ refused upstream_refused 2 ms"),
+        );
+    }
+
+    #[test]
+    fn a_refused_connect_is_shown_and_an_accepted_one_is_not() {
+        check(
+            r#"{"log":"proxy","start":"2026-11-24T10:33:01.123Z","method":"CONNECT","authority":"a.test:443",
+            "status":403,"reason":"denied_by_policy"}"#,
+            Some("10:33:01 403 CONNECT a.test:443 refused denied_by_policy"),
+        );
+        check(r#"{"log":"proxy","method":"CONNECT","authority":"a.test:443","status":200}"#, None);
+    }
+
+    #[test]
+    fn a_client_that_does_not_trust_the_ca_is_told_what_to_do() {
+        let entry = r#"{"log":"handshake","start":"2026-11-24T10:33:01.123Z","sni":"api.anthropic.com",
+            "tls_failure":"TLS_error:|268436504:SSL routines:OPENSSL_internal:TLSV1_ALERT_UNKNOWN_CA:TLS_error_end"}"#;
+        let entry = Entry::parse(entry).expect("an entry");
+        let line = entry.line("/state/ca.crt").expect("a line");
+        assert!(line.contains("does not trust") && line.contains("SSL_CERT_FILE") && line.contains("/state/ca.crt"));
+        assert!(entry.into_json("/state/ca.crt")["hint"].is_string());
+    }
+
+    #[test]
+    fn other_output_is_not_an_entry() {
+        assert!(Entry::parse("[info] starting").is_none());
+        assert!(Entry::parse("{\"x\":1}").is_none());
+    }
+}

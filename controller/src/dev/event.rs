@@ -1,0 +1,97 @@
+//! What `keyward dev` reports, as [`super::output`] writes it.
+
+use serde::Serialize;
+
+/// One line of `--json` output.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(super) enum Event {
+    /// Every gateway serves. With `--json` this is the first line.
+    Ready {
+        /// The gateways.
+        gateways: Vec<GatewayAddress>,
+    },
+    /// A gateway started serving, or is gone, after a change of the manifests or a failure of its Envoy.
+    Gateway {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// What happened.
+        state: GatewayState,
+        /// Where it is reached, when it serves.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        address: Option<GatewayAddress>,
+    },
+    /// The conditions of an object changed.
+    Conditions {
+        /// Its kind.
+        kind: String,
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// All its conditions.
+        conditions: Vec<ConditionLine>,
+    },
+    /// Something in the manifests cannot be used.
+    Problem {
+        /// What, where and what to do: `FILE:LINE: …`.
+        message: String,
+    },
+    /// A request, a refused CONNECT, a failed handshake: an entry of Envoy's access log.
+    Access {
+        /// The gateway's namespace.
+        namespace: String,
+        /// The gateway's name.
+        name: String,
+        /// The entry.
+        entry: serde_json::Value,
+        /// The entry for people, where they need to see it.
+        #[serde(skip)]
+        line: Option<String>,
+    },
+}
+
+/// Where a gateway is reached.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct GatewayAddress {
+    /// Its namespace.
+    pub(super) namespace: String,
+    /// Its name.
+    pub(super) name: String,
+    /// The URL for `HTTPS_PROXY`.
+    pub(super) proxy: String,
+    /// `ADDR:PORT` of the transparent port.
+    pub(super) transparent: Option<String>,
+    /// Path of the CA certificate that agents must trust.
+    pub(super) ca: String,
+}
+
+/// What happened to a gateway.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum GatewayState {
+    /// It serves.
+    Started,
+    /// Its Envoy ended and is being started again.
+    Restarting,
+    /// Its object is gone.
+    Removed,
+}
+
+/// One condition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct ConditionLine {
+    /// What it is a condition of, where an object has several (`parent default/echo-bot`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) of: Option<String>,
+    /// Type.
+    pub(super) r#type: String,
+    /// `True`, `False` or `Unknown`.
+    pub(super) status: String,
+    /// Machine-readable reason.
+    pub(super) reason: String,
+    /// Field and remedy.
+    pub(super) message: String,
+}

@@ -1,0 +1,112 @@
+//! One running gateway: its ports, its Envoy, and what it was told to hold.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::event::GatewayAddress;
+use super::ports::Ports;
+use crate::certificates::MintPolicy;
+use crate::certificates::leaves::Others;
+use crate::conditions::Programmed;
+use crate::envoy::{self, GenerateError, Placement};
+use crate::plan::{DefaultPolicy, GatewayPlan, Interception, ObjectKey};
+use crate::xds::{GatewayHandle, Kind, Resource, Snapshot};
+
+/// A gateway that is served.
+pub(super) struct Gateway {
+    pub(super) key: ObjectKey,
+    ports: Ports,
+    handle: GatewayHandle,
+    ca: PathBuf,
+    module: PathBuf,
+    snapshot: Arc<Snapshot>,
+}
+
+impl Gateway {
+    pub(super) fn new(key: ObjectKey, ports: Ports, handle: GatewayHandle, ca: PathBuf, module: PathBuf) -> Self {
+        Gateway { key, ports, handle, ca, module, snapshot: Arc::default() }
+    }
+
+    /// Hands a new plan to the gateway's Envoys: what differs goes out, nothing else moves.
+    ///
+    /// # Errors
+    /// [`GenerateError`]: a plan that contradicts itself, which is a fault of ours.
+    pub(super) fn publish(&mut self, plan: &GatewayPlan) -> Result<(), GenerateError> {
+        let snapshot = snapshot(plan, &self.placement())?;
+        self.handle.allow(mint_policy(plan));
+        self.snapshot = Arc::new(snapshot.clone());
+        self.handle.publish(snapshot);
+        Ok(())
+    }
+
+    fn placement(&self) -> Placement {
+        Placement {
+            proxy: self.ports.proxy.address(),
+            transparent: self.ports.transparent.as_ref().map(super::ports::Reservation::address),
+            module: self.module.clone(),
+            epoch: 0,
+        }
+    }
+
+    pub(super) fn programmed(&self) -> Programmed {
+        let acks = self.handle.acks();
+        let state = acks.borrow();
+        if let Some(refusal) = state.refusals(&self.snapshot).first() {
+            return Programmed::Nacked(format!("{:?} {}: {}", refusal.kind, refusal.name, refusal.message));
+        }
+        match (state.connected(), state.settled(&self.snapshot)) {
+            (0, _) => Programmed::NoProxies,
+            (_, true) => Programmed::Yes,
+            (_, false) => Programmed::Pending,
+        }
+    }
+
+    /// Ready when every connected Envoy holds what is published now. Returns how many those are.
+    pub(super) fn settled(&self) -> impl Future<Output = usize> + use<> {
+        let (mut acks, snapshot) = (self.handle.acks(), self.snapshot.clone());
+        async move {
+            let settled = acks.wait_for(|state| state.connected() > 0 && state.settled(&snapshot)).await;
+            settled.map_or(0, |state| state.connected())
+        }
+    }
+
+    pub(super) fn handle(&self) -> &GatewayHandle {
+        &self.handle
+    }
+
+    pub(super) fn ca(&self) -> String {
+        self.ca.display().to_string()
+    }
+
+    pub(super) fn address(&self) -> GatewayAddress {
+        GatewayAddress {
+            namespace: self.key.namespace.clone(),
+            name: self.key.name.clone(),
+            proxy: format!("http://{}", self.ports.proxy.address()),
+            transparent: self.ports.transparent.as_ref().map(|port| port.address().to_string()),
+            ca: self.ca(),
+        }
+    }
+}
+
+/// The resources of a plan, by type.
+///
+/// # Errors
+/// As [`envoy::resources`].
+fn snapshot(plan: &GatewayPlan, placement: &Placement) -> Result<Snapshot, GenerateError> {
+    let resources = envoy::resources(plan, placement)?;
+    let known = resources
+        .into_iter()
+        .filter_map(|resource| Some((Kind::from_url(&resource.type_url)?, Resource::new(resource.name, resource.body))));
+    Ok(known.collect())
+}
+
+fn mint_policy(plan: &GatewayPlan) -> MintPolicy {
+    let exact = plan.hosts.keys().filter_map(|host| host.exact().map(str::to_owned)).collect();
+    let patterns: Vec<_> = plan.hosts.keys().filter(|host| host.exact().is_none()).cloned().collect();
+    let others = match (plan.default_policy, plan.interception) {
+        (DefaultPolicy::AllowAll, Interception::All) => Others::Minted,
+        _ => Others::Refused,
+    };
+    MintPolicy::new(exact, move |name| patterns.iter().any(|pattern| pattern.matches(name)), others)
+}

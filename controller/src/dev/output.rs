@@ -1,0 +1,142 @@
+//! Standard output of `keyward dev`: events as JSON lines, or as lines for people.
+
+use std::io::{self, Write};
+
+use super::event::{ConditionLine, Event, GatewayAddress, GatewayState};
+
+/// How events are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    /// One JSON object a line.
+    Json,
+    /// One readable line or block each.
+    Text,
+}
+
+/// Writes events; the first is always [`Event::Ready`], what comes before it waits.
+pub(super) struct Output<W> {
+    format: Format,
+    to: W,
+    before_ready: Option<Vec<Event>>,
+}
+
+impl<W: Write> Output<W> {
+    pub(super) fn new(format: Format, to: W) -> Self {
+        Output { format, to, before_ready: Some(Vec::new()) }
+    }
+
+    /// Writes one event. People see problems at once; programs get `ready` first.
+    ///
+    /// # Errors
+    /// Standard output is closed.
+    pub(super) fn emit(&mut self, event: Event) -> io::Result<()> {
+        match (&mut self.before_ready, &event, self.format) {
+            (Some(waiting), Event::Ready { .. }, _) => {
+                let waiting = std::mem::take(waiting);
+                self.before_ready = None;
+                self.write(&event)?;
+                waiting.iter().try_for_each(|event| self.write(event))
+            }
+            (Some(waiting), _, Format::Json) => {
+                waiting.push(event);
+                Ok(())
+            }
+            _ => self.write(&event),
+        }
+    }
+
+    fn write(&mut self, event: &Event) -> io::Result<()> {
+        match self.format {
+            Format::Json => {
+                serde_json::to_writer(&mut self.to, event)?;
+                self.to.write_all(b"\n")?;
+            }
+            Format::Text => self.write_text(event)?,
+        }
+        self.to.flush()
+    }
+
+    fn write_text(&mut self, event: &Event) -> io::Result<()> {
+        match event {
+            Event::Ready { gateways } => {
+                writeln!(self.to, "ready")?;
+                gateways.iter().try_for_each(|gateway| self.address(gateway))
+            }
+            Event::Gateway { namespace, name, state, .. } => {
+                let state = match state {
+                    GatewayState::Started => "serves",
+                    GatewayState::Restarting => "Envoy ended, starting it again",
+                    GatewayState::Removed => "removed",
+                };
+                writeln!(self.to, "EgressGateway {namespace}/{name}: {state}")
+            }
+            Event::Conditions { kind, namespace, name, conditions } => {
+                writeln!(self.to, "{kind} {namespace}/{name}")?;
+                conditions.iter().try_for_each(|condition| self.condition(condition))
+            }
+            Event::Problem { message } => writeln!(self.to, "problem: {message}"),
+            Event::Access { line: Some(line), .. } => writeln!(self.to, "{line}"),
+            Event::Access { line: None, .. } => Ok(()),
+        }
+    }
+
+    fn address(&mut self, gateway: &GatewayAddress) -> io::Result<()> {
+        let GatewayAddress { namespace, name, proxy, transparent, ca } = gateway;
+        writeln!(self.to, "EgressGateway {namespace}/{name}")?;
+        writeln!(self.to, "  HTTPS_PROXY={proxy}")?;
+        writeln!(self.to, "  SSL_CERT_FILE={ca}  (Node: NODE_EXTRA_CA_CERTS, curl: CURL_CA_BUNDLE)")?;
+        match transparent {
+            Some(transparent) => writeln!(self.to, "  transparent TLS port {transparent}"),
+            None => Ok(()),
+        }
+    }
+
+    fn condition(&mut self, condition: &ConditionLine) -> io::Result<()> {
+        let ConditionLine { of, r#type, status, reason, message } = condition;
+        let of = of.as_ref().map(|of| format!("{of}: ")).unwrap_or_default();
+        writeln!(self.to, "  {of}{type}={status} ({reason}) {message}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ready() -> Event {
+        Event::Ready {
+            gateways: vec![GatewayAddress {
+                namespace: "default".into(),
+                name: "echo-bot".into(),
+                proxy: "http://127.0.0.1:1".into(),
+                transparent: None,
+                ca: "/ca.crt".into(),
+            }],
+        }
+    }
+
+    fn written(format: Format, events: Vec<Event>) -> String {
+        let mut output = Output::new(format, Vec::new());
+        for event in events {
+            output.emit(event).expect("written");
+        }
+        String::from_utf8(output.to).expect("text")
+    }
+
+    #[test]
+    fn ready_is_the_first_json_line_and_nothing_is_lost() {
+        let text = written(Format::Json, vec![Event::Problem { message: "a.yaml:1: x".into() }, ready()]);
+        assert_eq!(
+            text,
+            "{\"event\":\"ready\",\"gateways\":[{\"namespace\":\"default\",\"name\":\"echo-bot\",\
+             \"proxy\":\"http://127.0.0.1:1\",\"transparent\":null,\"ca\":\"/ca.crt\"}]}\n\
+             {\"event\":\"problem\",\"message\":\"a.yaml:1: x\"}\n"
+        );
+    }
+
+    #[test]
+    fn people_see_problems_before_it_is_ready() {
+        let text = written(Format::Text, vec![Event::Problem { message: "a.yaml:1: x".into() }, ready()]);
+        assert!(text.starts_with("problem: a.yaml:1: x\nready\n"), "{text}");
+        assert!(text.contains("HTTPS_PROXY=http://127.0.0.1:1"), "{text}");
+    }
+}

@@ -1,0 +1,66 @@
+//! What was said already, so that only what is new is said.
+
+use std::collections::BTreeSet;
+
+use super::event::{ConditionLine, Event};
+use crate::conditions::{ObjectStatus, Statuses};
+use crate::source::Problem;
+
+#[derive(Default)]
+pub(super) struct Report {
+    problems: BTreeSet<String>,
+    statuses: Statuses,
+}
+
+impl Report {
+    /// The problems that were not there before. One that is gone and comes back is new again.
+    pub(super) fn new_problems(&mut self, problems: Vec<Problem>) -> Vec<String> {
+        let now: BTreeSet<String> = problems.iter().map(ToString::to_string).collect();
+        let new = problems.iter().map(ToString::to_string).filter(|problem| !self.problems.contains(problem));
+        let new = new.collect();
+        self.problems = now;
+        new
+    }
+
+    /// Events for the objects whose conditions changed. A gateway whose Envoys have not answered yet is left out:
+    /// what they answer is what matters.
+    pub(super) fn changed_conditions(&mut self, statuses: Statuses) -> Vec<Event> {
+        let mut events = Vec::new();
+        for (object, status) in &statuses.0 {
+            if is_pending(status) || self.statuses.0.get(object) == Some(status) {
+                continue;
+            }
+            self.statuses.0.insert(object.clone(), status.clone());
+            events.push(Event::Conditions {
+                kind: object.kind.to_string(),
+                namespace: object.key.namespace.clone(),
+                name: object.key.name.clone(),
+                conditions: lines(status),
+            });
+        }
+        self.statuses.0.retain(|object, _| statuses.0.contains_key(object));
+        events
+    }
+}
+
+fn is_pending(status: &ObjectStatus) -> bool {
+    let ObjectStatus::Gateway(gateway) = status else { return false };
+    let programmed = gateway.conditions.of("Programmed");
+    programmed.is_some_and(|condition| ["Pending", "NoProxies"].contains(&condition.reason.as_str()))
+}
+
+fn lines(status: &ObjectStatus) -> Vec<ConditionLine> {
+    let mut lines = Vec::new();
+    for (of, conditions) in status.parts() {
+        for (kind, condition) in conditions.iter() {
+            lines.push(ConditionLine {
+                of: Some(of.clone()).filter(|of| !of.is_empty()),
+                r#type: kind.to_owned(),
+                status: condition.status.as_str().to_owned(),
+                reason: condition.reason.clone(),
+                message: condition.message.clone(),
+            });
+        }
+    }
+    lines
+}

@@ -1,0 +1,303 @@
+//! The running `keyward dev`: manifests, control requests and Envoys come in; snapshots and events go out.
+//!
+//! One task owns everything that changes. It never blocks on an Envoy: what takes time comes back as an event.
+
+use std::collections::BTreeMap;
+use std::io::Stdout;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use tokio::net::UnixListener;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::WatchStream;
+
+use super::args::{Args, Listen};
+use super::control::{self, Answer, Pending, SetSecret};
+use super::envoys::{Envoys, Output as EnvoyOutput};
+use super::event::{Event, GatewayState};
+use super::find::{CONTROL_SOCKET, state_path};
+use super::gateway::Gateway;
+use super::manifests::Manifests;
+use super::output::{Format, Output};
+use super::ports::Addresses;
+use super::report::Report;
+use super::secrets;
+use super::{access, signals};
+use crate::certificates::Leaves;
+use crate::cli::Failure;
+use crate::compile::Compiled;
+use crate::conditions::Programmed;
+use crate::plan::ObjectKey;
+use crate::state::{Lock, StateDir, socket};
+use crate::xds::acks::AckState;
+use crate::xds::{Callers, Server};
+
+/// Name of the socket that serves Envoys, in the state directory.
+const XDS_SOCKET: &str = "xds.sock";
+
+/// How long the first start may take before it counts as failed.
+const START: Duration = Duration::from_secs(30);
+
+/// How long Envoys get to end by themselves.
+const STOP: Duration = Duration::from_secs(3);
+
+pub(super) struct Dev {
+    args: Args,
+    output: Output<Stdout>,
+    state: StateDir,
+    manifests: Manifests,
+    server: Server,
+    envoys: Envoys,
+    gateways: BTreeMap<ObjectKey, Gateway>,
+    compiled: Compiled,
+    report: Report,
+    ready: bool,
+    _lock: Lock,
+}
+
+impl Dev {
+    /// Starts everything, and runs until a signal.
+    ///
+    /// # Errors
+    /// [`Failure`] where it cannot start; what was started has ended by then.
+    pub(super) async fn start(args: Args) -> Result<ExitCode, Failure> {
+        // Before anything is started, so that no signal finds a half-started gateway.
+        let mut signals = signals::Signals::new().map_err(Failure::failed)?;
+        let mut dev = Dev::open(args)?;
+        let (requests, control) = mpsc::channel(16);
+        let control_path = dev.state.socket(CONTROL_SOCKET).map_err(Failure::failed)?;
+        let listener = socket::bind(&control_path).map_err(Failure::failed)?;
+        tokio::spawn(control::serve(listener, requests));
+        dev.reload()?;
+        if dev.gateways.is_empty() {
+            return Err(no_gateway(&dev.args));
+        }
+        let result = dev.run(control, &mut signals).await;
+        dev.envoys.stop(STOP).await;
+        let _ = std::fs::remove_file(control_path);
+        result
+    }
+
+    fn open(args: Args) -> Result<Dev, Failure> {
+        let format = if args.json { Format::Json } else { Format::Text };
+        let path = state_path(args.state_dir.as_deref(), &args.manifests).map_err(Failure::failed)?;
+        let state = StateDir::open(path).map_err(Failure::failed)?;
+        let lock = state.lock().map_err(Failure::failed)?;
+        let manifests = Manifests::open(&args, &state)?;
+        let (xds, callers) = (state.socket(XDS_SOCKET).map_err(Failure::failed)?, Callers::listed());
+        let envoys = Envoys::open(&args, &state, &xds, callers.clone())?;
+        let server = Server::new().with_callers(callers);
+        let listener = socket::bind(&xds).map_err(Failure::failed)?;
+        tokio::spawn(serve(server.clone(), listener));
+        Ok(Dev {
+            output: Output::new(format, std::io::stdout()),
+            compiled: Compiled::default(),
+            report: Report::default(),
+            gateways: BTreeMap::new(),
+            ready: false,
+            _lock: lock,
+            args,
+            state,
+            manifests,
+            server,
+            envoys,
+        })
+    }
+
+    async fn run(
+        &mut self,
+        mut control: mpsc::Receiver<Pending>,
+        signals: &mut signals::Signals,
+    ) -> Result<ExitCode, Failure> {
+        let deadline = Instant::now() + START;
+        loop {
+            let acks: Vec<_> = self.gateways.values().map(|gateway| gateway.handle().acks()).collect();
+            tokio::select! {
+                signal = signals.next() => return Ok(signal.exit_code()),
+                () = self.manifests.changed() => self.reload()?,
+                Some(pending) = control.recv() => self.set_secret(pending),
+                Some(output) = self.envoys.next() => self.envoy(output)?,
+                () = any_change(acks) => {}
+                () = sleep_until(deadline), if !self.ready => return Err(self.not_ready()),
+            }
+            self.announce()?;
+        }
+    }
+
+    /// Reads the manifests again and hands out what differs.
+    fn reload(&mut self) -> Result<(), Failure> {
+        let (compiled, problems) = self.manifests.load();
+        for problem in self.report.new_problems(problems) {
+            self.emit(Event::Problem { message: problem })?;
+        }
+        self.apply(compiled)
+    }
+
+    fn apply(&mut self, compiled: Compiled) -> Result<(), Failure> {
+        let gone: Vec<_> = self.gateways.keys().filter(|key| !compiled.gateways.contains_key(key)).cloned().collect();
+        for key in gone {
+            self.remove(&key)?;
+        }
+        let new: Vec<_> = compiled.gateways.keys().filter(|key| !self.gateways.contains_key(key)).cloned().collect();
+        self.add(&new, &compiled)?;
+        for (key, gateway) in &mut self.gateways {
+            if let Some(plan) = compiled.gateways.get(key) {
+                gateway.publish(plan).map_err(Failure::failed)?;
+            }
+        }
+        self.compiled = compiled;
+        Ok(())
+    }
+
+    fn add(&mut self, new: &[ObjectKey], compiled: &Compiled) -> Result<(), Failure> {
+        if new.is_empty() {
+            return Ok(());
+        }
+        let known: Vec<_> = compiled.gateways.keys().cloned().collect();
+        // After the start a gateway may come or go; the flags were right for those of the start.
+        let (listen, transparent) = match self.ready {
+            false => (self.args.listen.clone(), self.args.transparent_listen.clone()),
+            true => (named(&self.args.listen, &known), named(&self.args.transparent_listen, &known)),
+        };
+        let addresses = Addresses::assign(&listen, &transparent, &known)
+            .map_err(|error| Failure::Usage(error.to_string()))?;
+        for key in new {
+            let ports = addresses.reserve(key).map_err(Failure::failed)?;
+            let authority = self.state.authority(key, OffsetDateTime::now_utc()).map_err(Failure::failed)?;
+            let ca = self.state.authority_path(key).map_err(Failure::failed)?;
+            let handle = self.server.gateway(key.clone(), Leaves::new(authority));
+            let gateway = Gateway::new(key.clone(), ports, handle, ca, self.envoys.module().to_owned());
+            self.gateways.insert(key.clone(), gateway);
+            self.envoys.start(key)?;
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, key: &ObjectKey) -> Result<(), Failure> {
+        self.envoys.end(key);
+        if let Some(gateway) = self.gateways.remove(key) {
+            gateway.handle().remove();
+        }
+        self.gateway_event(key, GatewayState::Removed)
+    }
+
+    /// Takes new values of a Secret in: judged first, then kept, then handed out.
+    fn set_secret(&mut self, pending: Pending) {
+        let Pending { request, answer } = pending;
+        let SetSecret { secret, values, wait } = request;
+        let note = match secrets::judge(self.manifests.objects(), &secret, &values) {
+            Ok(note) => note,
+            Err(message) => return drop(answer.send(Answer::Refused { message })),
+        };
+        let kept = self.manifests.set(&secret, values, &self.state).map_err(|error| error.to_string());
+        let applied = kept.and_then(|compiled| self.apply(compiled).map_err(|error| error.to_string()));
+        if let Err(message) = applied {
+            return drop(answer.send(Answer::Refused { message }));
+        }
+        let settled: Vec<_> = self.gateways.values().map(Gateway::settled).collect();
+        tokio::spawn(async move { answer.send(secrets::wait(settled, wait, note).await) });
+    }
+
+    fn envoy(&mut self, output: EnvoyOutput) -> Result<(), Failure> {
+        match output {
+            EnvoyOutput::Line(key, line) => self.access(&key, &line),
+            EnvoyOutput::Live(key) if self.ready => self.gateway_event(&key, GatewayState::Started),
+            EnvoyOutput::Live(_) => Ok(()),
+            EnvoyOutput::Ended(key, why) => {
+                tracing::warn!(gateway = %key, "{why}");
+                if !self.ready {
+                    return Err(Failure::Failed(why));
+                }
+                self.envoys.start(&key)?;
+                self.gateway_event(&key, GatewayState::Restarting)
+            }
+        }
+    }
+
+    fn access(&mut self, key: &ObjectKey, line: &str) -> Result<(), Failure> {
+        let Some((entry, gateway)) = access::Entry::parse(line).zip(self.gateways.get(key)) else { return Ok(()) };
+        let ca = gateway.ca();
+        let line = entry.line(&ca);
+        self.emit(Event::Access {
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+            entry: entry.into_json(&ca),
+            line,
+        })
+    }
+
+    /// Says what is new: conditions that changed, and, once, that everything serves.
+    fn announce(&mut self) -> Result<(), Failure> {
+        let mut statuses = self.compiled.statuses.clone();
+        for (key, gateway) in &self.gateways {
+            statuses.set_programmed(key, &gateway.programmed());
+        }
+        for event in self.report.changed_conditions(statuses) {
+            self.emit(event)?;
+        }
+        if !self.ready && self.gateways.keys().all(|key| self.serves(key)) {
+            self.ready = true;
+            let gateways = self.gateways.values().map(Gateway::address).collect();
+            self.emit(Event::Ready { gateways })?;
+        }
+        Ok(())
+    }
+}
+
+impl Dev {
+    /// Whether a gateway answers requests: its Envoy is live and holds what was published.
+    fn serves(&self, key: &ObjectKey) -> bool {
+        let programmed = self.gateways.get(key).map(Gateway::programmed);
+        programmed == Some(Programmed::Yes) && self.envoys.is_live(key)
+    }
+
+    fn not_ready(&self) -> Failure {
+        let waiting = self.gateways.iter().filter(|(key, _)| !self.serves(key));
+        let lines = waiting.map(|(key, gateway)| format!("EgressGateway {key}: {:?}", gateway.programmed()));
+        Failure::Failed(format!("not ready after {} s: {}", START.as_secs(), lines.collect::<Vec<_>>().join("; ")))
+    }
+
+    fn gateway_event(&mut self, key: &ObjectKey, state: GatewayState) -> Result<(), Failure> {
+        let address = self.gateways.get(key).map(Gateway::address);
+        self.emit(Event::Gateway { namespace: key.namespace.clone(), name: key.name.clone(), state, address })
+    }
+
+    fn emit(&mut self, event: Event) -> Result<(), Failure> {
+        self.output.emit(event).map_err(|error| Failure::Failed(format!("standard output: {error}")))
+    }
+}
+
+fn no_gateway(args: &Args) -> Failure {
+    Failure::Failed(format!(
+        "{}: no EgressGateway that can serve is among the manifests; see the problems and conditions above, and \
+         examples/anthropic for one that works",
+        args.manifests.display()
+    ))
+}
+
+/// The values of a flag that speak of gateways that exist.
+fn named(values: &[Listen], known: &[ObjectKey]) -> Vec<Listen> {
+    let exists = |listen: &&Listen| listen.gateway.as_ref().is_some_and(|key| known.contains(key));
+    values.iter().filter(exists).cloned().collect()
+}
+
+/// Ready when any of them changed.
+async fn any_change(acks: Vec<watch::Receiver<AckState>>) {
+    let mut changes = tokio_stream::StreamMap::new();
+    for (index, acks) in acks.into_iter().enumerate() {
+        changes.insert(index, WatchStream::from_changes(acks));
+    }
+    if changes.next().await.is_none() {
+        std::future::pending::<()>().await;
+    }
+}
+
+async fn serve(server: Server, listener: UnixListener) {
+    // It ends with the program: what runs then are Envoys that end too.
+    if let Err(error) = server.serve(listener, std::future::pending()).await {
+        tracing::error!(%error, "the xDS server ended");
+    }
+}

@@ -1,0 +1,166 @@
+//! Where connections go: providers resolved by name, addresses that the operator wrote, and our own internal
+//! listeners.
+
+use std::net::SocketAddr;
+
+use envoy_types::pb::envoy::config::cluster::v3 as cluster;
+use envoy_types::pb::envoy::config::core::v3 as core;
+use envoy_types::pb::envoy::config::endpoint::v3 as endpoint;
+use envoy_types::pb::envoy::extensions::clusters::dynamic_forward_proxy::v3 as forward;
+use envoy_types::pb::envoy::extensions::transport_sockets::internal_upstream::v3::InternalUpstreamTransport;
+use envoy_types::pb::envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer;
+use envoy_types::pb::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
+use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options as options;
+
+use super::any::{internal_address, number, pack, seconds, socket_address};
+use super::dns::{self, Cache};
+use super::{hosts, names, tls, tunnel};
+use crate::plan::{Alias, GatewayPlan};
+
+/// Envoy's default of 1,024 connections, requests and waiting requests would bite. What one agent may hold is a
+/// matter for the listeners.
+const CAP: u32 = 1_000_000;
+/// Longest time for a TCP and TLS handshake.
+const CONNECT_TIMEOUT: u64 = 10;
+
+/// What a cluster speaks to its upstream.
+#[derive(Clone, Copy)]
+enum Speaks {
+    /// TLS; HTTP/2 or HTTP/1.1, as the upstream chooses.
+    Https,
+    /// TLS and HTTP/1.1, for upgrades: an HTTP/2 provider without RFC 8441 would fail them.
+    Https1,
+    /// Bytes, or HTTP/1.1 in the clear.
+    Cleartext,
+}
+
+/// Every cluster of the gateway, in the order of their names.
+pub(super) fn clusters(plan: &GatewayPlan) -> Vec<cluster::Cluster> {
+    let mut all = vec![
+        resolved(plan, names::CREDENTIALED, Cache::Credentialed, Speaks::Https),
+        resolved(plan, names::CREDENTIALED_H1, Cache::Credentialed, Speaks::Https1),
+        resolved(plan, names::OPEN, Cache::Open, Speaks::Https),
+        resolved(plan, names::OPEN_H1, Cache::Open, Speaks::Https1),
+        resolved(plan, names::OPEN_CLEARTEXT, Cache::Open, Speaks::Cleartext),
+        resolved(plan, names::PASSTHROUGH, Cache::Open, Speaks::Cleartext),
+        internal(names::MITM),
+    ];
+    if tunnel::exists(plan) {
+        all.extend([internal(names::TUNNEL), internal(names::TUNNEL_SERVER_FIRST)]);
+    }
+    for (host, alias) in hosts::aliases(plan) {
+        all.push(addressed(&names::alias(host), alias, Speaks::Https));
+        all.push(addressed(&names::alias_h1(host), alias, Speaks::Https1));
+    }
+    for (host, alias) in tunnel::aliases(plan) {
+        all.push(addressed(&names::alias_passthrough(host), alias, Speaks::Cleartext));
+    }
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    all
+}
+
+fn resolved(plan: &GatewayPlan, name: &str, cache: Cache, speaks: Speaks) -> cluster::Cluster {
+    let config = forward::ClusterConfig {
+        cluster_implementation_specifier: Some(
+            forward::cluster_config::ClusterImplementationSpecifier::DnsCacheConfig(dns::cache(plan, cache)),
+        ),
+        ..Default::default()
+    };
+    cluster::Cluster {
+        lb_policy: cluster::cluster::LbPolicy::ClusterProvided as i32,
+        cluster_discovery_type: Some(cluster::cluster::ClusterDiscoveryType::ClusterType(
+            cluster::cluster::CustomClusterType {
+                name: "envoy.clusters.dynamic_forward_proxy".to_owned(),
+                typed_config: Some(pack(&config)),
+            },
+        )),
+        ..speaking(name, speaks)
+    }
+}
+
+fn addressed(name: &str, alias: &Alias, speaks: Speaks) -> cluster::Cluster {
+    let address = socket_address(SocketAddr::new(alias.ip, alias.port));
+    cluster::Cluster { load_assignment: Some(one_endpoint(name, address)), ..speaking(name, speaks) }
+}
+
+fn internal(name: &str) -> cluster::Cluster {
+    let transport = InternalUpstreamTransport {
+        transport_socket: Some(tls::socket("envoy.transport_sockets.raw_buffer", pack(&RawBuffer {}))),
+        ..Default::default()
+    };
+    cluster::Cluster {
+        load_assignment: Some(one_endpoint(name, internal_address(name))),
+        transport_socket: Some(tls::socket("envoy.transport_sockets.internal_upstream", pack(&transport))),
+        ..base(name)
+    }
+}
+
+fn speaking(name: &str, speaks: Speaks) -> cluster::Cluster {
+    let mut cluster = base(name);
+    if let Some(options) = http_options(speaks) {
+        cluster.typed_extension_protocol_options =
+            [("envoy.extensions.upstreams.http.v3.HttpProtocolOptions".to_owned(), pack(&options))].into();
+    }
+    if matches!(speaks, Speaks::Https | Speaks::Https1) {
+        cluster.transport_socket = Some(tls::verifying());
+    }
+    cluster
+}
+
+fn base(name: &str) -> cluster::Cluster {
+    cluster::Cluster {
+        name: name.to_owned(),
+        connect_timeout: seconds(CONNECT_TIMEOUT),
+        circuit_breakers: Some(cluster::CircuitBreakers {
+            thresholds: vec![cluster::circuit_breakers::Thresholds {
+                max_connections: number(CAP),
+                max_pending_requests: number(CAP),
+                max_requests: number(CAP),
+                max_retries: number(CAP),
+                ..Default::default()
+            }],
+            ..Default::default()
+        }),
+        upstream_connection_options: Some(cluster::UpstreamConnectionOptions {
+            tcp_keepalive: Some(core::TcpKeepalive { keepalive_time: number(60), ..Default::default() }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+fn http_options(speaks: Speaks) -> Option<HttpProtocolOptions> {
+    let protocol = match speaks {
+        Speaks::Https => options::UpstreamProtocolOptions::AutoConfig(options::AutoHttpConfig::default()),
+        Speaks::Https1 => http1(),
+        Speaks::Cleartext => return None,
+    };
+    let by_name =
+        core::UpstreamHttpProtocolOptions { auto_sni: true, auto_san_validation: true, ..Default::default() };
+    Some(HttpProtocolOptions {
+        upstream_http_protocol_options: Some(by_name),
+        upstream_protocol_options: Some(protocol),
+        ..Default::default()
+    })
+}
+
+fn http1() -> options::UpstreamProtocolOptions {
+    options::UpstreamProtocolOptions::ExplicitHttpConfig(options::ExplicitHttpConfig {
+        protocol_config: Some(options::explicit_http_config::ProtocolConfig::HttpProtocolOptions(
+            core::Http1ProtocolOptions::default(),
+        )),
+    })
+}
+
+fn one_endpoint(cluster: &str, address: core::Address) -> endpoint::ClusterLoadAssignment {
+    let endpoint = endpoint::Endpoint { address: Some(address), ..Default::default() };
+    let member = endpoint::LbEndpoint {
+        host_identifier: Some(endpoint::lb_endpoint::HostIdentifier::Endpoint(endpoint)),
+        ..Default::default()
+    };
+    endpoint::ClusterLoadAssignment {
+        cluster_name: cluster.to_owned(),
+        endpoints: vec![endpoint::LocalityLbEndpoints { lb_endpoints: vec![member], ..Default::default() }],
+        ..Default::default()
+    }
+}

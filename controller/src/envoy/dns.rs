@@ -1,0 +1,77 @@
+//! How upstream names are resolved: two caches, so that an agent cannot crowd out the hosts that matter with random
+//! names. A cache's filter and its clusters must carry the same configuration; both call [`cache`].
+
+use envoy_types::pb::envoy::config::cluster::v3::cluster::DnsLookupFamily;
+use envoy_types::pb::envoy::config::core::v3 as core;
+use envoy_types::pb::envoy::extensions::common::dynamic_forward_proxy::v3::{
+    DnsCacheCircuitBreakers, DnsCacheConfig,
+};
+use envoy_types::pb::envoy::extensions::network::dns_resolver::cares::v3::CaresDnsResolverConfig;
+
+use super::any::{extension, number, pack, socket_address};
+use super::private_networks;
+use crate::plan::{GatewayPlan, LookupFamily};
+
+/// Names that a cache holds; Envoy's default of 1,024 would bite.
+const MAX_HOSTS: u32 = 16_384;
+
+/// Which cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cache {
+    /// For hosts that a route names.
+    Credentialed,
+    /// For the others.
+    Open,
+}
+
+impl Cache {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Cache::Credentialed => "credentialed",
+            Cache::Open => "open",
+        }
+    }
+
+    /// The HTTP filter that fills the cache.
+    pub(super) fn filter(self) -> &'static str {
+        match self {
+            Cache::Credentialed => "dns-credentialed",
+            Cache::Open => "dns-open",
+        }
+    }
+}
+
+/// The configuration of a cache.
+pub(super) fn cache(plan: &GatewayPlan, cache: Cache) -> DnsCacheConfig {
+    DnsCacheConfig {
+        name: cache.name().to_owned(),
+        dns_lookup_family: family(plan.dns.family) as i32,
+        max_hosts: number(MAX_HOSTS),
+        dns_cache_circuit_breaker: Some(DnsCacheCircuitBreakers { max_pending_requests: number(MAX_HOSTS) }),
+        typed_dns_resolver_config: Some(extension("envoy.network.dns_resolver.cares", pack(&resolver(plan)))),
+        resolved_address_filter: Some(private_networks::matcher(&plan.allowed_private_networks)),
+        ..Default::default()
+    }
+}
+
+fn resolver(plan: &GatewayPlan) -> CaresDnsResolverConfig {
+    CaresDnsResolverConfig {
+        resolvers: plan.dns.resolvers.iter().copied().map(socket_address).collect(),
+        // A name is what the agent wrote, never one completed by a search domain of this machine.
+        dns_resolver_options: Some(core::DnsResolverOptions {
+            no_default_search_domain: true,
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+fn family(family: LookupFamily) -> DnsLookupFamily {
+    match family {
+        LookupFamily::V4Preferred => DnsLookupFamily::V4Preferred,
+        LookupFamily::V4Only => DnsLookupFamily::V4Only,
+        LookupFamily::V6Only => DnsLookupFamily::V6Only,
+        LookupFamily::Auto => DnsLookupFamily::Auto,
+        LookupFamily::All => DnsLookupFamily::All,
+    }
+}

@@ -1,0 +1,145 @@
+//! The two HTTP connection managers: of the proxy listener, and of the interception chain.
+//!
+//! Neither adds anything of its own to a request or an answer: no `x-envoy-*`, `x-forwarded-*`, `x-request-id`, and
+//! `server` is the upstream's.
+
+use envoy_types::pb::envoy::config::accesslog::v3::AccessLog;
+use envoy_types::pb::envoy::config::core::v3 as core;
+use envoy_types::pb::envoy::extensions::filters::http::dynamic_forward_proxy::v3 as forward;
+use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
+use envoy_types::pb::envoy::extensions::filters::http::set_filter_state::v3 as set_filter_state;
+use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
+use envoy_types::pb::google::protobuf::Any;
+use prost::Name;
+
+use super::any::{self, ads, boolean, number, pack, seconds};
+use super::dns::{self, Cache};
+use super::network::crossing;
+use super::{access_log, names, refusal};
+use crate::plan::GatewayPlan;
+
+/// Longest time between the first and the last byte of a request's headers.
+const HEADERS_TIMEOUT: u64 = 10;
+/// Envoy's default of 16 MiB a stream would let one agent buffer that much for each of its streams.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+
+/// Host and port of a CONNECT target, without the brackets of an IPv6 address.
+const HOST: &str = r"%CEL(re.extract(request.host, '^\\[?([^\\]]*)\\]?:[0-9]+$', '\\1'))%";
+const PORT: &str = r"%CEL(re.extract(request.host, '^.*:([0-9]+)$', '\\1'))%";
+
+/// The manager of the proxy listener: CONNECT, and plain `http://` requests.
+pub(super) fn proxy(plan: &GatewayPlan) -> hcm::HttpConnectionManager {
+    hcm::HttpConnectionManager {
+        http_filters: vec![facts(), module(names::CLEARTEXT_GUARD), resolver(plan, Cache::Open), router()],
+        upgrade_configs: upgrades("CONNECT"),
+        // Python below 3.12 sends `CONNECT … HTTP/1.0`.
+        http_protocol_options: Some(core::Http1ProtocolOptions {
+            accept_http_10: true,
+            ..Default::default()
+        }),
+        ..base(plan, "proxy", names::PROXY_ROUTES, access_log::proxy())
+    }
+}
+
+/// The manager of the interception chain.
+pub(super) fn mitm(plan: &GatewayPlan) -> hcm::HttpConnectionManager {
+    let modules = names::mitm_filters().into_iter().map(|name| module(&name));
+    let rest = [resolver(plan, Cache::Credentialed), resolver(plan, Cache::Open), router()];
+    hcm::HttpConnectionManager {
+        http_filters: modules.chain(rest).collect(),
+        upgrade_configs: upgrades("websocket"),
+        // What the agent writes as `:scheme` decides nothing.
+        scheme_header_transformation: Some(core::SchemeHeaderTransformation {
+            transformation: Some(core::scheme_header_transformation::Transformation::SchemeToOverwrite(
+                "https".to_owned(),
+            )),
+            ..Default::default()
+        }),
+        ..base(plan, "mitm", names::MITM_ROUTES, access_log::request())
+    }
+}
+
+fn base(plan: &GatewayPlan, stat_prefix: &str, routes: &str, log: AccessLog) -> hcm::HttpConnectionManager {
+    use hcm::http_connection_manager::{RouteSpecifier, ServerHeaderTransformation};
+    hcm::HttpConnectionManager {
+        stat_prefix: stat_prefix.to_owned(),
+        route_specifier: Some(RouteSpecifier::Rds(hcm::Rds {
+            config_source: Some(ads()),
+            route_config_name: routes.to_owned(),
+        })),
+        access_log: vec![log],
+        local_reply_config: Some(refusal::local_replies()),
+        // `name.` and `name` are one host, to the routes and to the upstream.
+        strip_trailing_host_dot: true,
+        use_remote_address: boolean(false),
+        skip_xff_append: true,
+        generate_request_id: boolean(false),
+        server_header_transformation: ServerHeaderTransformation::PassThrough as i32,
+        normalize_path: boolean(false),
+        merge_slashes: false,
+        stream_idle_timeout: any::duration(plan.request_timeout),
+        request_headers_timeout: seconds(HEADERS_TIMEOUT),
+        http2_protocol_options: Some(core::Http2ProtocolOptions {
+            initial_stream_window_size: number(STREAM_WINDOW),
+            initial_connection_window_size: number(CONNECTION_WINDOW),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+/// Facts about the caller that cross into the internal listeners. The agent cannot write filter state.
+fn facts() -> hcm::HttpFilter {
+    let facts = vec![
+        crossing(names::TARGET, "%REQ(:AUTHORITY)%"),
+        crossing(names::TARGET_HOST, HOST),
+        crossing(names::TARGET_PORT, PORT),
+        crossing(names::PEER, "%DOWNSTREAM_REMOTE_ADDRESS%"),
+    ];
+    let config = set_filter_state::Config { on_request_headers: facts, ..Default::default() };
+    filter("facts", pack(&config))
+}
+
+/// A filter of the module: off until a virtual host enables it, configured by ECDS. Requests that meet it before its
+/// first configuration are answered, never forwarded.
+fn module(name: &str) -> hcm::HttpFilter {
+    let source = core::ExtensionConfigSource {
+        config_source: Some(ads()),
+        type_urls: vec![Wasm::type_url()],
+        ..Default::default()
+    };
+    hcm::HttpFilter {
+        name: name.to_owned(),
+        disabled: true,
+        config_type: Some(hcm::http_filter::ConfigType::ConfigDiscovery(source)),
+        ..Default::default()
+    }
+}
+
+fn resolver(plan: &GatewayPlan, cache: Cache) -> hcm::HttpFilter {
+    let config = forward::FilterConfig {
+        implementation_specifier: Some(forward::filter_config::ImplementationSpecifier::DnsCacheConfig(
+            dns::cache(plan, cache),
+        )),
+        ..Default::default()
+    };
+    hcm::HttpFilter { disabled: true, ..filter(cache.filter(), pack(&config)) }
+}
+
+fn router() -> hcm::HttpFilter {
+    filter("router", pack(&Router { suppress_envoy_headers: true, ..Default::default() }))
+}
+
+fn filter(name: &str, config: Any) -> hcm::HttpFilter {
+    hcm::HttpFilter {
+        name: name.to_owned(),
+        config_type: Some(hcm::http_filter::ConfigType::TypedConfig(config)),
+        ..Default::default()
+    }
+}
+
+fn upgrades(kind: &str) -> Vec<hcm::http_connection_manager::UpgradeConfig> {
+    vec![hcm::http_connection_manager::UpgradeConfig { upgrade_type: kind.to_owned(), ..Default::default() }]
+}

@@ -1,0 +1,94 @@
+//! The listeners: the proxy port, the transparent port, and the internal ones that both feed.
+
+use envoy_types::pb::envoy::config::accesslog::v3::AccessLog;
+use envoy_types::pb::envoy::config::listener::v3 as listener;
+use envoy_types::pb::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
+use envoy_types::pb::google::protobuf::Any;
+
+use super::any::{merged, pack, seconds, socket_address};
+use super::network::{fact, filter, note_tls};
+use super::sni::Chains;
+use super::{Placement, access_log, hcm, names, tls, transparent, tunnel};
+use crate::plan::GatewayPlan;
+
+/// Longest time for a TLS handshake with the agent. It also bounds how long a controller may take for a leaf.
+const HANDSHAKE_TIMEOUT: u64 = 10;
+/// How long the interception listener waits for the first bytes of TLS.
+const FIRST_BYTES_TIMEOUT: u64 = 15;
+
+/// Every listener with its name.
+pub(super) fn listeners(plan: &GatewayPlan, placement: &Placement) -> Vec<(&'static str, Any)> {
+    let mut all = tunnel::listeners(plan);
+    all.push((names::MITM, pack(&mitm(plan))));
+    all.push((names::PROXY_LISTENER, pack(&proxy(plan, placement))));
+    if let Some(address) = placement.transparent {
+        all.push((names::TRANSPARENT_LISTENER, transparent::listener(plan, address)));
+    }
+    all.sort_by_key(|(name, _)| *name);
+    all
+}
+
+fn proxy(plan: &GatewayPlan, placement: &Placement) -> listener::Listener {
+    listener::Listener {
+        name: names::PROXY_LISTENER.to_owned(),
+        address: Some(socket_address(placement.proxy)),
+        filter_chains: vec![chain("proxy", vec![http(&hcm::proxy(plan))])],
+        ..Default::default()
+    }
+}
+
+fn mitm(plan: &GatewayPlan) -> listener::Listener {
+    let connection = fact(names::CONNECTION, "%REQUESTED_SERVER_NAME%|%FILTER_STATE(keyward.target:PLAIN)%");
+    let established = fact(names::ESTABLISHED, "yes");
+    let intercepting = listener::FilterChain {
+        transport_socket: Some(tls::intercepting()),
+        transport_socket_connect_timeout: seconds(HANDSHAKE_TIMEOUT),
+        ..chain("intercepting", vec![note_tls(connection, established), http(&hcm::mitm(plan))])
+    };
+    listener::Listener {
+        filter_chains: vec![intercepting],
+        ..inspecting(names::MITM, FIRST_BYTES_TIMEOUT, vec![access_log::handshake()])
+    }
+}
+
+/// An internal listener that reads SNI and ALPN before it chooses a chain.
+pub(super) fn inspecting(name: &str, timeout: u64, access_log: Vec<AccessLog>) -> listener::Listener {
+    let inspector = listener::ListenerFilter {
+        name: "envoy.filters.listener.tls_inspector".to_owned(),
+        config_type: Some(listener::listener_filter::ConfigType::TypedConfig(pack(&TlsInspector::default()))),
+        ..Default::default()
+    };
+    listener::Listener {
+        name: name.to_owned(),
+        listener_specifier: Some(listener::listener::ListenerSpecifier::InternalListener(
+            listener::listener::InternalListenerConfig {},
+        )),
+        listener_filters: vec![inspector],
+        listener_filters_timeout: seconds(timeout),
+        access_log,
+        ..Default::default()
+    }
+}
+
+/// Packs a listener with chains and the matcher that chooses among them.
+pub(super) fn with_chains(
+    base: listener::Listener,
+    filter_chains: Vec<listener::FilterChain>,
+    choice: &Chains,
+) -> Any {
+    let base = listener::Listener { filter_chains, filter_chain_matcher: Some(choice.base()), ..base };
+    let entries = choice
+        .entries()
+        .map(|matcher| listener::Listener { filter_chain_matcher: Some(matcher), ..Default::default() });
+    merged(&base, entries)
+}
+
+pub(super) fn chain(name: &str, filters: Vec<listener::Filter>) -> listener::FilterChain {
+    listener::FilterChain { name: name.to_owned(), filters, ..Default::default() }
+}
+
+fn http(
+    manager: &envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager,
+) -> listener::Filter {
+    filter("envoy.filters.network.http_connection_manager", pack(manager))
+}

@@ -1,0 +1,102 @@
+//! `mitm/routes`: what becomes of an intercepted request. Every host that a route names meets the bucket that holds
+//! its rules, whatever port its authority says; every other host meets the guard.
+
+use envoy_types::pb::envoy::config::route::v3 as route;
+
+use super::dns::Cache;
+use super::hosts::{self, AUTHORITY, Named};
+use super::names;
+use super::refusal::Refusal;
+use super::route::{
+    Route, RouteConfiguration, VirtualHost, forward, requests, upgrade, websocket, with_authority,
+    without_authority,
+};
+use crate::plan::{DefaultPolicy, GatewayPlan};
+
+/// The clusters of a host: for requests, and for upgrades.
+struct Clusters {
+    requests: String,
+    upgrades: String,
+}
+
+/// The route configuration. Hosts of one bucket that go to the shared cluster share a virtual host: an added host
+/// then costs Envoy little.
+pub(super) fn routes(plan: &GatewayPlan) -> RouteConfiguration {
+    let named = Named::of(plan);
+    let (aliased, resolved): (Vec<_>, Vec<_>) =
+        named.exact.iter().partition(|(_, host)| host.alias.is_some());
+    let mut virtual_hosts: Vec<VirtualHost> = Vec::new();
+    for (bucket, hosts) in hosts::sharing(&resolved, |host| host.bucket) {
+        virtual_hosts.push(credentialed(plan, &names::bucket(bucket), &hosts, bucket, None));
+    }
+    for (host, known) in aliased {
+        virtual_hosts.push(credentialed(plan, &names::alias(host), &[host], known.bucket, Some(host)));
+    }
+    virtual_hosts.extend(plan.open_aliases.keys().map(|host| {
+        VirtualHost::of(&names::alias(host), &[host], open(plan, &Clusters::of_alias(host)).into())
+    }));
+    virtual_hosts.push(VirtualHost::rest(rest(plan, &named)));
+    RouteConfiguration::new(names::MITM_ROUTES, virtual_hosts)
+}
+
+fn credentialed(
+    plan: &GatewayPlan,
+    name: &str,
+    hosts: &[&str],
+    bucket: usize,
+    alias: Option<&str>,
+) -> VirtualHost {
+    let clusters = alias.map_or_else(|| Clusters::resolved(Cache::Credentialed), Clusters::of_alias);
+    VirtualHost::of(name, hosts, forwarding(plan, &requests(), &clusters).into())
+        .enabling([names::bucket(bucket).as_str(), Cache::Credentialed.filter()])
+}
+
+fn rest(plan: &GatewayPlan, named: &Named) -> Vec<Route> {
+    let mut routes = vec![
+        Route::refuse(without_authority(requests(), AUTHORITY), Refusal::BadAuthority)
+            .enabling([names::GUARD]),
+    ];
+    for (bucket, patterns) in named.grouped(|host| host.bucket) {
+        let what = with_authority(requests(), &hosts::any_port(&patterns));
+        let clusters = Clusters::resolved(Cache::Credentialed);
+        let filter = names::bucket(bucket);
+        routes.extend(
+            forwarding(plan, &what, &clusters)
+                .map(|route| route.enabling([filter.as_str(), Cache::Credentialed.filter()])),
+        );
+    }
+    routes.extend(open(plan, &Clusters::resolved(Cache::Open)));
+    routes
+}
+
+/// A host that no route names. The guard compares the connection's facts first, also where the answer is a refusal.
+fn open(plan: &GatewayPlan, clusters: &Clusters) -> [Route; 2] {
+    match plan.default_policy {
+        DefaultPolicy::AllowAll => forwarding(plan, &requests(), clusters),
+        DefaultPolicy::DenyAll => {
+            [websocket(requests()), requests()].map(|what| Route::refuse(what, Refusal::DeniedByPolicy))
+        }
+    }
+    .map(|route| route.enabling([names::GUARD, Cache::Open.filter()]))
+}
+
+fn forwarding(plan: &GatewayPlan, what: &route::RouteMatch, clusters: &Clusters) -> [Route; 2] {
+    [
+        Route::to(websocket(what.clone()), upgrade(&clusters.upgrades, plan.request_timeout)),
+        Route::to(what.clone(), forward(&clusters.requests, plan.request_timeout)),
+    ]
+}
+
+impl Clusters {
+    fn resolved(cache: Cache) -> Self {
+        let (requests, upgrades) = match cache {
+            Cache::Credentialed => (names::CREDENTIALED, names::CREDENTIALED_H1),
+            Cache::Open => (names::OPEN, names::OPEN_H1),
+        };
+        Clusters { requests: requests.to_owned(), upgrades: upgrades.to_owned() }
+    }
+
+    fn of_alias(host: &str) -> Self {
+        Clusters { requests: names::alias(host), upgrades: names::alias_h1(host) }
+    }
+}

@@ -1,0 +1,135 @@
+//! What an agent is told when Envoy itself refuses: a status, a coarse reason in a header, and a JSON body of the
+//! form that provider SDKs show. The same form as the filter's own refusals.
+
+use envoy_types::pb::envoy::config::accesslog::v3 as accesslog;
+use envoy_types::pb::envoy::config::core::v3 as core;
+use envoy_types::pb::envoy::config::route::v3::DirectResponseAction;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
+
+use super::any::{inline, number};
+
+/// A refusal by Envoy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The gateway's policy does not allow the host or its port.
+    DeniedByPolicy,
+    /// A request in the clear where a credential would be expected.
+    Cleartext,
+    /// An authority that is none.
+    BadAuthority,
+    /// The filter is missing or its configuration was never accepted.
+    Unavailable,
+    /// The upstream cannot be reached, or is not who it should be.
+    Upstream,
+    /// The upstream, or the agent, was silent for too long.
+    Silence,
+    /// A limit was reached.
+    Overloaded,
+}
+
+/// Which of Envoy's own answers mean what, by response flag. What is not HTTP at all is answered by the codec, which
+/// no mapping reaches: a bare 400 or 431.
+const FLAGS: [(&[&str], Refusal); 4] = [
+    (&["NFCF"], Refusal::Unavailable),
+    (&["DF", "LH", "LR", "NC", "UC", "UF", "UH", "UPE", "UR", "URX"], Refusal::Upstream),
+    (&["SI", "UT"], Refusal::Silence),
+    (&["OM", "RL", "UO"], Refusal::Overloaded),
+];
+
+impl Refusal {
+    /// The status; `None` keeps the one that Envoy chose.
+    fn status(self) -> Option<u32> {
+        match self {
+            Refusal::DeniedByPolicy | Refusal::Cleartext => Some(403),
+            Refusal::BadAuthority => Some(400),
+            Refusal::Unavailable | Refusal::Upstream | Refusal::Overloaded => Some(503),
+            Refusal::Silence => None,
+        }
+    }
+
+    fn reason(self) -> &'static str {
+        match self {
+            Refusal::DeniedByPolicy => "denied_by_policy",
+            Refusal::Cleartext => "cleartext",
+            Refusal::BadAuthority => "misdirected",
+            Refusal::Unavailable => "credential_unavailable",
+            Refusal::Upstream | Refusal::Silence => "upstream_refused",
+            Refusal::Overloaded => "overloaded",
+        }
+    }
+
+    fn message(self) -> &'static str {
+        match self {
+            Refusal::DeniedByPolicy => "The gateway does not allow this destination.",
+            Refusal::Cleartext => "This host is reached with https:// only.",
+            Refusal::BadAuthority => "The host in this request is not a valid name or address.",
+            Refusal::Unavailable => "The gateway has no configuration for this host yet.",
+            Refusal::Upstream => "The gateway could not reach this host, or could not verify it.",
+            Refusal::Silence => "No bytes passed for too long.",
+            Refusal::Overloaded => "The gateway has reached a limit.",
+        }
+    }
+
+    /// Whether asking again would change nothing.
+    fn is_final(self) -> bool {
+        matches!(self, Refusal::DeniedByPolicy | Refusal::Cleartext | Refusal::BadAuthority)
+    }
+
+    fn body(self) -> core::DataSource {
+        inline(format!(r#"{{"error":{{"type":"{}","message":"{}"}}}}"#, self.reason(), self.message()))
+    }
+
+    /// The answer of a route.
+    pub(super) fn direct_response(self) -> DirectResponseAction {
+        DirectResponseAction {
+            status: self.status().unwrap_or(503),
+            body: Some(self.body()),
+            ..Default::default()
+        }
+    }
+
+    /// The headers of the answer.
+    pub(super) fn headers(self) -> Vec<core::HeaderValueOption> {
+        let mut headers =
+            vec![header("content-type", "application/json"), header("x-keyward-reason", self.reason())];
+        if self.is_final() {
+            headers.push(header("x-should-retry", "false"));
+        }
+        headers
+    }
+
+    fn mapper(self, flags: &[&str]) -> hcm::ResponseMapper {
+        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        hcm::ResponseMapper {
+            filter: Some(accesslog::AccessLogFilter {
+                filter_specifier: Some(accesslog::access_log_filter::FilterSpecifier::ResponseFlagFilter(
+                    accesslog::ResponseFlagFilter { flags },
+                )),
+            }),
+            status_code: self.status().and_then(number),
+            body: Some(self.body()),
+            headers_to_add: self.headers(),
+            ..Default::default()
+        }
+    }
+}
+
+/// Rewrites Envoy's own answers. Those of the filter and of routes carry no flag and stay as they are.
+pub(super) fn local_replies() -> hcm::LocalReplyConfig {
+    hcm::LocalReplyConfig {
+        mappers: FLAGS.iter().map(|(flags, refusal)| refusal.mapper(flags)).collect(),
+        body_format: None,
+    }
+}
+
+fn header(name: &str, value: &str) -> core::HeaderValueOption {
+    core::HeaderValueOption {
+        header: Some(core::HeaderValue {
+            key: name.to_owned(),
+            value: value.to_owned(),
+            ..Default::default()
+        }),
+        append_action: core::header_value_option::HeaderAppendAction::OverwriteIfExistsOrAdd as i32,
+        ..Default::default()
+    }
+}

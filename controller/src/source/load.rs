@@ -1,0 +1,217 @@
+//! Files to objects and problems: pure, but for what it remembers of the time when a file was good.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use policy::api::{Kind, Manifest, ManifestError, SecretValue};
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use zeroize::Zeroizing;
+
+use super::overrides::Overrides;
+use super::problem::Problem;
+use super::yaml::{self, Node};
+use super::{DEFAULT_NAMESPACE, Loaded, Objects};
+use crate::conditions::ObjectRef;
+use crate::plan::ObjectKey;
+
+/// What a directory holds: the bytes of each manifest file by name, or why it could not be read.
+pub type Listing = BTreeMap<String, Result<Zeroizing<Vec<u8>>, String>>;
+
+/// The objects of each file when they were last good.
+#[derive(Default)]
+pub struct LastGood(BTreeMap<String, Objects>);
+
+/// Turns files into objects.
+///
+/// A file that cannot be read or parsed keeps its last good objects, and so does an object that its kind refuses;
+/// the other files and objects serve. Where files disagree, the first one by name wins.
+pub fn load(listing: &Listing, last_good: &mut LastGood, overrides: &Overrides) -> Loaded {
+    last_good.0.retain(|file, _| listing.contains_key(file));
+    let mut loaded = Loaded { objects: Objects::new(), problems: Vec::new() };
+    let mut homes = BTreeMap::new();
+    for (file, bytes) in listing {
+        let kept = last_good.0.entry(file.clone()).or_default();
+        let mut reader = FileReader { file, kept, overrides, objects: Objects::new(), problems: Vec::new() };
+        reader.read(bytes);
+        let FileReader { objects, mut problems, .. } = reader;
+        problems.extend(merge(file, &objects, &mut loaded.objects, &mut homes));
+        loaded.problems.append(&mut problems);
+        *kept = objects;
+    }
+    overrides.apply(&mut loaded.objects);
+    loaded
+}
+
+/// Adds a file's objects to those of the files before it.
+fn merge(
+    file: &str,
+    objects: &Objects,
+    into: &mut Objects,
+    homes: &mut BTreeMap<ObjectRef, String>,
+) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (object, manifest) in objects {
+        match homes.entry(object.clone()) {
+            Entry::Vacant(home) => {
+                home.insert(file.to_owned());
+                into.insert(object.clone(), manifest.clone());
+            }
+            Entry::Occupied(home) => problems.push(duplicate(file, object, home.get())),
+        }
+    }
+    problems
+}
+
+fn duplicate(file: &str, object: &ObjectRef, home: &str) -> Problem {
+    Problem {
+        object: Some(object.to_string()),
+        ..Problem::of_file(
+            file,
+            format!("this object stands in {home} already, and that one serves"),
+            "remove or rename one of the two",
+        )
+    }
+}
+
+/// Reads one file.
+struct FileReader<'a> {
+    file: &'a str,
+    kept: &'a Objects,
+    overrides: &'a Overrides,
+    objects: Objects,
+    problems: Vec<Problem>,
+}
+
+impl FileReader<'_> {
+    fn read(&mut self, bytes: &Result<Zeroizing<Vec<u8>>, String>) {
+        match bytes {
+            Err(reason) => {
+                self.keep_all(None, &format!("cannot be read: {reason}"), "make it a readable, regular file");
+            }
+            Ok(bytes) => match yaml::documents(bytes) {
+                Err(error) => self.keep_all(error.line, &error.message, "correct it"),
+                Ok(documents) => documents.iter().for_each(|document| self.document(document)),
+            },
+        }
+    }
+
+    /// The whole file is unusable: what it last held serves on.
+    fn keep_all(&mut self, line: Option<u64>, message: &str, remedy: &str) {
+        self.objects = self.kept.clone();
+        let held = match self.kept.len() {
+            0 => "nothing of it is served",
+            _ => "its last good objects serve on",
+        };
+        let problem = Problem::of_file(self.file, format!("{message} ({held})"), remedy);
+        self.problems.push(Problem { line, ..problem });
+    }
+
+    fn document(&mut self, node: &Node) {
+        let mut value = node.to_value();
+        let named = named(&value);
+        if named.as_ref().is_some_and(|object| self.is_replaced(object)) {
+            strip_values(&mut value);
+        }
+        match Manifest::from_value(value) {
+            Ok(manifest) => self.accept(node, manifest),
+            Err(error) => self.refuse(node, named, &error),
+        }
+    }
+
+    fn is_replaced(&self, object: &ObjectRef) -> bool {
+        object.kind == Kind::Secret && self.overrides.replaces(&object.key)
+    }
+
+    fn accept(&mut self, node: &Node, manifest: Manifest) {
+        let object = reference(&manifest);
+        if self.objects.contains_key(&object) {
+            let problem = duplicate(self.file, &object, self.file);
+            self.problems.push(Problem { line: Some(node.line()), ..problem });
+            return;
+        }
+        self.note_values(node, &object, &manifest);
+        self.note_age(node, &object, &manifest);
+        self.objects.insert(object, manifest);
+    }
+
+    /// One object is unusable: what it last was serves on.
+    fn refuse(&mut self, node: &Node, named: Option<ObjectRef>, error: &ManifestError) {
+        let kept = named.as_ref().and_then(|object| Some((object.clone(), self.kept.get(object)?.clone())));
+        let held = if kept.is_some() { "its last good version serves on" } else { "it is not served" };
+        self.problems.push(Problem {
+            file: Some(self.file.to_owned()),
+            line: Some(node.line_of(&error.path)),
+            object: Some(named.map_or_else(|| error.identity.to_string(), |object| object.to_string())),
+            field: Some(error.path.to_string()).filter(|path| !path.is_empty()),
+            message: format!("{} ({held})", error.cause),
+            remedy: error.remedy(),
+        });
+        if let Some((object, manifest)) = kept {
+            self.objects.entry(object).or_insert(manifest);
+        }
+    }
+
+    /// Says which values of a Secret are no base64, unless nothing reads them.
+    fn note_values(&mut self, node: &Node, object: &ObjectRef, manifest: &Manifest) {
+        let Manifest::Secret(secret) = manifest else { return };
+        for (key, value) in &secret.data {
+            let is_read = !secret.string_data.contains_key(key) && !self.overrides.covers(&object.key, key);
+            if is_read && matches!(value, SecretValue::NotBase64) {
+                let message = format!("the value of {key} is not base64; whatever uses it is refused");
+                let remedy = "encode it, write it under stringData as it is, or pass it with --secret";
+                self.note(node, object, &["data", key], message, remedy);
+            }
+        }
+    }
+
+    fn note_age(&mut self, node: &Node, object: &ObjectRef, manifest: &Manifest) {
+        let stamp = manifest.metadata().creation_timestamp.as_deref();
+        if stamp.is_some_and(|stamp| OffsetDateTime::parse(stamp, &Rfc3339).is_err()) {
+            let message = "not an RFC 3339 time; the object counts as having no age".to_owned();
+            let remedy = "remove it, or write it like 2026-01-31T12:00:00Z";
+            self.note(node, object, &["metadata", "creationTimestamp"], message, remedy);
+        }
+    }
+
+    fn note(&mut self, node: &Node, object: &ObjectRef, path: &[&str], message: String, remedy: &str) {
+        let path = policy::api::FieldPath(
+            path.iter().map(|name| policy::api::Step::Field((*name).to_owned())).collect(),
+        );
+        self.problems.push(Problem {
+            file: Some(self.file.to_owned()),
+            line: Some(node.line_of(&path)),
+            object: Some(object.to_string()),
+            field: Some(path.to_string()),
+            message,
+            remedy: remedy.to_owned(),
+        });
+    }
+}
+
+/// Who a manifest says it is, before it is decoded.
+fn named(value: &Value) -> Option<ObjectRef> {
+    let text = |path| value.pointer(path).and_then(Value::as_str);
+    let kind = Kind::parse(text("/kind")?)?;
+    let namespace = text("/metadata/namespace").unwrap_or(DEFAULT_NAMESPACE).to_owned();
+    Some(ObjectRef::new(kind, ObjectKey { namespace, name: text("/metadata/name")?.to_owned() }))
+}
+
+fn reference(manifest: &Manifest) -> ObjectRef {
+    let metadata = manifest.metadata();
+    let namespace = metadata.namespace.clone().unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
+    ObjectRef::new(manifest.kind(), ObjectKey { namespace, name: metadata.name.clone() })
+}
+
+/// A Secret that the command line replaces may hold anything.
+fn strip_values(value: &mut Value) {
+    if let Value::Object(fields) = value {
+        fields.remove("data");
+        fields.remove("stringData");
+    }
+}
+
+#[cfg(test)]
+#[path = "load_tests.rs"]
+mod tests;

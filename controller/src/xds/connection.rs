@@ -1,0 +1,142 @@
+//! One stream at work: what it hears goes into its [`Session`], what the session owes goes out.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
+use tokio::sync::{mpsc, watch};
+use tonic::{Status, Streaming};
+
+use super::Kind;
+use super::acks::ProxyId;
+use super::gateway::{Feed, Gateway};
+use super::server::Clock;
+use super::session::{Event, Session};
+use crate::certificates::Answer;
+
+/// How often names that wait for their turn are asked for again.
+const RETRY: Duration = Duration::from_millis(100);
+
+pub(super) type Responses = mpsc::Sender<Result<DeltaDiscoveryResponse, Status>>;
+
+/// A proxy's stream.
+pub(super) struct Connection {
+    gateway: Arc<Gateway>,
+    proxy: ProxyId,
+    process: Option<i32>,
+    clock: Clock,
+    session: Session,
+    /// Leaves that were asked for and that nothing is decided about yet.
+    waiting: BTreeSet<String>,
+}
+
+impl Connection {
+    pub(super) fn new(
+        gateway: Arc<Gateway>,
+        proxy: ProxyId,
+        process: Option<i32>,
+        clock: Clock,
+    ) -> Connection {
+        gateway.acks.send_modify(|acks| acks.connect(proxy));
+        let session = Session::new(gateway.refusals(process));
+        Connection { gateway, proxy, process, clock, session, waiting: BTreeSet::new() }
+    }
+
+    /// Serves the stream until either side ends it. A peer that does not read stops only itself: at most one
+    /// response of each type is on its way, and its requests are not read meanwhile.
+    pub(super) async fn run(
+        mut self,
+        first: DeltaDiscoveryRequest,
+        mut requests: Streaming<DeltaDiscoveryRequest>,
+        responses: Responses,
+        mut closing: watch::Receiver<bool>,
+    ) {
+        let mut feed = self.gateway.feed.subscribe();
+        let mut leaf_changes = self.gateway.leaf_changes.subscribe();
+        let mut retry = tokio::time::interval(RETRY);
+        retry.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        feed.mark_changed();
+        self.hear(first);
+        loop {
+            tokio::select! {
+                biased;
+                _ = closing.wait_for(|closing| *closing) => return,
+                () = responses.closed() => return,
+                Ok(()) = feed.changed() => match &*feed.borrow_and_update() {
+                    Feed::Waiting => {}
+                    Feed::Snapshot(snapshot) => self.session.publish(snapshot.clone()),
+                    Feed::Removed => return,
+                },
+                Ok(()) = leaf_changes.changed() => self.renew(),
+                request = requests.message() => match request {
+                    Ok(Some(request)) => self.hear(request),
+                    Ok(None) | Err(_) => return,
+                },
+                _ = retry.tick(), if !self.waiting.is_empty() => self.decide(),
+            }
+            for response in self.session.responses() {
+                if responses.send(Ok(response)).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, request: DeltaDiscoveryRequest) {
+        for event in self.session.request(request) {
+            self.note(&event);
+            match event {
+                Event::Subscribed(kind, names) => {
+                    self.waiting.extend(names.into_iter().filter(|name| kind.on_demand(name)));
+                }
+                Event::Unsubscribed(Kind::Secret, names) => self.waiting.retain(|name| !names.contains(name)),
+                Event::Unsubscribed(..) | Event::Acked(..) | Event::Nacked(..) => {}
+            }
+        }
+        self.decide();
+    }
+
+    fn note(&self, event: &Event) {
+        if let Event::Nacked(kind, versions, message) = event {
+            let names: Vec<&str> = versions.keys().map(String::as_str).collect();
+            tracing::warn!(
+                proxy = self.proxy,
+                ?kind,
+                names = names.join(", "),
+                message,
+                "a proxy refused a resource"
+            );
+        }
+        self.gateway.remember(self.process, event);
+        self.gateway.acks.send_if_modified(|acks| acks.apply(self.proxy, event));
+    }
+
+    /// Decides the leaves that were asked for. One that must wait is refused, so that its handshake ends; only where
+    /// the proxy still holds a leaf of it, from before a restart of ours, nobody waits and it can.
+    fn decide(&mut self) {
+        let now = (self.clock)();
+        for name in std::mem::take(&mut self.waiting) {
+            match self.gateway.ask(&name, now) {
+                Answer::Leaf(leaf) => self.session.offer(&name, Some(leaf)),
+                Answer::Later if self.session.holds_leaf(&name) => drop(self.waiting.insert(name)),
+                Answer::Later | Answer::Refused => self.session.offer(&name, None),
+            }
+        }
+    }
+
+    /// Passes on which leaves were replaced or withdrawn since.
+    fn renew(&mut self) {
+        let offered = self.session.offers().filter(|(_, leaf)| leaf.is_some());
+        let offered: Vec<String> = offered.map(|(name, _)| name.to_owned()).collect();
+        for name in offered {
+            self.session.offer(&name, self.gateway.leaf(&name));
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.gateway.acks.send_modify(|acks| acks.disconnect(self.proxy));
+    }
+}

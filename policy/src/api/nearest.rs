@@ -1,0 +1,46 @@
+//! The known name closest to a mistyped one.
+
+/// The candidate within two edits (a third of its length, if that is more) of `name`, or `None`. Case is ignored.
+pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let name = name.to_lowercase();
+    candidates
+        .into_iter()
+        .map(|candidate| (distance(&name, &candidate.to_lowercase()), candidate))
+        .filter(|(edits, candidate)| *edits <= (candidate.len() / 3).max(2))
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// Levenshtein distance, one row at a time.
+fn distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (line, letter) in from.chars().enumerate() {
+        let mut left = line + 1;
+        let mut next = vec![left];
+        for ((other, above), diagonal) in to.iter().zip(row.iter().skip(1)).zip(row.iter()) {
+            left = (left + 1).min(above + 1).min(diagonal + usize::from(*other != letter));
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn a_typing_error_finds_the_name_that_was_meant() {
+        let known = ["headerName", "secretKey", "secretRef", "target"];
+        for (typed, meant) in [
+            ("headername", Some("headerName")),
+            ("secretkey ", Some("secretKey")),
+            ("tagret", Some("target")),
+        ] {
+            assert_eq!(nearest(typed, known), meant, "{typed}");
+        }
+        assert_eq!(nearest("extraordinary", known), None);
+    }
+}
