@@ -30,6 +30,19 @@ pub fn module() -> &'static Path {
     BUILT.get_or_init(|| build(&arguments, "keyward.wasm"))
 }
 
+/// A variant of the filter that traps on a request with the header `x-keyward-trap`. Panics when it does not build.
+#[must_use]
+pub fn trapping_module() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    // A target directory of its own: the variant would take the place of the module, whose name it has.
+    let target = module().ancestors().nth(3).expect("a target directory").join("trapping");
+    let target = target.to_str().expect("a path in UTF-8");
+    let place = ["--target", "wasm32-wasip1", "--profile", "module", "--target-dir", target];
+    BUILT.get_or_init(|| {
+        build(&[&["-p", "keyward-filter", "--features", "trap"], &place[..]].concat(), "keyward.wasm")
+    })
+}
+
 /// The pinned Envoy. Panics with the remedy when the set-up has not run.
 #[must_use]
 pub fn envoy() -> PathBuf {

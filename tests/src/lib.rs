@@ -7,6 +7,7 @@ pub mod gateway;
 pub mod process;
 pub mod provider;
 pub mod scenario;
+pub mod sealed;
 pub mod software;
 pub mod tls;
 pub mod wasm_host;

@@ -20,9 +20,12 @@ pub struct Software {
     command: fn() -> Command,
 }
 
+/// curl; it speaks HTTP/2.
+pub const CURL: Software = Software { name: "curl", command: || script("sh", "curl.sh") };
+
 /// Every client program that the set-up installs.
 pub const ALL: &[Software] = &[
-    Software { name: "curl over HTTP/2", command: || script("sh", "curl.sh") },
+    CURL,
     Software { name: "anthropic 1 for Python", command: || python("anthropic-1") },
     Software { name: "anthropic 2 for Python", command: || python("anthropic-2") },
     Software { name: "@anthropic-ai/sdk on Node 24", command: node },
@@ -94,6 +97,13 @@ impl Run {
         tokio::time::sleep(Duration::from_millis(100)).await;
         assert_eq!(code, Some(0), "{}", self.written());
         self.0.output()
+    }
+
+    /// Waits for its end, whatever it is, and returns all it wrote.
+    pub async fn written_at_end(mut self) -> String {
+        self.0.ended(PATIENCE).await.expect("the client ends");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        self.written()
     }
 
     /// Waits for its end, which must be a failure, and returns all it wrote.

@@ -129,6 +129,19 @@ async fn a_module_that_is_none_never_lets_a_request_through() {
 }
 
 #[tokio::test]
+async fn a_module_that_traps_is_a_refusal_and_serves_again_within_two_seconds() {
+    let provider = Provider::accepting(KEY).await.unwrap();
+    let trapping = tokio::task::spawn_blocking(harness::artefacts::trapping_module).await.unwrap();
+    let gateway = Gateway::builder(Manifests::example(&provider)).key(KEY).module(trapping).start().await;
+    let agent = gateway.agent(Http::Two, HOST);
+    assert_eq!(agent.send(&Request::messages()).await.unwrap().status, 200);
+    let trapped = agent.send(&Request::messages().header("x-keyward-trap", "1")).await.unwrap();
+    assert_eq!(trapped.status, 503);
+    becomes(&agent, 200, RECOVERY).await;
+    assert_never_unprotected(&provider);
+}
+
+#[tokio::test]
 async fn the_gateway_serves_while_the_controller_stands_still() {
     let (provider, gateway) = worked_example().await;
     gateway.signal(Signal::STOP);

@@ -25,13 +25,19 @@ impl Manifests {
         Manifests::default()
     }
 
-    /// The worked example, with its host at this provider, in `example.yaml`.
+    /// The worked example, with its host at this provider.
     #[must_use]
     pub fn example(provider: &Provider) -> Manifests {
+        Manifests::worked_example().alias(&[super::HOST], provider)
+    }
+
+    /// The worked example as it stands, in `example.yaml`.
+    #[must_use]
+    pub fn worked_example() -> Manifests {
         let path = root().join("examples/anthropic/anthropic.yaml");
         let text = std::fs::read_to_string(path).expect("the worked example");
         assert!(text.contains(ANCHOR), "the worked example lost the line that tests add to");
-        Manifests::empty().file("example.yaml", &text).alias(&[super::HOST], provider)
+        Manifests::empty().file("example.yaml", &text)
     }
 
     /// Adds a file.
@@ -76,15 +82,16 @@ impl Manifests {
     /// The files as they will stand in the directory.
     #[must_use]
     pub fn files(&self) -> Vec<(String, String)> {
+        if self.aliases.is_empty() {
+            return self.files.clone();
+        }
         let upstream = format!(
             "  upstreamTLS: {{additionalTrustBundleSecretRef: {{name: provider-ca}}, hostAliases: [{}]}}\n",
             self.aliases.join(", ")
         );
         let pointed = |text: &String| text.replacen(ANCHOR, &format!("{ANCHOR}{upstream}"), 1);
         let mut files: Vec<_> = self.files.iter().map(|(name, text)| (name.clone(), pointed(text))).collect();
-        if !self.bundle.is_empty() {
-            files.push(("provider-ca.yaml".into(), secret("provider-ca", "ca.crt", &self.bundle)));
-        }
+        files.push(("provider-ca.yaml".into(), secret("provider-ca", "ca.crt", &self.bundle)));
         files
     }
 

@@ -179,6 +179,12 @@ impl Vm {
         &self.store.data().logs
     }
 
+    /// The size of the module's memory, bytes. It never shrinks.
+    pub fn memory_bytes(&mut self) -> usize {
+        let memory = self.instance.get_memory(&mut self.store, "memory").expect("a memory");
+        memory.data_size(&self.store)
+    }
+
     /// Host calls since the last look, by name; WASI calls are not counted.
     pub fn take_calls(&mut self) -> BTreeMap<&'static str, usize> {
         std::mem::take(&mut self.store.data_mut().calls)

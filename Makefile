@@ -1,0 +1,58 @@
+# Everything there is to do with this clone. `make` lists it.
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+CARGO := cargo
+NATIVE := -p keyward-policy -p keyward-filter -p keyward -p keyward-tests
+MODULE := -p keyward-filter --target wasm32-wasip1
+TOOLS := $(CURDIR)/.tools
+say = @printf '\n== %s\n' "$(1)"
+
+.PHONY: help setup build check test test-native test-wasm demo
+
+help: ## list what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## install the pinned tools that tests and demonstration need (cached outside the clone)
+	@hack/setup
+
+build: ## build keyward and the filter
+	$(call say,building the filter)
+	$(CARGO) build --locked $(MODULE) --profile module
+	$(call say,building keyward)
+	$(CARGO) build --locked -p keyward
+
+check: ## the inner loop: format, lints, tests of the policy, documentation (no tools needed)
+	$(call say,format)
+	$(CARGO) fmt --all --check
+	$(call say,lints: native)
+	$(CARGO) clippy --locked $(NATIVE) --all-targets -- -D warnings
+	$(call say,lints: the filter in Wasm)
+	$(CARGO) clippy --locked $(MODULE) --all-features -- -D warnings
+	$(call say,tests of the policy and of the workspace's shape)
+	$(CARGO) test --locked -p keyward-policy -q
+	$(CARGO) test --locked -p keyward-tests -q --test structure
+	$(call say,documentation)
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps $(NATIVE)
+
+test: setup test-native test-wasm ## install what is needed and run every test
+	$(call say,done; left out: benchmarks$(,) scale$(,) endurance and fuzzing)
+
+test-native: ## every native test, with a real Envoy (needs setup)
+	$(call say,tests: units$(,) the module under wasmtime$(,) gateways on a real Envoy)
+	$(CARGO) test --locked --no-fail-fast $(NATIVE)
+
+test-wasm: ## the policy's tests in wasm32 (needs setup)
+	$(call say,tests of the policy in wasm32)
+	PATH="$(TOOLS)/node/bin:$$PATH" \
+	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER="$(TOOLS)/bin/wasm-bindgen-test-runner" \
+	$(CARGO) test --locked -p keyward-policy --target wasm32-unknown-unknown
+
+demo: ## show the swap: what the agent sent, what the provider got, what the record says
+	@hack/setup rust curl envoy
+	$(call say,building keyward and a provider to talk to)
+	$(CARGO) run --locked -q -p keyward-tests --bin demo
+
+, := ,

@@ -1,0 +1,56 @@
+//! A configuration of the filter as the controller would write it, with a key sealed into it.
+
+use policy::seal::Keyring;
+use policy::secret::Secret;
+use policy::wire::{AgentSide, Carriers, Config, Injection, Outcome, Rule, Target, Unlisted, VERSION};
+
+/// The keyring of these tests, as it stands in the environment.
+pub const KEYRING: &str = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+/// The worked example: one route to two endpoints of `api.anthropic.com`, `key` in `x-api-key`.
+#[must_use]
+pub fn worked_example(key: &str) -> Config {
+    let texts = |items: &[&str]| items.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let target = Target::Header { name: "x-api-key".into(), prefix: String::new() };
+    let injection = Injection { policy: "default/anthropic".into(), target, sealed: String::new() };
+    let rule = Rule {
+        route: "default/anthropic".into(),
+        rank: 0,
+        hosts: texts(&["api.anthropic.com"]),
+        ports: vec![443],
+        endpoints: Some(0),
+        methods: None,
+        carriers: 0,
+        then: Outcome::Inject(vec![injection]),
+    };
+    let config = Config {
+        version: VERSION,
+        gateway: "default/echo-bot".into(),
+        agent_side: AgentSide::Tls,
+        unlisted: Unlisted::Pass,
+        endpoints: vec![texts(&["/v1/complete", "/v1/messages"])],
+        methods: Vec::new(),
+        carriers: vec![Carriers {
+            headers: texts(&["authorization", "cookie", "x-api-key"]),
+            query: Vec::new(),
+        }],
+        rules: vec![rule],
+    };
+    sealed(config, key)
+}
+
+/// The configuration with `key` sealed into every injection. Panics when that cannot be.
+#[must_use]
+pub fn sealed(mut config: Config, key: &str) -> Config {
+    let keyring = Keyring::parse(KEYRING).expect("a keyring");
+    let before = config.clone();
+    for (rule, same) in config.rules.iter_mut().zip(&before.rules) {
+        let Outcome::Inject(injections) = &mut rule.then else { continue };
+        for injection in injections {
+            let binding = before.binding(same, injection).expect("a rule whose tables are there");
+            let secret = Secret::new(key.as_bytes().to_vec());
+            injection.sealed = keyring.seal(&binding, &secret).expect("a key that can be sealed");
+        }
+    }
+    config
+}
