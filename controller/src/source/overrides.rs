@@ -21,6 +21,13 @@ pub struct Overrides {
 
 type Value = Zeroizing<Vec<u8>>;
 
+/// The names in [`Overrides`], without the values.
+#[derive(Default, PartialEq, Eq)]
+pub(super) struct OverrideNames {
+    flags: BTreeSet<ObjectKey>,
+    set: BTreeSet<(ObjectKey, String)>,
+}
+
 #[derive(Default, Clone)]
 struct Flags {
     by_key: BTreeMap<String, Value>,
@@ -41,6 +48,13 @@ impl Overrides {
     /// Adds what `secret set` gave: it is merged into the Secret, over everything else.
     pub fn set(&mut self, secret: ObjectKey, key: String, value: Vec<u8>) {
         self.set.entry(secret).or_default().insert(key, Zeroizing::new(value));
+    }
+
+    /// Which Secrets and keys are overridden.
+    pub(super) fn names(&self) -> OverrideNames {
+        let set =
+            self.set.iter().flat_map(|(secret, keys)| keys.keys().map(|key| (secret.clone(), key.clone())));
+        OverrideNames { flags: self.flags.keys().cloned().collect(), set: set.collect() }
     }
 
     /// Whether a `--secret` replaces this Secret, so that what its manifest holds is not read.
