@@ -14,6 +14,7 @@ use controller::plan::{GatewayPlan, ObjectKey};
 use controller::source::{LastGood, Listing, Overrides, SecretFlag, load};
 use policy::seal::Keyring;
 use policy::wire::Outcome;
+use proptest::prelude::*;
 use zeroize::Zeroizing;
 
 use golden_output::render;
@@ -133,5 +134,34 @@ fn no_output_holds_a_value_of_a_secret() {
             assert!(value.len() >= 8, "{value} is too short to look for");
             assert!(!rendered.contains(value), "{}", case.display());
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Whatever is left of a case's documents and fields, it compiles to something that the filter takes.
+    #[test]
+    fn mutilated_cases_compile_to_what_the_filter_takes(
+        case in any::<prop::sample::Index>(),
+        dropped in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+        swapped in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 0..3),
+    ) {
+        let cases = cases();
+        let text = fs::read_to_string(case.get(&cases).join("in.yaml")).unwrap();
+        let mut lines: Vec<&str> = text.lines().collect();
+        for (one, other) in swapped {
+            let (one, other) = (one.index(lines.len()), other.index(lines.len()));
+            lines.swap(one, other);
+        }
+        for index in dropped {
+            if !lines.is_empty() {
+                lines.remove(index.index(lines.len()));
+            }
+        }
+        let listing = Listing::from([("in.yaml".to_owned(), Ok(Zeroizing::new(lines.join("\n").into_bytes())))]);
+        let loaded = load(&listing, &mut LastGood::default(), &Overrides::default());
+        let rendered = render(&compiled(&Inputs::from_objects(&loaded.objects)), &[]);
+        prop_assert!(!rendered.contains("FilterRefused"), "{rendered}");
     }
 }

@@ -124,3 +124,19 @@ fn the_table_of_support_names_every_field_once() {
         rows.iter().map(|row| format!("{} {}", row.kind, row.field.clone().unwrap_or_default())).collect();
     assert_eq!(names.len(), rows.len());
 }
+
+#[test]
+fn a_bucket_that_the_filter_would_refuse_denies_and_its_neighbours_stay() {
+    let compiled =
+        compiled(&format!("{GATEWAY}{}{}", triple("a", "value-there"), triple("b", "value-there")));
+    let mut plan = only_gateway(&compiled).clone();
+    let used: Vec<usize> = (0..BUCKETS).filter(|index| !plan.buckets[*index].rules.is_empty()).collect();
+    let (broken, sound) = (used[0], used[1]);
+    plan.buckets[broken].rules[0].hosts.clear();
+    let keyring = Keyring::parse("k:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap();
+    let refused = super::prove::deny_what_the_filter_refuses(&mut plan, &keyring);
+    assert_eq!(refused, [broken.to_string()]);
+    assert!(plan.buckets[broken].rules.is_empty());
+    assert_eq!(plan.buckets[broken].unlisted, Unlisted::Deny);
+    assert_eq!(plan.buckets[sound], only_gateway(&compiled).buckets[sound]);
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 use policy::rules::is_settable_header;
 
 /// A Go duration (`time.ParseDuration`): numbers, each with a unit, such as `1h30m` or `1.5s`. `None` when it is
-/// not one, or negative.
+/// not one, negative, or beyond what Go holds (292 years).
 pub(super) fn go_duration(text: &str) -> Option<Duration> {
     let mut rest = text.strip_prefix('+').unwrap_or(text);
     if rest == "0" {
@@ -24,7 +24,7 @@ pub(super) fn go_duration(text: &str) -> Option<Duration> {
         total += number.parse::<f64>().ok()? * seconds(unit)?;
         rest = tail;
     }
-    Duration::try_from_secs_f64(total).ok()
+    Duration::try_from_secs_f64(total).ok().filter(|duration| i64::try_from(duration.as_nanos()).is_ok())
 }
 
 fn seconds(unit: &str) -> Option<f64> {
@@ -93,6 +93,7 @@ mod tests {
             ("m", None),
             ("-5m", None),
             ("5 m", None),
+            ("2562048h", None),
             ("5d", None),
             ("1.2.3s", None),
         ] {
