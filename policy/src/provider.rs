@@ -205,6 +205,8 @@ impl Provider {
 #[cfg(test)]
 mod tests {
     use super::Provider;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn a_provider_is_found_by_name_and_alias_in_any_case() {

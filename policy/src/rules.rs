@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 pub(crate) use compile::NEVER_METHODS;
+pub use compile::is_settable_header;
 pub use error::{ConfigError, Fault};
 pub use vault::{Credential, RETIRED_FOR, Vault};
 

@@ -126,6 +126,20 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn a_host_that_two_patterns_match_makes_them_overlap(
+            one in "(a|b|\\*|a\\*|\\*b)\\.(a|b|\\*)\\.c",
+            other in "(a|b|\\*|a\\*|\\*b)\\.(a|b|\\*)\\.c",
+            host in "[ab]{1,3}\\.[ab]{1,2}\\.c",
+        ) {
+            let (one, other) = (pattern(&one), pattern(&other));
+            if one.matches(&host) && other.matches(&host) {
+                proptest::prop_assert!(overlap(&one, &other));
+            }
+        }
+    }
+
     #[test]
     fn hosts_that_share_a_secret_or_a_pattern_share_a_bucket() {
         let buckets = assigned(&[

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use policy::wire::DenyCause;
 
-use super::injection::{Policy, PolicyTarget};
+use super::injection::{Policy, PolicyTarget, place_of};
 use crate::plan::ObjectKey;
 
 /// All policies, and how they settle among each other.
@@ -40,7 +40,7 @@ impl Fills {
                 match &policy.content {
                     Ok(fill) if ancestor.fault.is_none() => {
                         let places = effective.entry(target.clone()).or_default();
-                        let winner = places.entry(fill.header.clone()).or_insert_with(|| key.clone());
+                        let winner = places.entry(place_of(&fill.header)).or_insert_with(|| key.clone());
                         if winner != key {
                             conflicted.insert((key.clone(), target.clone()), winner.clone());
                         }

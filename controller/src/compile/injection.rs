@@ -72,9 +72,14 @@ pub(super) fn read(key: &ObjectKey, policy: &Reduced<Spec>, inputs: &Inputs) -> 
     }
 }
 
+/// The place that a header is. Servers may take `_` for `-` (CGI, RFC 3875), so both spellings are one place.
+pub(super) fn place_of(header: &str) -> String {
+    header.replace('_', "-")
+}
+
 fn place(spec: &Spec) -> Option<String> {
     let name = spec.header_name.as_deref().filter(|_| spec.target == Target::Header)?;
-    header_name(name).ok()
+    header_name(name).ok().map(|name| place_of(&name))
 }
 
 fn content(spec: &Spec) -> Result<Fill, Refusal> {
@@ -98,8 +103,8 @@ fn fill(spec: &Spec) -> Result<Fill, String> {
     let header = spec.header_name.as_deref().ok_or("spec.headerName is missing; target: Header needs it")?;
     let header = header_name(header).map_err(|why| format!("spec.headerName: {why}"))?;
     let prefix = spec.value_prefix.clone().unwrap_or_default();
-    if prefix.chars().any(char::is_control) {
-        return Err("spec.valuePrefix holds a control character".to_owned());
+    if !prefix.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+        return Err("spec.valuePrefix: use visible ASCII characters and spaces".to_owned());
     }
     let strip = |(index, name): (usize, &String)| {
         header_name(name).map_err(|why| format!("spec.stripHeaders[{index}]: {why}"))

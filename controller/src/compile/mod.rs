@@ -95,7 +95,7 @@ impl Resolved<'_> {
         let verdict = settings.as_ref().map(|_| ());
         let partly = gateway::partly_supported(&gateway.spec);
         let mut status =
-            report::gateway(gateway, verdict, &partly, trust.as_ref().map(|()| ()), &self.attached_to(key));
+            report::gateway(gateway, verdict, &partly, trust.as_ref().copied(), &self.attached_to(key));
         if let Ok(settings) = settings {
             let mut plan = plan::plan(key.clone(), settings, &self.at(key), &self.fills, bundle, keyring);
             let refused = prove::deny_what_the_filter_refuses(&mut plan, keyring);
@@ -148,7 +148,7 @@ struct Route {
 
 impl Route {
     fn verdict(&self) -> Result<(), &Refusal> {
-        self.content.verdict.as_ref().map(|()| ())
+        self.content.verdict.as_ref().copied()
     }
 
     /// Whether it has a say at a gateway, and whether it may inject there.
@@ -194,3 +194,6 @@ fn routes(
     };
     inputs.routes.iter().map(|(key, reduced)| (key.clone(), route(key, reduced))).collect()
 }
+
+#[cfg(test)]
+mod tests;

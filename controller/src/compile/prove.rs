@@ -1,5 +1,6 @@
 //! The filter's own decoder on the exact bytes that it will be sent.
 
+use policy::rules::{RuleSet, Vault};
 use policy::seal::Keyring;
 use policy::wire::{Config, Unlisted};
 
@@ -19,6 +20,7 @@ pub(super) fn deny_what_the_filter_refuses(plan: &mut GatewayPlan, keyring: &Key
     refused
 }
 
-fn is_taken(config: &Config, _keyring: &Keyring) -> bool {
-    serde_json::to_vec(config).is_ok()
+fn is_taken(config: &Config, keyring: &Keyring) -> bool {
+    let Ok(bytes) = serde_json::to_vec(config) else { return false };
+    RuleSet::compile(&bytes, Some(keyring), &mut Vault::default()).is_ok()
 }

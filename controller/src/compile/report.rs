@@ -80,30 +80,50 @@ pub(super) fn route(
     verdict: Result<(), &Refusal>,
     fills: &Fills,
 ) -> ObjectStatus {
+    if parents.is_empty() {
+        let message =
+            "no parentRef names an EgressGateway, its group and kind spelt out; the route has no effect";
+        return alone(&Refusal::new("NoMatchingParent", message), generation);
+    }
     let attachment = |parent: &Parent| {
         let accepted = match (&parent.standing, verdict) {
             (Standing::Apart(refusal) | Standing::Refused(refusal), _) | (_, Err(refusal)) => Err(refusal),
             (Standing::Attached(_), Ok(())) => Ok("the route is attached"),
         };
-        let without = no_policy();
-        let share = fills.share(&parent.gateway, key);
-        let resolved = match share {
-            Share::Nothing(DenyCause::NoPolicy, _) if accepted.is_ok() => Err(&without),
-            _ => Ok(RESOLVED),
-        };
+        let missing = accepted.ok().and_then(|_| missing(&fills.share(&parent.gateway, key)));
+        let resolved = missing.as_ref().map_or(Ok(RESOLVED), Err);
         Attachment { to: parent.to.clone(), conditions: standing(accepted, resolved, generation) }
     };
     ObjectStatus::Route(parents.iter().map(attachment).collect())
 }
 
-fn no_policy() -> Refusal {
-    let message =
-        "no CredentialInjectionPolicy gives this route a credential, so its requests are denied; attach one";
-    Refusal::new("NoPolicy", message)
+/// Of an object that is attached to nothing of ours.
+fn alone(refusal: &Refusal, generation: Option<i64>) -> ObjectStatus {
+    let mut conditions = Conditions::default();
+    conditions.set(ACCEPTED, no(refusal, generation));
+    ObjectStatus::Plain(conditions)
+}
+
+/// Why an accepted route's requests are denied all the same.
+fn missing(share: &Share) -> Option<Refusal> {
+    let Share::Nothing(cause, _) = share else { return None };
+    let (reason, why) = match cause {
+        DenyCause::NoPolicy => ("NoPolicy", "no CredentialInjectionPolicy gives this route a credential"),
+        DenyCause::RouteRefused => ("PolicyRefused", "a CredentialInjectionPolicy of this route is refused"),
+        DenyCause::SecretNotFound => ("SecretNotFound", "a Secret that its policies name is missing"),
+        DenyCause::KeyNotFound => ("KeyNotFound", "a Secret that its policies name lacks the key"),
+        DenyCause::InvalidSecret => ("InvalidSecret", "a Secret that its policies name cannot be used"),
+    };
+    Some(Refusal::new(reason, format!("{why}; its requests are denied")))
 }
 
 /// Of a policy, by target.
 pub(super) fn policy(key: &ObjectKey, policy: &Policy, fills: &Fills) -> ObjectStatus {
+    if policy.ancestors.is_empty() {
+        let without =
+            Refusal::new("TargetNotFound", "no targetRef names an object of ours; the policy has no effect");
+        return alone(policy.content.as_ref().err().unwrap_or(&without), policy.generation);
+    }
     let attachment = |ancestor: &Ancestor| {
         let refusal = refusal(key, policy, ancestor, fills);
         let filled =
@@ -144,9 +164,7 @@ pub(super) fn unbuilt(inputs: &Inputs, statuses: &mut Statuses) {
         statuses.0.insert(ObjectRef::new(Kind::EgressDenyPolicy, key.clone()), status);
     }
     for (object, generation) in &inputs.opaque {
-        let mut conditions = Conditions::default();
-        conditions.set(ACCEPTED, no(&unbuilt_kind(object.kind), *generation));
-        statuses.0.insert(object.clone(), ObjectStatus::Plain(conditions));
+        statuses.0.insert(object.clone(), alone(&unbuilt_kind(object.kind), *generation));
     }
 }
 
@@ -161,7 +179,11 @@ fn refused_everywhere(
 
 fn unbuilt_kind(kind: Kind) -> Refusal {
     debug_assert!(support::KINDS.contains(&kind), "{kind} is missing in the table");
-    Refusal::new("Unsupported", format!("the kind {kind} is not supported yet; it has no effect"))
+    let effect = match kind {
+        Kind::EgressDenyPolicy => "the routes that it targets are denied",
+        _ => "it has no effect",
+    };
+    Refusal::new("Unsupported", format!("the kind {kind} is not supported yet; {effect}"))
 }
 
 fn deny_target(target: &TargetReference) -> StatusReference {

@@ -8,7 +8,6 @@ use policy::host::HostPattern;
 use policy::provider::Provider;
 
 use super::support::{self, Support};
-use super::values::is_token;
 use super::verdict::Refusal;
 
 /// The requests that one match covers. Endpoints and methods that are absent mean any path and the default methods.
@@ -147,10 +146,9 @@ fn endpoint_fault(text: &str) -> Option<&'static str> {
 }
 
 fn method_fault(text: &str) -> Option<&'static str> {
-    if !is_token(text) {
-        Some("not a method")
-    } else if text.bytes().any(|byte| byte.is_ascii_lowercase()) {
-        Some("methods are upper-case")
+    let is_plain = |byte: u8| byte.is_ascii_uppercase() || byte == b'-' || byte == b'_';
+    if text.is_empty() || !text.bytes().all(is_plain) {
+        Some("a method is upper-case letters, such as POST")
     } else if matches!(text, "TRACE" | "CONNECT") {
         Some("TRACE and CONNECT are never let through")
     } else {
@@ -221,7 +219,10 @@ mod tests {
                 one("anthropic", &[], &["/v1"], &["TRACE"]),
                 "methods[0]: TRACE and CONNECT are never let through",
             ),
-            (one("anthropic", &[], &["/v1"], &["post"]), "methods[0]: methods are upper-case"),
+            (
+                one("anthropic", &[], &["/v1"], &["post"]),
+                "methods[0]: a method is upper-case letters, such as POST",
+            ),
             (one("custom", &[], &[], &[]), "hosts: the provider custom needs hosts"),
             (
                 one("anthropc", &["a.example.com"], &[], &[]),

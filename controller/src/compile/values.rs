@@ -3,8 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use policy::rules::is_settable_header;
+
 /// A Go duration (`time.ParseDuration`): numbers, each with a unit, such as `1h30m` or `1.5s`. `None` when it is
-/// not one, or negative.
+/// not one, negative, or beyond what Go holds (292 years).
 pub(crate) fn go_duration(text: &str) -> Option<Duration> {
     let mut rest = text.strip_prefix('+').unwrap_or(text);
     if rest == "0" {
@@ -22,7 +24,7 @@ pub(crate) fn go_duration(text: &str) -> Option<Duration> {
         total += number.parse::<f64>().ok()? * seconds(unit)?;
         rest = tail;
     }
-    Duration::try_from_secs_f64(total).ok()
+    Duration::try_from_secs_f64(total).ok().filter(|duration| i64::try_from(duration.as_nanos()).is_ok())
 }
 
 fn seconds(unit: &str) -> Option<f64> {
@@ -54,21 +56,20 @@ pub(super) fn network(text: &str) -> Option<(IpAddr, u8)> {
     }
 }
 
-/// Headers that no filter may set or remove: they frame the message or name its destination.
-const FRAMING: &[&str] =
-    &["host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer"];
-
-/// A header name (RFC 9110, 5.6.2) in lower case, unless it is one that frames the message.
+/// A header name in lower case, unless the filter may not set or remove it.
 pub(super) fn header_name(text: &str) -> Result<String, &'static str> {
-    if !is_token(text) {
-        return Err("not a header name");
-    }
     let name = text.to_ascii_lowercase();
-    if FRAMING.contains(&name.as_str()) { Err("a header that a filter may not set") } else { Ok(name) }
+    if !is_token(text) {
+        Err("not a header name")
+    } else if !is_settable_header(&name) {
+        Err("a header that a filter may not set")
+    } else {
+        Ok(name)
+    }
 }
 
 /// RFC 9110, 5.6.2.
-pub(super) fn is_token(text: &str) -> bool {
+fn is_token(text: &str) -> bool {
     let is_symbol = |byte: u8| b"!#$%&'*+-.^_`|~".contains(&byte);
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || is_symbol(byte))
 }
@@ -92,6 +93,7 @@ mod tests {
             ("m", None),
             ("-5m", None),
             ("5 m", None),
+            ("2562048h", None),
             ("5d", None),
             ("1.2.3s", None),
         ] {
@@ -122,6 +124,7 @@ mod tests {
             ("X-Api-Key", Ok("x-api-key")),
             ("Authorization", Ok("authorization")),
             ("Host", Err("a header that a filter may not set")),
+            ("x-envoy-retry-on", Err("a header that a filter may not set")),
             ("Content-Length", Err("a header that a filter may not set")),
             (":authority", Err("not a header name")),
             ("a b", Err("not a header name")),

@@ -23,15 +23,13 @@ impl Refusal {
 
     /// Of fields that are not built yet.
     pub(super) fn unsupported(fields: &[String]) -> Option<Self> {
-        let (verb, names) = match fields {
+        let (verb, names, them) = match fields {
             [] => return None,
-            [one] => ("is", one.clone()),
-            many => ("are", many.join(", ")),
+            [one] => ("is", one.clone(), "it"),
+            many => ("are", many.join(", "), "them"),
         };
-        Some(Refusal::new(
-            "Unsupported",
-            format!("{names} {verb} not supported yet; remove it to be accepted"),
-        ))
+        let message = format!("{names} {verb} not supported yet; remove {them} to be accepted");
+        Some(Refusal::new("Unsupported", message))
     }
 }
 

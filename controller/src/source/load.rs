@@ -5,11 +5,12 @@ use std::collections::btree_map::Entry;
 
 use policy::api::{Kind, Manifest, ManifestError, SecretValue};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use zeroize::Zeroizing;
 
-use super::overrides::Overrides;
+use super::overrides::{OverrideNames, Overrides};
 use super::problem::Problem;
 use super::yaml::{self, Node};
 use super::{DEFAULT_NAMESPACE, Loaded, Objects};
@@ -19,29 +20,57 @@ use crate::plan::ObjectKey;
 /// What a directory holds: the bytes of each manifest file by name, or why it could not be read.
 pub type Listing = BTreeMap<String, Result<Zeroizing<Vec<u8>>, String>>;
 
-/// The objects of each file when they were last good.
+/// What each file was, so that a file that turns bad keeps its last good objects, and one that did not change is not
+/// read again.
 #[derive(Default)]
-pub struct LastGood(BTreeMap<String, Objects>);
+pub struct LastGood {
+    files: BTreeMap<String, Remembered>,
+    names: OverrideNames,
+}
+
+/// One file as it was read last.
+#[derive(Default)]
+struct Remembered {
+    digest: Option<[u8; 32]>,
+    objects: Objects,
+    problems: Vec<Problem>,
+}
 
 /// Turns files into objects.
 ///
 /// A file that cannot be read or parsed keeps its last good objects, and so does an object that its kind refuses;
 /// the other files and objects serve. Where files disagree, the first one by name wins.
 pub fn load(listing: &Listing, last_good: &mut LastGood, overrides: &Overrides) -> Loaded {
-    last_good.0.retain(|file, _| listing.contains_key(file));
+    last_good.files.retain(|file, _| listing.contains_key(file));
+    // Which Secrets are overridden (not with what) decides how files are read.
+    let names = overrides.names();
+    let is_same_reading = last_good.names == names;
+    last_good.names = names;
     let mut loaded = Loaded { objects: Objects::new(), problems: Vec::new() };
     let mut homes = BTreeMap::new();
     for (file, bytes) in listing {
-        let kept = last_good.0.entry(file.clone()).or_default();
-        let mut reader = FileReader { file, kept, overrides, objects: Objects::new(), problems: Vec::new() };
-        reader.read(bytes);
-        let FileReader { objects, mut problems, .. } = reader;
-        problems.extend(merge(file, &objects, &mut loaded.objects, &mut homes));
-        loaded.problems.append(&mut problems);
-        *kept = objects;
+        let remembered = last_good.files.entry(file.clone()).or_default();
+        let digest = bytes.as_ref().ok().map(|bytes| <[u8; 32]>::from(Sha256::digest(bytes)));
+        if !is_same_reading || digest.is_none() || digest != remembered.digest {
+            *remembered = read(file, bytes, digest, &remembered.objects, overrides);
+        }
+        loaded.problems.extend(remembered.problems.iter().cloned());
+        loaded.problems.extend(merge(file, &remembered.objects, &mut loaded.objects, &mut homes));
     }
     overrides.apply(&mut loaded.objects);
     loaded
+}
+
+fn read(
+    file: &str,
+    bytes: &Result<Zeroizing<Vec<u8>>, String>,
+    digest: Option<[u8; 32]>,
+    kept: &Objects,
+    overrides: &Overrides,
+) -> Remembered {
+    let mut reader = FileReader { file, kept, overrides, objects: Objects::new(), problems: Vec::new() };
+    reader.read(bytes);
+    Remembered { digest, objects: reader.objects, problems: reader.problems }
 }
 
 /// Adds a file's objects to those of the files before it.

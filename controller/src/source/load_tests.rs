@@ -198,3 +198,24 @@ fn a_time_that_is_none_is_told() {
         ]
     );
 }
+
+#[test]
+fn an_unchanged_file_says_the_same_again_and_follows_new_overrides() {
+    let files = listing(&[("a.yaml", SECRET), ("b.yaml", "kind: [\n"), ("c.yaml", POLICY)]);
+    let mut last_good = LastGood::default();
+    let first = load(&files, &mut last_good, &Overrides::default());
+    let second = load(&files, &mut last_good, &Overrides::default());
+    assert_eq!(problems(&first), problems(&second));
+    assert!(first.objects == second.objects);
+    let mut overrides = Overrides::default();
+    overrides.set(key("s"), "api-key".into(), b"set".to_vec());
+    let third = load(&files, &mut last_good, &overrides);
+    assert_eq!(
+        problems(&third).len(),
+        problems(&first).len() - 1,
+        "the value that is no base64 is covered now"
+    );
+    overrides.set(key("s"), "api-key".into(), b"set again".to_vec());
+    let fourth = load(&files, &mut last_good, &overrides);
+    assert_eq!(value(&fourth, "s", "api-key").as_deref(), Some(b"set again".as_slice()));
+}

@@ -21,6 +21,13 @@ pub struct Overrides {
 
 type Value = Zeroizing<Vec<u8>>;
 
+/// The names in [`Overrides`], without the values.
+#[derive(Default, PartialEq, Eq)]
+pub(super) struct OverrideNames {
+    flags: BTreeSet<ObjectKey>,
+    set: BTreeSet<(ObjectKey, String)>,
+}
+
 #[derive(Default, Clone)]
 struct Flags {
     by_key: BTreeMap<String, Value>,
@@ -47,6 +54,13 @@ impl Overrides {
     pub(crate) fn value(&self, secret: &ObjectKey, key: &str) -> Option<&[u8]> {
         let flags = self.flags.get(secret)?;
         flags.by_key.get(key).or(flags.for_every_key.as_ref()).map(|value| value.as_slice())
+    }
+
+    /// Which Secrets and keys are overridden.
+    pub(super) fn names(&self) -> OverrideNames {
+        let set =
+            self.set.iter().flat_map(|(secret, keys)| keys.keys().map(|key| (secret.clone(), key.clone())));
+        OverrideNames { flags: self.flags.keys().cloned().collect(), set: set.collect() }
     }
 
     /// Whether a `--secret` replaces this Secret, so that what its manifest holds is not read.

@@ -1,6 +1,8 @@
 //! Manifests in all their eras, and what is said of the ones that are refused.
 
 use serde_json::{Value, json};
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use super::{Kind, Manifest};
 use crate::api::credential_injection_policy::Target;

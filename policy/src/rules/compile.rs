@@ -264,6 +264,13 @@ fn check_header_name(name: &str, at: impl Fn() -> String) -> Result<(), ConfigEr
     ensure(!forbidden && !is_control_header(name.as_bytes()), at, Fault::ForbiddenHeader)
 }
 
+/// Whether a rule may set or remove a header of that name: in lower case, and neither framing the message nor
+/// controlling a proxy. The controller asks before it writes a configuration.
+#[must_use]
+pub fn is_settable_header(name: &str) -> bool {
+    check_header_name(name, String::new).is_ok()
+}
+
 fn check_sorted<T: PartialOrd>(items: &[T], at: &str) -> Result<(), ConfigError> {
     ensure(items.is_sorted_by(|a, b| a < b), || at, Fault::Unsorted)
 }
