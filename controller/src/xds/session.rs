@@ -326,9 +326,6 @@ fn shortened(mut message: String) -> String {
 }
 
 #[cfg(test)]
-#[path = "session_tests.rs"]
-mod tests;
-
-#[cfg(test)]
-#[path = "session_properties.rs"]
 mod properties;
+#[cfg(test)]
+mod tests;
