@@ -99,6 +99,12 @@ impl Leaves {
         self.entries.get(name).map(|entry| &entry.leaf.resource)
     }
 
+    /// Whether a name gets a leaf, now or later.
+    #[must_use]
+    pub fn allows(&self, name: &str) -> bool {
+        self.policy.class(name).is_some()
+    }
+
     /// How many leaves there are.
     #[must_use]
     pub fn len(&self) -> usize {
