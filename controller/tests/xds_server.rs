@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use controller::certificates::leaves::Others;
-use controller::certificates::{Authority, Leaves, MintPolicy};
+use controller::certificates::{Authority, Leaves, MintPolicy, Others};
 use controller::plan::ObjectKey;
 use controller::state::socket;
 use controller::xds::acks::AckState;

@@ -5,8 +5,10 @@
 pub mod ca;
 pub mod leaf;
 pub mod leaves;
+mod mint;
 mod name;
 mod rate;
 
 pub use ca::Authority;
-pub use leaves::{Answer, Leaves, MintPolicy};
+pub use leaves::{Answer, Leaves};
+pub use mint::{MintPolicy, Others};

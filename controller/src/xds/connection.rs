@@ -15,8 +15,11 @@ use super::server::Clock;
 use super::session::{Event, Session};
 use crate::certificates::Answer;
 
-/// How often names that wait for their turn are asked for again.
-const RETRY: Duration = Duration::from_millis(100);
+/// How often leaves are replaced that the proxy holds from before a restart of ours.
+const REPLACE: Duration = Duration::from_millis(100);
+
+/// How many of them each time: fifty a second, so that thousands stop neither us nor the proxy.
+const REPLACED_AT_ONCE: usize = 5;
 
 pub(super) type Responses = mpsc::Sender<Result<DeltaDiscoveryResponse, Status>>;
 
@@ -27,7 +30,7 @@ pub(super) struct Connection {
     process: Option<i32>,
     clock: Clock,
     session: Session,
-    /// Leaves that were asked for and that nothing is decided about yet.
+    /// Leaves that the proxy holds from before and that are to be replaced.
     waiting: BTreeSet<String>,
 }
 
@@ -54,8 +57,8 @@ impl Connection {
     ) {
         let mut feed = self.gateway.feed.subscribe();
         let mut leaf_changes = self.gateway.leaf_changes.subscribe();
-        let mut retry = tokio::time::interval(RETRY);
-        retry.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut replace = tokio::time::interval(REPLACE);
+        replace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         feed.mark_changed();
         self.hear(first);
         loop {
@@ -73,7 +76,7 @@ impl Connection {
                     Ok(Some(request)) => self.hear(request),
                     Ok(None) | Err(_) => return,
                 },
-                _ = retry.tick(), if !self.waiting.is_empty() => self.decide(),
+                _ = replace.tick(), if !self.waiting.is_empty() => self.replace(),
             }
             for response in self.session.responses() {
                 if responses.send(Ok(response)).await.is_err() {
@@ -88,13 +91,12 @@ impl Connection {
             self.note(&event);
             match event {
                 Event::Subscribed(kind, names) => {
-                    self.waiting.extend(names.into_iter().filter(|name| kind.on_demand(name)));
+                    names.iter().filter(|name| kind.on_demand(name)).for_each(|name| self.decide(name));
                 }
                 Event::Unsubscribed(Kind::Secret, names) => self.waiting.retain(|name| !names.contains(name)),
                 Event::Unsubscribed(..) | Event::Acked(..) | Event::Nacked(..) => {}
             }
         }
-        self.decide();
     }
 
     fn note(&self, event: &Event) {
@@ -112,16 +114,34 @@ impl Connection {
         self.gateway.acks.send_if_modified(|acks| acks.apply(self.proxy, event));
     }
 
-    /// Decides the leaves that were asked for. One that must wait is refused, so that its handshake ends; only where
-    /// the proxy still holds a leaf of it, from before a restart of ours, nobody waits and it can.
-    fn decide(&mut self) {
-        let now = (self.clock)();
-        for name in std::mem::take(&mut self.waiting) {
-            match self.gateway.ask(&name, now) {
-                Answer::Leaf(leaf) => self.session.offer(&name, Some(leaf)),
-                Answer::Later if self.session.holds_leaf(&name) => drop(self.waiting.insert(name)),
-                Answer::Later | Answer::Refused => self.session.offer(&name, None),
-            }
+    /// Decides a leaf that was asked for. A handshake waits for it: what cannot be made now is refused, so that the
+    /// handshake ends. Where the proxy still holds one from before, nobody waits, and its successor can.
+    fn decide(&mut self, name: &str) {
+        let Some(held) = self.session.held_leaf(name) else { return self.mint(name) };
+        match self.gateway.leaf(name) {
+            Some(leaf) if leaf.version == held => self.session.offer(name, Some(leaf)),
+            _ if self.gateway.allows(name) => self.wait(name),
+            _ => self.session.offer(name, None),
+        }
+    }
+
+    fn mint(&mut self, name: &str) {
+        match self.gateway.ask(name, (self.clock)()) {
+            Answer::Leaf(leaf) => self.session.offer(name, Some(leaf)),
+            Answer::Later if self.session.held_leaf(name).is_some() => self.wait(name),
+            Answer::Later | Answer::Refused => self.session.offer(name, None),
+        }
+    }
+
+    fn wait(&mut self, name: &str) {
+        self.waiting.insert(name.to_owned());
+    }
+
+    /// Replaces some leaves that the proxy still holds from before.
+    fn replace(&mut self) {
+        for _ in 0..REPLACED_AT_ONCE {
+            let Some(name) = self.waiting.pop_first() else { return };
+            self.mint(&name);
         }
     }
 

@@ -70,6 +70,11 @@ impl Gateway {
         answer
     }
 
+    /// Whether a name gets a leaf, now or later.
+    pub(super) fn allows(&self, name: &str) -> bool {
+        self.leaves().allows(name)
+    }
+
     /// What a process refused on its earlier streams.
     pub(super) fn refusals(&self, process: Option<i32>) -> Refusals {
         let refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);

@@ -47,8 +47,6 @@ pub struct Session {
     refusals: Refusals,
     /// Leaves by name; `None` where the name is to be refused or the leaf withdrawn, until that was sent.
     offers: BTreeMap<String, Option<Arc<Resource>>>,
-    /// Types whose subscription and content have not changed since nothing was due.
-    quiet: BTreeSet<Kind>,
     nonce: u64,
 }
 
@@ -63,17 +61,25 @@ impl Session {
     /// Replaces the snapshot.
     pub fn publish(&mut self, snapshot: Arc<Snapshot>) {
         self.snapshot = Some(snapshot);
-        self.quiet.clear();
+        for kind in Kind::ALL {
+            self.review(kind);
+        }
+    }
+
+    fn review(&mut self, kind: Kind) {
+        let all = self.snapshot.iter().flat_map(|snapshot| snapshot.of(kind));
+        if let Some(subscription) = self.subscriptions.get_mut(&kind) {
+            subscription.review(all.map(|resource| resource.name.as_str()));
+        }
     }
 
     /// Decides a leaf that was asked for: the leaf, or `None` to refuse it or to withdraw what was sent. Ignored
     /// for names that nobody asked for.
     pub fn offer(&mut self, name: &str, leaf: Option<Arc<Resource>>) {
-        let asked =
-            self.subscriptions.get(&Kind::Secret).is_some_and(|secrets| secrets.names().contains(name));
-        if asked && Kind::Secret.on_demand(name) {
+        let Some(secrets) = self.subscriptions.get_mut(&Kind::Secret) else { return };
+        if secrets.names().contains(name) && Kind::Secret.on_demand(name) {
             self.offers.insert(name.to_owned(), leaf);
-            self.quiet.remove(&Kind::Secret);
+            secrets.touch(name);
         }
     }
 
@@ -82,16 +88,15 @@ impl Session {
         self.offers.iter().map(|(name, leaf)| (name.as_str(), leaf.as_ref()))
     }
 
-    /// Whether the proxy is known to hold some version of this leaf.
+    /// The version of this leaf that the proxy is known to hold.
     #[must_use]
-    pub fn holds_leaf(&self, name: &str) -> bool {
-        self.subscriptions.get(&Kind::Secret).is_some_and(|secrets| secrets.holds(name))
+    pub fn held_leaf(&self, name: &str) -> Option<&str> {
+        self.subscriptions.get(&Kind::Secret)?.held_version(name)
     }
 
     /// Takes a request in. Types that are not served are ignored.
     pub fn request(&mut self, request: discovery::DeltaDiscoveryRequest) -> Vec<Event> {
         let Some(kind) = Kind::from_url(&request.type_url) else { return Vec::new() };
-        self.quiet.remove(&kind);
         let mut events = Vec::new();
         if self.subscriptions.contains_key(&kind) {
             events.extend(self.answer(kind, &request.response_nonce, request.error_detail));
@@ -120,6 +125,7 @@ impl Session {
             events.push(Event::Nacked(kind, [(name.clone(), version.clone())].into(), message.clone()));
         }
         self.subscriptions.insert(kind, subscription);
+        self.review(kind);
         events
     }
 
@@ -133,7 +139,9 @@ impl Session {
         };
         let guilty = subscription.refuse(outstanding.sent, &error.message);
         // Handshakes wait for a leaf that they have not got: refused, they end at once.
-        for name in guilty.keys().filter(|name| kind.on_demand(name) && !subscription.holds(name)) {
+        for name in
+            guilty.keys().filter(|name| kind.on_demand(name) && subscription.held_version(name).is_none())
+        {
             self.offers.insert(name.clone(), None);
         }
         (!guilty.is_empty()).then(|| Event::Nacked(kind, guilty, shortened(error.message)))
@@ -155,10 +163,11 @@ impl Session {
     fn resubscribe(&mut self, kind: Kind, names: &[String]) {
         let Some(subscription) = self.subscriptions.get_mut(&kind) else { return };
         let named = without_wildcard(names);
+        subscription.subscribe(&named);
         if named.len() < names.len() {
             subscription.subscribe_all();
+            self.review(kind);
         }
-        subscription.subscribe(&named);
     }
 
     /// What was decided about leaves that are asked for again counts no more.
@@ -183,30 +192,15 @@ impl Session {
     }
 
     fn due(&mut self, kind: Kind) -> Option<Due> {
-        if self.quiet.contains(&kind) {
-            return None;
-        }
-        let (snapshot, subscription) = (self.snapshot.as_ref()?, self.subscriptions.get(&kind)?);
-        let all = snapshot.of(kind).map(|resource| resource.name.as_str());
-        let due = subscription.due(all, |name| self.wanted(snapshot, kind, name));
-        if due.is_empty() {
-            self.quiet.insert(kind);
-            return None;
-        }
-        Some(due)
-    }
-
-    fn wanted<'a>(&'a self, snapshot: &'a Snapshot, kind: Kind, name: &str) -> Wanted<'a> {
-        if !kind.on_demand(name) {
-            return snapshot
+        let (snapshot, offers) = (self.snapshot.as_ref()?, &self.offers);
+        let subscription = self.subscriptions.get_mut(&kind)?;
+        let due = subscription.due(|name| match kind.on_demand(name) {
+            true => wanted_leaf(offers, name),
+            false => snapshot
                 .find(kind, name)
-                .map_or(Wanted::Absent, |resource| Wanted::Version(&resource.version));
-        }
-        match self.offers.get(name) {
-            Some(Some(leaf)) => Wanted::Version(&leaf.version),
-            Some(None) => Wanted::Absent,
-            None => Wanted::Undecided,
-        }
+                .map_or(Wanted::Absent, |resource| Wanted::Version(&resource.version)),
+        });
+        (!due.is_empty()).then_some(due)
     }
 
     /// The part of what is due that its turn has come for: additions once all that they refer to is acknowledged,
@@ -280,6 +274,14 @@ impl Session {
     }
 }
 
+fn wanted_leaf<'a>(offers: &'a BTreeMap<String, Option<Arc<Resource>>>, name: &str) -> Wanted<'a> {
+    match offers.get(name) {
+        Some(Some(leaf)) => Wanted::Version(&leaf.version),
+        Some(None) => Wanted::Absent,
+        None => Wanted::Undecided,
+    }
+}
+
 /// What goes into one response.
 struct Load {
     updates: BTreeSet<String>,
@@ -326,9 +328,6 @@ fn shortened(mut message: String) -> String {
 }
 
 #[cfg(test)]
-#[path = "session_tests.rs"]
-mod tests;
-
-#[cfg(test)]
-#[path = "session_properties.rs"]
 mod properties;
+#[cfg(test)]
+mod tests;

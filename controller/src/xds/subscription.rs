@@ -50,6 +50,10 @@ pub(crate) struct Due {
 }
 
 impl Due {
+    fn names(&self, name: &str) -> bool {
+        self.updates.contains(name) || self.missing.contains(name) || self.removals.contains(name)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         *self == Due::default()
     }
@@ -66,6 +70,9 @@ pub(crate) struct Subscription {
     greeting: bool,
     /// Name to the version that was refused: not sent again.
     refused: BTreeMap<String, String>,
+    /// Names that may be due: what happened since concerned them. An agent that has names refused as fast as it can
+    /// must not have thousands of leaves compared each time.
+    open: BTreeSet<String>,
     pub(crate) outstanding: Option<Outstanding>,
 }
 
@@ -91,6 +98,7 @@ impl Subscription {
     pub(crate) fn subscribe(&mut self, names: &[String]) {
         self.names.extend(names.iter().cloned());
         self.owed.extend(names.iter().cloned());
+        self.open.extend(names.iter().cloned());
         for name in names {
             self.refused.remove(name);
         }
@@ -109,6 +117,7 @@ impl Subscription {
             self.names.remove(name);
             if self.wildcard {
                 self.owed.insert(name.clone());
+                self.open.insert(name.clone());
             } else {
                 self.forget(name);
             }
@@ -123,12 +132,14 @@ impl Subscription {
         self.held.retain(|name, _| named(name));
         self.refused.retain(|name, _| named(name));
         self.owed.retain(named);
+        self.open.retain(named);
     }
 
     /// Drops all that is known of a name.
     pub(crate) fn forget(&mut self, name: &str) {
         self.held.remove(name);
         self.owed.remove(name);
+        self.open.remove(name);
         self.refused.remove(name);
     }
 
@@ -144,31 +155,46 @@ impl Subscription {
         })
     }
 
-    pub(crate) fn holds(&self, name: &str) -> bool {
-        matches!(self.held.get(name), Some(Held::Version(_)))
+    /// The version of this name that the other side holds.
+    pub(crate) fn held_version(&self, name: &str) -> Option<&str> {
+        match self.held.get(name)? {
+            Held::Version(version) => Some(version),
+            Held::Absent => None,
+        }
     }
 
     fn concerns(&self, name: &str) -> bool {
         self.wildcard || self.names.contains(name)
     }
 
-    /// Compares what is held with what there is. `all` are the names that a wildcard covers.
-    pub(crate) fn due<'a>(
-        &'a self,
-        all: impl Iterator<Item = &'a str>,
-        wanted: impl Fn(&str) -> Wanted<'a>,
-    ) -> Due {
+    /// Everything may be due: what there is was replaced. `all` are the names that a wildcard covers.
+    pub(crate) fn review<'a>(&mut self, all: impl Iterator<Item = &'a str>) {
+        if self.wildcard {
+            self.open.extend(all.map(str::to_owned));
+        }
+        self.open.extend(self.names.iter().chain(self.held.keys()).chain(&self.owed).cloned());
+    }
+
+    /// This name may be due.
+    pub(crate) fn touch(&mut self, name: &str) {
+        self.open.insert(name.to_owned());
+    }
+
+    /// Compares what is held with what there is.
+    pub(crate) fn due<'a>(&mut self, wanted: impl Fn(&str) -> Wanted<'a>) -> Due {
         let mut due = Due { greeting: self.greeting, ..Due::default() };
-        let covered = self.wildcard.then_some(all).into_iter().flatten();
-        let known = self.names.iter().chain(self.held.keys()).chain(&self.owed).map(String::as_str);
-        for name in covered.chain(known) {
+        for name in &self.open {
             self.weigh(name, wanted(name), &mut due);
         }
+        self.open.retain(|name| due.names(name));
         due
     }
 
     fn weigh(&self, name: &str, wanted: Wanted<'_>, due: &mut Due) {
         let held = self.held.get(name);
+        if !self.concerns(name) && !self.owed.contains(name) {
+            return;
+        }
         match wanted {
             Wanted::Undecided => {}
             Wanted::Version(version) if self.lacks(name, version) => {
@@ -178,7 +204,7 @@ impl Subscription {
             Wanted::Absent if matches!(held, Some(Held::Version(_))) => {
                 due.removals.insert(name.to_owned());
             }
-            Wanted::Absent if held.is_none() || self.owed.contains(name) => {
+            Wanted::Absent if self.owed.contains(name) || (held.is_none() && self.names.contains(name)) => {
                 due.missing.insert(name.to_owned());
             }
             Wanted::Absent => {}
@@ -200,7 +226,9 @@ impl Subscription {
 
     /// Takes the outstanding response off, if this is its nonce.
     pub(crate) fn answered(&mut self, nonce: &str) -> Option<Outstanding> {
-        self.outstanding.take_if(|outstanding| outstanding.nonce == nonce)
+        let outstanding = self.outstanding.take_if(|outstanding| outstanding.nonce == nonce)?;
+        self.open.extend(outstanding.sent.keys().cloned());
+        Some(outstanding)
     }
 
     /// The other side holds what was sent.
