@@ -3,7 +3,9 @@
 //! Generation is pure, and equal plans give equal bytes. Nothing is decided here that the plan has not decided.
 
 mod access_log;
+mod admin;
 mod any;
+pub mod binary;
 pub mod bootstrap;
 mod clusters;
 mod dns;
@@ -15,6 +17,7 @@ mod mitm_routes;
 pub mod names;
 mod network;
 mod private_networks;
+pub mod process;
 mod proxy_routes;
 mod refusal;
 mod route;
