@@ -1,7 +1,8 @@
 //! Envoy as a child: started with nothing of our environment but the keyring, watched, and never left behind.
 //!
-//! Envoy asks the kernel for SIGTERM when the *thread* that started it ends, so it ends with this process even when
-//! that is killed. [`Spawner`] is that thread.
+//! With hot restart on, Envoy asks the kernel for SIGTERM when the *thread* that started it ends
+//! (`PR_SET_PDEATHSIG`), so it ends with this process even when that is killed. [`Spawner`] is that thread. Hot restart
+//! itself is not used: its sockets lie in the launch's own directory, since whoever can reach them can stop Envoy.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -26,6 +27,10 @@ use super::{KEYRING_VARIABLE, admin};
 const POLL: Duration = Duration::from_millis(25);
 /// Access-log lines that wait for whoever reads them.
 const LINES: usize = 1024;
+/// File in the launch's directory to which Envoy writes the number that its shared memory is named after.
+const BASE_ID: &str = "base-id";
+/// How the names of its hot-restart sockets begin, in the same directory.
+const SOCKETS: &str = "hot";
 /// Lines of Envoy's own log that are kept to explain an early end.
 const KEPT: usize = 20;
 
@@ -100,6 +105,7 @@ pub struct Spawner {
 /// A running Envoy. Dropping it kills it.
 pub struct Envoy {
     child: Child,
+    directory: PathBuf,
     admin: PathBuf,
     log: Arc<Mutex<VecDeque<String>>>,
 }
@@ -127,6 +133,8 @@ impl Spawner {
     /// # Errors
     /// [`ProcessError`].
     pub async fn launch(&self, launch: &Launch) -> Result<(Envoy, mpsc::Receiver<String>), ProcessError> {
+        // A run that was killed has left it.
+        clean_up(&launch.directory);
         let bootstrap = launch.directory.join("bootstrap.json");
         write_bootstrap(&bootstrap, &launch.bootstrap)
             .map_err(|cause| ProcessError::Bootstrap { path: bootstrap.clone(), cause })?;
@@ -144,7 +152,8 @@ impl Spawner {
         if let Some(stdout) = child.stdout.take() {
             tokio::spawn(forward_lines(stdout, sender));
         }
-        Ok((Envoy { child, admin: launch.admin.clone(), log }, lines))
+        let (directory, admin) = (launch.directory.clone(), launch.admin.clone());
+        Ok((Envoy { child, directory, admin, log }, lines))
     }
 }
 
@@ -197,11 +206,12 @@ impl Envoy {
     /// When it cannot be watched.
     pub async fn stop(mut self, grace: Duration) -> Result<ExitStatus, ProcessError> {
         terminate(self.id());
-        if let Ok(ended) = timeout(grace, self.child.wait()).await {
-            return ended.map_err(ProcessError::Watch);
+        if timeout(grace, self.child.wait()).await.is_err() {
+            self.child.kill().await.map_err(ProcessError::Watch)?;
         }
-        self.child.kill().await.map_err(ProcessError::Watch)?;
-        self.ended().await
+        let ended = self.ended().await;
+        clean_up(&self.directory);
+        ended
     }
 
     fn last_words(&self) -> String {
@@ -218,6 +228,21 @@ fn terminate(id: Option<u32>) {
     }
 }
 
+/// Removes what Envoy leaves of its hot-restart machinery: a few kilobytes of shared memory, and sockets.
+fn clean_up(directory: &Path) {
+    let file = directory.join(BASE_ID);
+    let base: Option<u64> = std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok());
+    let Some(base) = base else { return };
+    // Envoy appends the epoch of the restart, which is always the first here.
+    let mut left = vec![PathBuf::from(format!("/dev/shm/envoy_shared_memory_{base}0")), file];
+    let sockets = ["parent", "child", "udp_parent", "udp_child"];
+    left.extend(sockets.map(|socket| directory.join(format!("{SOCKETS}_{socket}_{base}0"))));
+    for path in left {
+        // Nothing depends on it: what cannot be removed stays.
+        let _ = std::fs::remove_file(path);
+    }
+}
+
 fn write_bootstrap(path: &Path, bootstrap: &Value) -> io::Result<()> {
     let json = serde_json::to_vec_pretty(bootstrap)?;
     std::fs::write(path, json)
@@ -229,7 +254,9 @@ fn command(launch: &Launch, bootstrap: &Path) -> Command {
     // The level is fixed: below `info` Envoy prints the headers that the filter has injected.
     command.args(["--log-level", "info", "--log-format", "%l %n %v", "--log-format-escaped"]);
     // Access-log lines appear when they happen, not every ten seconds.
-    command.args(["--file-flush-interval-msec", "50", "--disable-hot-restart"]);
+    command.args(["--file-flush-interval-msec", "50", "--use-dynamic-base-id", "--socket-mode", "600"]);
+    command.arg("--socket-path").arg(launch.directory.join(SOCKETS));
+    command.arg("--base-id-path").arg(launch.directory.join(BASE_ID));
     if let Some(workers) = launch.workers {
         command.args(["--concurrency", &workers.to_string()]);
     }
