@@ -18,6 +18,8 @@ pub mod names;
 mod network;
 mod private_networks;
 pub mod process;
+#[cfg(test)]
+mod proof;
 mod proxy_routes;
 mod refusal;
 mod route;
@@ -53,8 +55,8 @@ pub struct Placement {
     pub epoch: u64,
 }
 
-/// One xDS resource.
-#[derive(Debug, Clone, PartialEq)]
+/// One xDS resource. No `Debug`: it holds configuration.
+#[derive(Clone, PartialEq)]
 pub struct Resource {
     /// Type, as xDS subscriptions name it.
     pub type_url: String,
