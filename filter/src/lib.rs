@@ -10,14 +10,6 @@ mod stream;
 mod vm;
 
 mod entry {
-    //! What the module shows to its host: the entry point, and the configuration versions that it reads.
-    #![expect(
-        unsafe_code,
-        reason = "the SDK's entry point calls a C function; a custom section needs `link_section`"
-    )]
-
-    use policy::wire::VERSIONS_READ;
-
     use crate::root::Root;
 
     proxy_wasm::main! {{
@@ -25,12 +17,16 @@ mod entry {
         std::panic::set_hook(Box::new(|_| ()));
         proxy_wasm::set_root_context(|_| Box::new(Root::default()));
     }}
-
-    const _: () = assert!(matches!(VERSIONS_READ, [1]), "the custom section below names them");
-
-    /// The custom section `keyward.config_versions`: a JSON list.
-    #[cfg(target_arch = "wasm32")]
-    #[used]
-    #[unsafe(link_section = "keyward.config_versions")]
-    static CONFIG_VERSIONS: [u8; 3] = *b"[1]";
 }
+
+const _: () = assert!(matches!(policy::wire::VERSIONS_READ, [1]), "CONFIG_VERSIONS names them");
+
+/// The custom section `keyward.config_versions`: the configuration versions that the module reads, as a JSON list.
+#[cfg(target_arch = "wasm32")]
+#[expect(
+    unsafe_code,
+    reason = "a custom section needs `link_section`; this one is data that nothing links to"
+)]
+#[used]
+#[unsafe(link_section = "keyward.config_versions")]
+static CONFIG_VERSIONS: [u8; 3] = *b"[1]";

@@ -42,7 +42,7 @@ impl Stream {
         trap_on_request(&headers);
         let head = Head::from_map(borrow(&headers));
         let Some(rules) = self.rules.clone() else {
-            return Err(self.record_refusal("", &Facts::Cleartext, &head, Reason::NoConfiguration.into()));
+            return Err(self.record_refusal("", &Facts::parse(b""), &head, Reason::NoConfiguration.into()));
         };
         let property = connection_property(rules.agent_side()).map_err(host_failed)?;
         let facts = facts(rules.agent_side(), property.as_deref());

@@ -181,3 +181,25 @@ mod tests {
         assert_eq!(authority.to_string(), "a.example:80");
     }
 }
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod properties {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_canonical_form_is_its_own_canonical_form(text in "[a-cA-C0-2.:-]{0,12}|[ -~]{0,12}") {
+            if let Ok(authority) = Authority::parse(text.as_bytes()) {
+                prop_assert_eq!(Authority::parse(authority.to_string().as_bytes()), Ok(authority.clone()));
+                prop_assert_eq!(authority.host.to_ascii_lowercase(), authority.host);
+            }
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = Authority::parse(&bytes);
+            let _ = name(&bytes);
+        }
+    }
+}

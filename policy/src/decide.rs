@@ -13,7 +13,7 @@ use std::rc::Rc;
 pub use connection::Facts;
 pub use head::Head;
 pub(crate) use head::{is_token_byte, same_header};
-pub(crate) use strip::is_control_header;
+pub(crate) use strip::{ROUTERS_HEADER, is_control_header};
 
 use crate::authority::Authority;
 use crate::denial::{Denial, Reason};

@@ -139,3 +139,27 @@ mod tests {
         }
     }
 }
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod properties {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_canonical_path_has_one_reading(target in "/[a-b./%25eEfF?;]{0,16}") {
+            if let Ok(path) = canonical(target.as_bytes()) {
+                let decoded = path.replace("%2F", "/").replace("%2f", "/").replace("%2E", ".").replace("%2e", ".");
+                prop_assert_eq!(&decoded, path);
+                let ended = format!("{path}/");
+                prop_assert!(!path.contains("//") && !ended.contains("/../") && !path.contains(';'));
+                prop_assert!(target.starts_with(path));
+            }
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            let _ = canonical(&bytes);
+        }
+    }
+}

@@ -18,7 +18,7 @@ use headers::{clean, clean_all, cut, injected, query_names};
 pub const MAX_BYTES: usize = 4096;
 
 /// What may stay when a record is too large: the length of each value, and of each header list.
-const CUTS: &[(usize, usize)] = &[(usize::MAX, usize::MAX), (256, 64), (64, 24), (32, 8), (32, 0)];
+const CUTS: &[(usize, usize)] = &[(256, 64), (64, 24), (32, 8), (32, 0)];
 
 /// The record of one request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -136,9 +136,9 @@ impl Record {
     /// The record as JSON, cut until it fits into [`MAX_BYTES`].
     #[must_use]
     pub fn to_json(&self) -> String {
-        let cuts = CUTS.iter().map(|(value, list)| self.cut(*value, *list));
-        let json = cuts.map(|record| serde_json::to_string(&record).unwrap_or_default());
-        json.into_iter().find(|json| json.len() <= MAX_BYTES).unwrap_or_else(|| TOO_LARGE.to_owned())
+        let whole = std::iter::once_with(|| json(self));
+        let cut = CUTS.iter().map(|(value, list)| json(&self.cut(*value, *list)));
+        whole.chain(cut).find(|json| json.len() <= MAX_BYTES).unwrap_or_else(|| TOO_LARGE.to_owned())
     }
 
     fn cut(&self, value: usize, list: usize) -> Record {
@@ -158,9 +158,14 @@ impl Record {
                 truncated |= cut(name, value) | cut(text, value);
             }
         }
-        record.truncated = truncated;
+        record.truncated |= truncated;
         record
     }
+}
+
+fn json(record: &Record) -> String {
+    // A struct of texts and numbers always serializes.
+    serde_json::to_string(record).unwrap_or_else(|_| TOO_LARGE.to_owned())
 }
 
 /// Stands for a record that no cut makes small enough (thousands of credentials on one request).

@@ -4,6 +4,7 @@
 //! Escapes are undone before the search, so any mix of escaped and plain characters, in either case, is found.
 //! Encodings that need a key or a dictionary (encryption, compression) are out of reach, and bodies are not seen here.
 
+mod form;
 mod view;
 
 use std::ops::Range;
@@ -11,16 +12,16 @@ use std::rc::Rc;
 
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
-use memchr::memmem;
 
 use crate::query::REDACTED;
 use crate::secret::{MIN_BYTES, Secret};
+use form::Form;
 use view::View;
 
 /// A credential value and the forms in which it may come back.
 pub struct Live {
     secret: Secret,
-    forms: Vec<Secret>,
+    forms: Vec<Form>,
 }
 
 impl Live {
@@ -30,7 +31,7 @@ impl Live {
         // Exposed to be encoded; every form is a secret of its own.
         let mut forms = Vec::new();
         for bare in bare_values(secret.expose()) {
-            forms.push(Secret::new(bare.to_vec()));
+            forms.push(Form::new(bare));
             (0..3).for_each(|offset| push_base64(&mut forms, bare, offset));
         }
         Live { secret, forms }
@@ -44,11 +45,7 @@ impl Live {
 
     fn find(&self, view: &View<'_>, found: &mut Vec<Range<usize>>) {
         for form in &self.forms {
-            // Exposed to the search.
-            let form = form.expose();
-            found.extend(
-                memmem::find_iter(view.bytes(), form).map(|start| view.original(start..start + form.len())),
-            );
+            found.extend(form.find(view.bytes()).map(|range| view.original(range)));
         }
     }
 }
@@ -65,17 +62,16 @@ fn bare_values(value: &[u8]) -> Vec<&[u8]> {
 }
 
 /// Adds the base64 characters that `value` alone determines when it starts `offset` bytes into a group of three.
-fn push_base64(forms: &mut Vec<Secret>, value: &[u8], offset: usize) {
+fn push_base64(forms: &mut Vec<Form>, value: &[u8], offset: usize) {
     let mut shifted = vec![0; offset];
     shifted.extend_from_slice(value);
     let shifted = Secret::new(shifted);
     let own = (offset * 8).div_ceil(6)..(offset + value.len()) * 8 / 6;
-    let standard = BASE64_STANDARD_NO_PAD.encode(shifted.expose());
-    let url_safe = BASE64_URL_SAFE_NO_PAD.encode(shifted.expose());
-    let differ = standard != url_safe;
+    let standard = Secret::new(BASE64_STANDARD_NO_PAD.encode(shifted.expose()).into_bytes());
+    let url_safe = Secret::new(BASE64_URL_SAFE_NO_PAD.encode(shifted.expose()).into_bytes());
+    let differ = standard.expose() != url_safe.expose();
     for encoded in [Some(standard), differ.then_some(url_safe)].into_iter().flatten() {
-        let encoded = Secret::new(encoded.into_bytes());
-        forms.extend(encoded.expose().get(own.clone()).map(|form| Secret::new(form.to_vec())));
+        forms.extend(encoded.expose().get(own.clone()).map(Form::new));
     }
 }
 

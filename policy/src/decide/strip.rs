@@ -21,10 +21,14 @@ const CONTROL_HEADERS: &[&str] = &[
     "x-rewrite-url",
 ];
 
+/// The one control header that stays: Envoy sets it, and finds no route for a request without it, so that removing it
+/// here would answer 404. The route removes it (`request_headers_to_remove`), which is after that.
+pub(crate) const ROUTERS_HEADER: &[u8] = b"x-forwarded-proto";
+
 /// A credential for the proxy itself; goes upstream nowhere.
 const PROXY_AUTHORIZATION: &str = "proxy-authorization";
 
-/// Whether a header is stripped from every request that is forwarded.
+/// Whether a header tells someone behind us another path, method, host or caller.
 pub(crate) fn is_control_header(name: &[u8]) -> bool {
     let prefixed = |prefix: &&str| name.get(..prefix.len()).is_some_and(|start| same_header(start, prefix));
     CONTROL_PREFIXES.iter().any(prefixed) || CONTROL_HEADERS.iter().any(|control| same_header(name, control))
@@ -47,7 +51,8 @@ impl Stripping {
             }
             // Setting a header leaves one value of it, so only its other spellings need removing.
             let set_later = credentials.iter().any(|credential| credential.header.as_bytes() == *name);
-            if (carrier || is_control_header(name)) && !set_later {
+            let control = is_control_header(name) && *name != ROUTERS_HEADER;
+            if (carrier || control) && !set_later {
                 stripping.remove(name);
             }
         }

@@ -1,6 +1,6 @@
 //! Header lists as records show them.
 
-use crate::decide::{Edit, Head, Plan, same_header};
+use crate::decide::{Edit, Head, Plan, ROUTERS_HEADER, same_header};
 use crate::query::REDACTED;
 use crate::scrub::Scrubber;
 
@@ -43,7 +43,7 @@ pub(super) fn clean_all(
     secret: &[&str],
     scrubber: &Scrubber,
 ) -> Vec<(String, String)> {
-    let plain = headers.iter().filter(|(name, _)| !name.starts_with(b":"));
+    let plain = headers.iter().filter(|(name, _)| !name.starts_with(b":") && *name != ROUTERS_HEADER);
     plain.map(|(name, value)| (text(name), clean_value(name, value, secret, scrubber))).collect()
 }
 

@@ -118,13 +118,14 @@ mod properties {
 
     fn survives(secret: &str, value: &[u8]) -> bool {
         let decoded = percent_decode(value);
-        let plain = [value, &decoded].iter().any(|text| memmem::find(text, secret.as_bytes()).is_some());
+        let plain =
+            [value, &decoded].iter().any(|text| memchr::memmem::find(text, secret.as_bytes()).is_some());
         let encoded = (0..3).any(|offset| {
             let text = format!("{}{secret}", "\0".repeat(offset));
             let own = (offset * 8).div_ceil(6)..text.len() * 8 / 6;
             [BASE64_STANDARD.encode(&text), BASE64_URL_SAFE.encode(&text)]
                 .iter()
-                .any(|form| memmem::find(value, &form.as_bytes()[own.clone()]).is_some())
+                .any(|form| memchr::memmem::find(value, &form.as_bytes()[own.clone()]).is_some())
         });
         plain || encoded
     }

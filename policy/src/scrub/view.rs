@@ -5,8 +5,13 @@ use std::ops::Range;
 
 use crate::path::escape;
 
-/// Reads the escape after a mark: the bytes that it stands for, and what follows it.
-type Unescape = fn(&[u8]) -> Option<(Vec<u8>, &[u8])>;
+/// Reads the escape after a mark: the character or byte that it stands for, and what follows it.
+type Unescape = fn(&[u8]) -> Option<(Unit, &[u8])>;
+
+enum Unit {
+    Byte(u8),
+    Char(char),
+}
 
 /// Bytes, and for each of them where in the original it comes from.
 pub(super) struct View<'a> {
@@ -49,9 +54,12 @@ impl<'a> View<'a> {
         while let Some((first, tail)) = rest.split_first() {
             let start = self.start(self.bytes.len() - rest.len());
             let escaped = if *first == mark { read(tail) } else { None };
-            let (decoded, after) = escaped.unwrap_or_else(|| (vec![*first], tail));
-            starts.extend(decoded.iter().map(|_| start));
-            bytes.extend_from_slice(&decoded);
+            let (unit, after) = escaped.unwrap_or((Unit::Byte(*first), tail));
+            match unit {
+                Unit::Byte(byte) => bytes.push(byte),
+                Unit::Char(c) => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+            }
+            starts.resize(bytes.len(), start);
             rest = after;
         }
         starts.push(self.start(self.bytes.len()));
@@ -59,21 +67,19 @@ impl<'a> View<'a> {
     }
 }
 
-/// Bytes that an escape stands for, and what follows it.
-fn percent(after: &[u8]) -> Option<(Vec<u8>, &[u8])> {
-    escape(after).map(|(byte, rest)| (vec![byte], rest))
+fn percent(after: &[u8]) -> Option<(Unit, &[u8])> {
+    escape(after).map(|(byte, rest)| (Unit::Byte(byte), rest))
 }
 
 /// The escapes of JSON strings (RFC 8259, 7) that a credential's characters can take. Credentials hold no control
 /// characters, so `\n` and its like are left alone.
-fn json(after: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+fn json(after: &[u8]) -> Option<(Unit, &[u8])> {
     match after.split_first()? {
-        (quoted @ (b'"' | b'\\' | b'/'), rest) => Some((vec![*quoted], rest)),
+        (quoted @ (b'"' | b'\\' | b'/'), rest) => Some((Unit::Byte(*quoted), rest)),
         (b'u', rest) => {
             let digits = std::str::from_utf8(rest.get(..4)?).ok()?;
             let unit = u32::from_str_radix(digits, 16).ok()?;
-            let c = char::from_u32(unit)?;
-            Some((c.encode_utf8(&mut [0; 4]).as_bytes().to_vec(), rest.get(4..)?))
+            Some((Unit::Char(char::from_u32(unit)?), rest.get(4..)?))
         }
         _ => None,
     }

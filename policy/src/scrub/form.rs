@@ -1,0 +1,48 @@
+//! One form of a credential, and the search for it.
+//!
+//! A search tool that is prepared anew for every header costs more than the search, and one that is kept copies the
+//! bytes into memory that nobody zeroizes. So: look for one rare byte, then compare.
+
+use std::ops::Range;
+
+use memchr::memchr_iter;
+
+use crate::secret::Secret;
+
+/// Bytes to look for.
+pub(super) struct Form {
+    bytes: Secret,
+    /// Which of them to look for first, and the byte.
+    probe: (usize, u8),
+}
+
+impl Form {
+    pub(super) fn new(bytes: &[u8]) -> Self {
+        let probe = bytes.iter().copied().enumerate().min_by_key(|(_, byte)| commonness(*byte));
+        Form { bytes: Secret::new(bytes.to_vec()), probe: probe.unwrap_or_default() }
+    }
+
+    /// Where the form stands; occurrences may overlap.
+    pub(super) fn find<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = Range<usize>> {
+        // Exposed to the comparison.
+        let wanted = self.bytes.expose();
+        let (before, byte) = self.probe;
+        let text = if text.len() < wanted.len() { &[] } else { text };
+        memchr_iter(byte, text).filter_map(move |at| {
+            let start = at.checked_sub(before)?;
+            let end = start + wanted.len();
+            (text.get(start..end)? == wanted).then_some(start..end)
+        })
+    }
+}
+
+/// How often a byte is met in header values, roughly.
+fn commonness(byte: u8) -> u8 {
+    match byte {
+        b'J' | b'Q' | b'X' | b'Z' | b'j' | b'q' | b'x' | b'z' => 0,
+        b'A'..=b'Z' => 1,
+        b'0'..=b'9' => 3,
+        b'a' | b'e' | b'i' | b'n' | b'o' | b'r' | b's' | b't' | b'-' | b' ' | b'/' | b'=' => 4,
+        _ => 2,
+    }
+}
