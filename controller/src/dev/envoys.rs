@@ -2,20 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::ChildStdout;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use zeroize::Zeroizing;
 
 use super::args::Args;
 use crate::cli::Failure;
-use crate::envoy::binary::{Binary, Search};
+use crate::envoy::binary::{self, Binary};
 use crate::envoy::bootstrap::bootstrap;
 use crate::envoy::module;
-use crate::envoy::process::{Launch, Process, is_live};
+use crate::envoy::process::{Envoy, Launch, ProcessError, Spawner};
 use crate::plan::ObjectKey;
 use crate::state::StateDir;
 use crate::xds::Callers;
@@ -26,11 +24,14 @@ const STEADY: Duration = Duration::from_secs(5);
 /// How long it waits then.
 const BACKOFF: Duration = Duration::from_millis(500);
 
-/// How often an Envoy that starts is asked whether it is live.
-const POLL: Duration = Duration::from_millis(20);
+/// How long an Envoy may take to be live.
+const LIVE: Duration = Duration::from_secs(30);
+
+/// How long an Envoy whose gateway is gone may take to end.
+const GRACE: Duration = Duration::from_secs(3);
 
 /// Worker threads of each Envoy.
-const WORKERS: usize = 2;
+const WORKERS: u32 = 2;
 
 /// What an Envoy has to say.
 pub(super) enum Output {
@@ -38,19 +39,23 @@ pub(super) enum Output {
     Line(ObjectKey, String),
     /// It is live.
     Live(ObjectKey),
-    /// It ended by itself, and why.
+    /// It ended by itself, or could not be started, and why. It is started again.
     Ended(ObjectKey, String),
 }
 
 pub(super) struct Envoys {
-    binary: Binary,
-    module: PathBuf,
+    start: Arc<Start>,
     state: StateDir,
-    xds: PathBuf,
-    keyring: Zeroizing<String>,
-    callers: Callers,
+    module: PathBuf,
     running: BTreeMap<ObjectKey, Running>,
     outputs: (mpsc::Sender<Output>, mpsc::Receiver<Output>),
+}
+
+/// What every Envoy is started with.
+struct Start {
+    spawner: Spawner,
+    binary: Binary,
+    callers: Callers,
 }
 
 struct Running {
@@ -60,20 +65,17 @@ struct Running {
 }
 
 impl Envoys {
-    /// Finds the Envoy and the module that all of them run.
+    /// Finds the Envoy and the module that all of them run. To be called in a Tokio runtime.
     ///
     /// # Errors
     /// There is none that works; the message says what to do.
-    pub(super) fn open(args: &Args, state: &StateDir, xds: &Path, callers: Callers) -> Result<Self, Failure> {
-        let binary = Search::from_environment(args.envoy.clone()).find().map_err(Failure::failed)?;
+    pub(super) fn open(args: &Args, state: &StateDir, callers: Callers) -> Result<Self, Failure> {
+        let binary = binary::find(args.envoy.as_deref()).map_err(Failure::failed)?;
         tracing::info!(path = %binary.path.display(), version = %binary.version, "Envoy");
         Ok(Envoys {
-            binary,
             module: module::find(args.module.clone()).map_err(Failure::failed)?,
+            start: Arc::new(Start { spawner: Spawner::start().map_err(Failure::failed)?, binary, callers }),
             state: state.clone(),
-            xds: xds.to_owned(),
-            keyring: state.keyring().map_err(Failure::failed)?,
-            callers,
             running: BTreeMap::new(),
             outputs: mpsc::channel(1024),
         })
@@ -87,12 +89,18 @@ impl Envoys {
     /// What any of them says next.
     pub(super) async fn next(&mut self) -> Option<Output> {
         let output = self.outputs.1.recv().await;
-        if let Some(Output::Live(key)) = &output
-            && let Some(running) = self.running.get_mut(key)
-        {
-            running.live = true;
+        match &output {
+            Some(Output::Live(key)) => self.set_live(key, true),
+            Some(Output::Ended(key, _)) => self.set_live(key, false),
+            _ => {}
         }
         output
+    }
+
+    fn set_live(&mut self, key: &ObjectKey, live: bool) {
+        if let Some(running) = self.running.get_mut(key) {
+            running.live = live;
+        }
     }
 
     /// Whether a gateway's Envoy takes connections.
@@ -100,50 +108,45 @@ impl Envoys {
         self.running.get(key).is_some_and(|running| running.live)
     }
 
-    /// Starts the Envoy of a gateway, from the calling thread (see [`Process`]).
+    /// Runs an Envoy for a gateway from now on.
     ///
     /// # Errors
-    /// It cannot be run.
-    pub(super) fn start(&mut self, key: &ObjectKey) -> Result<(), Failure> {
-        let directory = self.state.gateway_directory(key).map_err(Failure::failed)?;
-        let admin = self.state.socket(&format!("admin-{}-{}.sock", key.namespace, key.name)).map_err(Failure::failed)?;
-        let launch = Launch {
-            binary: &self.binary.path,
-            bootstrap: &bootstrap(key, &self.xds, &admin),
-            directory: &directory,
-            admin: &admin,
-            keyring: &self.keyring,
-            workers: WORKERS,
-        };
-        let mut process = Process::start(&launch)
-            .map_err(|error| Failure::Failed(format!("{}: {error}", self.binary.path.display())))?;
-        self.callers.admit(process.pid().as_raw_nonzero().get(), key.clone());
+    /// The state directory cannot hold what it needs.
+    pub(super) fn start(&mut self, key: &ObjectKey, xds: &Path) -> Result<(), Failure> {
+        let launch = self.launch(key, xds).map_err(Failure::failed)?;
         let (stop, stopped) = oneshot::channel();
-        if let Some(output) = process.take_output() {
-            tokio::spawn(copy_lines(key.clone(), output, self.outputs.0.clone()));
-        }
-        let task = supervise(key.clone(), process, admin, self.callers.clone(), stopped, self.outputs.0.clone());
-        self.running.insert(key.clone(), Running { live: false, stop, task: tokio::spawn(task) });
+        let run = supervise(key.clone(), launch, self.start.clone(), self.outputs.0.clone(), stopped);
+        self.running.insert(key.clone(), Running { live: false, stop, task: tokio::spawn(run) });
         Ok(())
+    }
+
+    fn launch(&self, key: &ObjectKey, xds: &Path) -> Result<Launch, crate::state::StateError> {
+        let directory = self.state.envoy_directory(key)?;
+        let admin = directory.join("admin.sock");
+        Ok(Launch {
+            binary: self.start.binary.path.clone(),
+            bootstrap: bootstrap(key, xds, &admin),
+            directory,
+            admin,
+            keyring: self.state.keyring()?,
+            workers: Some(WORKERS),
+        })
     }
 
     /// Ends the Envoy of a gateway without waiting for it.
     pub(super) fn end(&mut self, key: &ObjectKey) {
         if let Some(running) = self.running.remove(key) {
-            let _ = running.stop.send(STEADY);
+            let _ = running.stop.send(GRACE);
         }
     }
 
     /// Ends all of them, and waits until they have.
-    pub(super) async fn stop(&mut self, patience: Duration) {
-        let running = std::mem::take(&mut self.running);
-        let tasks: Vec<_> = running
-            .into_values()
-            .map(|running| {
-                let _ = running.stop.send(patience);
-                running.task
-            })
-            .collect();
+    pub(super) async fn stop(&mut self, grace: Duration) {
+        let mut tasks = Vec::new();
+        for running in std::mem::take(&mut self.running).into_values() {
+            let _ = running.stop.send(grace);
+            tasks.push(running.task);
+        }
         for task in tasks {
             let _ = task.await;
         }
@@ -152,63 +155,66 @@ impl Envoys {
 
 async fn supervise(
     key: ObjectKey,
-    mut process: Process,
-    admin: PathBuf,
-    callers: Callers,
-    stopped: oneshot::Receiver<Duration>,
+    launch: Launch,
+    start: Arc<Start>,
     outputs: mpsc::Sender<Output>,
+    mut stopped: oneshot::Receiver<Duration>,
 ) {
-    let (pid, started) = (process.pid().as_raw_nonzero().get(), Instant::now());
-    tokio::select! {
-        patience = stopped => process.stop(patience.unwrap_or_default()).await,
-        why = live_then_ended(&key, &mut process, &admin, &outputs) => {
-            callers.dismiss(pid);
-            if started.elapsed() < STEADY {
-                tokio::time::sleep(BACKOFF).await;
+    loop {
+        let began = Instant::now();
+        let why = match start.launch(&key, &launch, &outputs).await {
+            Err(error) => error.to_string(),
+            Ok(mut envoy) => {
+                let id = envoy.id().and_then(|id| i32::try_from(id).ok()).unwrap_or_default();
+                let why = tokio::select! {
+                    grace = &mut stopped => {
+                        let _ = envoy.stop(grace.unwrap_or_default()).await;
+                        start.callers.dismiss(id);
+                        return;
+                    }
+                    why = live_then_ended(&key, &mut envoy, &outputs) => why,
+                };
+                start.callers.dismiss(id);
+                why
             }
-            let _ = outputs.send(Output::Ended(key, why)).await;
+        };
+        let _ = outputs.send(Output::Ended(key.clone(), why)).await;
+        let pause = if began.elapsed() < STEADY { BACKOFF } else { Duration::ZERO };
+        tokio::select! {
+            _ = &mut stopped => return,
+            () = tokio::time::sleep(pause) => {}
         }
     }
-    callers.dismiss(pid);
-    let _ = std::fs::remove_file(admin);
 }
 
-async fn live_then_ended(
-    key: &ObjectKey,
-    process: &mut Process,
-    admin: &Path,
-    outputs: &mpsc::Sender<Output>,
-) -> String {
-    let log = process.log().to_owned();
-    let live = async {
-        while !is_live(admin).await {
-            tokio::time::sleep(POLL).await;
+impl Start {
+    async fn launch(
+        &self,
+        key: &ObjectKey,
+        launch: &Launch,
+        outputs: &mpsc::Sender<Output>,
+    ) -> Result<Envoy, ProcessError> {
+        let (envoy, mut lines) = self.spawner.launch(launch).await?;
+        if let Some(id) = envoy.id().and_then(|id| i32::try_from(id).ok()) {
+            self.callers.admit(id, key.clone());
         }
-    };
-    let ended = tokio::select! {
-        () = live => {
-            let _ = outputs.send(Output::Live(key.clone())).await;
-            process.wait().await
-        }
-        ended = process.wait() => ended,
-    };
-    let how = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
-    format!("the Envoy of EgressGateway {key} ended ({how}): {}", last_words(&log))
+        let (key, outputs) = (key.clone(), outputs.clone());
+        tokio::spawn(async move {
+            while let Some(line) = lines.recv().await {
+                let _ = outputs.send(Output::Line(key.clone(), line)).await;
+            }
+        });
+        Ok(envoy)
+    }
 }
 
-/// What an Envoy said last that matters, and where the rest is.
-fn last_words(log: &Path) -> String {
-    let text = std::fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
-    let grave = text.lines().rev().find(|line| line.contains("[critical]") || line.contains("[error]"));
-    format!("{} (log: {})", grave.unwrap_or("it gave no reason").trim(), log.display())
-}
-
-async fn copy_lines(key: ObjectKey, output: ChildStdout, outputs: mpsc::Sender<Output>) {
-    let mut lines = BufReader::new(output).split(b'\n');
-    while let Ok(Some(line)) = lines.next_segment().await {
-        let line = String::from_utf8_lossy(&line).into_owned();
-        if outputs.send(Output::Line(key.clone(), line)).await.is_err() {
-            return;
-        }
+async fn live_then_ended(key: &ObjectKey, envoy: &mut Envoy, outputs: &mpsc::Sender<Output>) -> String {
+    if let Err(error) = envoy.ready(LIVE).await {
+        return error.to_string();
+    }
+    let _ = outputs.send(Output::Live(key.clone())).await;
+    match envoy.ended().await {
+        Ok(status) => format!("Envoy ended ({status})"),
+        Err(error) => error.to_string(),
     }
 }

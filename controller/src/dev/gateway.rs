@@ -6,10 +6,9 @@ use std::sync::Arc;
 use super::event::GatewayAddress;
 use super::ports::Ports;
 use crate::certificates::MintPolicy;
-use crate::certificates::leaves::Others;
 use crate::conditions::Programmed;
 use crate::envoy::{self, GenerateError, Placement};
-use crate::plan::{DefaultPolicy, GatewayPlan, Interception, ObjectKey};
+use crate::plan::{GatewayPlan, ObjectKey};
 use crate::xds::{GatewayHandle, Kind, Resource, Snapshot};
 
 /// A gateway that is served.
@@ -33,7 +32,7 @@ impl Gateway {
     /// [`GenerateError`]: a plan that contradicts itself, which is a fault of ours.
     pub(super) fn publish(&mut self, plan: &GatewayPlan) -> Result<(), GenerateError> {
         let snapshot = snapshot(plan, &self.placement())?;
-        self.handle.allow(mint_policy(plan));
+        self.handle.allow(MintPolicy::of(plan));
         self.snapshot = Arc::new(snapshot.clone());
         self.handle.publish(snapshot);
         Ok(())
@@ -99,14 +98,4 @@ fn snapshot(plan: &GatewayPlan, placement: &Placement) -> Result<Snapshot, Gener
         .into_iter()
         .filter_map(|resource| Some((Kind::from_url(&resource.type_url)?, Resource::new(resource.name, resource.body))));
     Ok(known.collect())
-}
-
-fn mint_policy(plan: &GatewayPlan) -> MintPolicy {
-    let exact = plan.hosts.keys().filter_map(|host| host.exact().map(str::to_owned)).collect();
-    let patterns: Vec<_> = plan.hosts.keys().filter(|host| host.exact().is_none()).cloned().collect();
-    let others = match (plan.default_policy, plan.interception) {
-        (DefaultPolicy::AllowAll, Interception::All) => Others::Minted,
-        _ => Others::Refused,
-    };
-    MintPolicy::new(exact, move |name| patterns.iter().any(|pattern| pattern.matches(name)), others)
 }

@@ -91,7 +91,7 @@ impl Dev {
         let lock = state.lock().map_err(Failure::failed)?;
         let manifests = Manifests::open(&args, &state)?;
         let (xds, callers) = (state.socket(XDS_SOCKET).map_err(Failure::failed)?, Callers::listed());
-        let envoys = Envoys::open(&args, &state, &xds, callers.clone())?;
+        let envoys = Envoys::open(&args, &state, callers.clone())?;
         let server = Server::new().with_callers(callers);
         let listener = socket::bind(&xds).map_err(Failure::failed)?;
         tokio::spawn(serve(server.clone(), listener));
@@ -174,7 +174,8 @@ impl Dev {
             let handle = self.server.gateway(key.clone(), Leaves::new(authority));
             let gateway = Gateway::new(key.clone(), ports, handle, ca, self.envoys.module().to_owned());
             self.gateways.insert(key.clone(), gateway);
-            self.envoys.start(key)?;
+            let xds = self.state.socket(XDS_SOCKET).map_err(Failure::failed)?;
+            self.envoys.start(key, &xds)?;
         }
         Ok(())
     }
@@ -212,9 +213,8 @@ impl Dev {
             EnvoyOutput::Ended(key, why) => {
                 tracing::warn!(gateway = %key, "{why}");
                 if !self.ready {
-                    return Err(Failure::Failed(why));
+                    return Err(Failure::Failed(format!("EgressGateway {key}: {why}")));
                 }
-                self.envoys.start(&key)?;
                 self.gateway_event(&key, GatewayState::Restarting)
             }
         }

@@ -1,201 +1,272 @@
-//! Which Envoy to run: found in a fixed order, and refused where it is not one that works.
+//! Finding Envoy: the one that the caller names, else the one on `PATH`, else the pinned one that the set-up
+//! installs. The first that is found decides; one that does not fit is an error, never skipped.
 
-use std::ffi::OsString;
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-/// The oldest Envoy that works: `capability_restriction_config` in `VmConfig` and on-demand secrets over ADS.
-pub const OLDEST: (u32, u32) = (1, 40);
+/// The oldest Envoy with everything that the generated configuration uses.
+pub const OLDEST: Version = Version { major: 1, minor: 40, patch: 0 };
 
-/// Where `make setup` puts the pinned Envoy, relative to the repository.
+/// The environment variable that names an Envoy.
+pub const VARIABLE: &str = "KEYWARD_ENVOY";
+
+/// Where the set-up puts the pinned Envoy, under the directory of the project.
 const PINNED: &str = ".tools/bin/envoy";
 
-/// An Envoy that answered `--version` with a version that works.
+/// A version of Envoy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    /// First number.
+    pub major: u32,
+    /// Second number.
+    pub minor: u32,
+    /// Third number.
+    pub patch: u32,
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
+    }
+}
+
+/// An Envoy that was found and fits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binary {
     /// Its path.
     pub path: PathBuf,
-    /// Its version, such as `1.40.0`.
-    pub version: String,
+    /// Its version.
+    pub version: Version,
 }
 
-/// Why no Envoy can be run.
+/// Where Envoy was looked for, and found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// `--envoy`
+    Flag,
+    /// [`VARIABLE`]
+    Variable,
+    /// `PATH`
+    Path,
+    /// The pinned one.
+    Pinned,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Origin::Flag => "--envoy",
+            Origin::Variable => VARIABLE,
+            Origin::Path => "PATH",
+            Origin::Pinned => PINNED,
+        })
+    }
+}
+
+/// Why there is no Envoy to run.
 #[derive(Debug, thiserror::Error)]
 pub enum BinaryError {
-    /// None was found.
+    /// None anywhere.
     #[error(
-        "no Envoy found: not in $KEYWARD_ENVOY, not on PATH, and no {PINNED} near here; run `make setup`, or name one \
-         with --envoy"
+        "no Envoy found: not by --envoy, not by {VARIABLE}, not on PATH, and no {PINNED} here or beside this \
+         program. `make tools` installs the pinned one; or name one of version {OLDEST} or newer with --envoy"
     )]
     Missing,
-    /// It cannot be run.
-    #[error("{path} (from {from}) cannot be run: {error}; name an Envoy 1.40 or newer with --envoy", path = path.display())]
+    /// What was named or found cannot be run.
+    #[error(
+        "{path} (from {origin}) cannot be run as Envoy: {cause}. Name one of version {OLDEST} or newer with --envoy"
+    )]
     Unusable {
         /// Its path.
         path: PathBuf,
-        /// What named it.
-        from: &'static str,
-        /// What the system said.
-        error: std::io::Error,
+        /// Where it was found.
+        origin: Origin,
+        /// What went wrong.
+        cause: io::Error,
     },
-    /// It does not say what Envoy says.
-    #[error("{path} (from {from}) is not an Envoy: `--version` does not answer as Envoy does; name another with --envoy", path = path.display())]
+    /// It runs, but is not Envoy.
+    #[error(
+        "{path} (from {origin}) is not Envoy: `--version` does not say so. Name one of version {OLDEST} or newer \
+         with --envoy"
+    )]
     NotEnvoy {
         /// Its path.
         path: PathBuf,
-        /// What named it.
-        from: &'static str,
+        /// Where it was found.
+        origin: Origin,
     },
     /// It is too old.
     #[error(
-        "{path} (from {from}) is Envoy {version}, and Keyward needs {}.{} or newer; run `make setup`, or name another \
-         with --envoy", OLDEST.0, OLDEST.1, path = path.display()
+        "{path} (from {origin}) is Envoy {found}, and Keyward needs {OLDEST} or newer. `make tools` installs the \
+         pinned one; name it with --envoy {PINNED}"
     )]
     TooOld {
         /// Its path.
         path: PathBuf,
-        /// What named it.
-        from: &'static str,
+        /// Where it was found.
+        origin: Origin,
         /// Its version.
-        version: String,
+        found: Version,
     },
 }
 
 /// Where to look.
 #[derive(Debug, Clone, Default)]
-pub struct Search {
-    /// `--envoy`.
-    pub flag: Option<PathBuf>,
-    /// `$KEYWARD_ENVOY`.
-    pub variable: Option<OsString>,
-    /// `$PATH`.
-    pub path: Option<OsString>,
-    /// Directories whose ancestors may hold the pinned one: the working directory, the program's own.
-    pub near: Vec<PathBuf>,
+struct Places {
+    flag: Option<PathBuf>,
+    variable: Option<OsString>,
+    path: Option<OsString>,
+    pinned: Vec<PathBuf>,
 }
 
-impl Search {
-    /// What this process was given.
-    #[must_use]
-    pub fn from_environment(flag: Option<PathBuf>) -> Search {
-        let program = std::env::current_exe().ok().and_then(|path| path.parent().map(Path::to_owned));
-        Search {
-            flag,
-            variable: std::env::var_os("KEYWARD_ENVOY").filter(|value| !value.is_empty()),
-            path: std::env::var_os("PATH"),
-            near: std::env::current_dir().ok().into_iter().chain(program).collect(),
-        }
-    }
+/// Finds Envoy and asks it for its version. `flag` is the value of `--envoy`.
+///
+/// # Errors
+/// [`BinaryError`], with what was found, where, and the remedy.
+pub fn find(flag: Option<&Path>) -> Result<Binary, BinaryError> {
+    let program = env::current_exe().ok();
+    let above_program = program.iter().flat_map(|program| program.ancestors().skip(1));
+    let here = env::current_dir().ok();
+    let pinned =
+        here.iter().map(PathBuf::as_path).chain(above_program).map(|directory| directory.join(PINNED));
+    let places = Places {
+        flag: flag.map(Path::to_owned),
+        variable: env::var_os(VARIABLE).filter(|value| !value.is_empty()),
+        path: env::var_os("PATH"),
+        pinned: pinned.collect(),
+    };
+    find_in(&places, ask)
+}
 
-    /// Finds an Envoy and asks it for its version. The first that is named is the one that counts: a wrong one is
-    /// an error, not passed over.
-    ///
-    /// # Errors
-    /// [`BinaryError`], which says what was found, where, and what to do.
-    pub fn find(&self) -> Result<Binary, BinaryError> {
-        let (path, from) = self.locate().ok_or(BinaryError::Missing)?;
-        probe(path, from)
-    }
-
-    fn locate(&self) -> Option<(PathBuf, &'static str)> {
-        let named = self.flag.clone().map(|path| (path, "--envoy"));
-        let variable = || self.variable.clone().map(|path| (PathBuf::from(path), "$KEYWARD_ENVOY"));
-        let on_path = || Some((self.on_path()?, "PATH"));
-        let pinned = || Some((self.pinned()?, "make setup"));
-        named.or_else(variable).or_else(on_path).or_else(pinned)
-    }
-
-    fn on_path(&self) -> Option<PathBuf> {
-        let directories = std::env::split_paths(self.path.as_ref()?).collect::<Vec<_>>();
-        directories.into_iter().map(|directory| directory.join("envoy")).find(|path| path.is_file())
-    }
-
-    fn pinned(&self) -> Option<PathBuf> {
-        let ancestors = self.near.iter().flat_map(|directory| directory.ancestors());
-        ancestors.map(|directory| directory.join(PINNED)).find(|path| path.is_file())
+fn find_in(places: &Places, ask: impl Fn(&Path) -> io::Result<String>) -> Result<Binary, BinaryError> {
+    let (path, origin) = locate(places).ok_or(BinaryError::Missing)?;
+    // Without a directory in its name the kernel would look for it on PATH.
+    let path = if path.components().count() == 1 { Path::new(".").join(path) } else { path };
+    let output = match ask(&path) {
+        Ok(output) => output,
+        Err(cause) => return Err(BinaryError::Unusable { path, origin, cause }),
+    };
+    match version(&output) {
+        None => Err(BinaryError::NotEnvoy { path, origin }),
+        Some(found) if found < OLDEST => Err(BinaryError::TooOld { path, origin, found }),
+        Some(version) => Ok(Binary { path, version }),
     }
 }
 
-fn probe(path: PathBuf, from: &'static str) -> Result<Binary, BinaryError> {
-    let output = Command::new(&path).arg("--version").env_clear().output();
-    let output = output.map_err(|error| BinaryError::Unusable { path: path.clone(), from, error })?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let Some(version) = version(&text) else { return Err(BinaryError::NotEnvoy { path, from }) };
-    if numbers(version) < Some(OLDEST) {
-        return Err(BinaryError::TooOld { path, from, version: version.to_owned() });
-    }
-    Ok(Binary { path, version: version.to_owned() })
+/// What a program says when asked for its version.
+fn ask(path: &Path) -> io::Result<String> {
+    let output = Command::new(path).arg("--version").stdin(Stdio::null()).output()?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The version in `envoy  version: COMMIT/1.40.0/Clean/RELEASE/BoringSSL`.
-fn version(text: &str) -> Option<&str> {
-    let (_, rest) = text.split_once("version:")?;
-    rest.trim().split('/').nth(1).filter(|version| numbers(version).is_some())
+fn locate(places: &Places) -> Option<(PathBuf, Origin)> {
+    let named = places.flag.clone().map(|path| (path, Origin::Flag));
+    let variable = || places.variable.clone().map(|path| (PathBuf::from(path), Origin::Variable));
+    let on_path = || on_path(places.path.as_deref()?).map(|path| (path, Origin::Path));
+    let pinned =
+        || places.pinned.iter().find(|path| path.is_file()).map(|path| (path.clone(), Origin::Pinned));
+    named.or_else(variable).or_else(on_path).or_else(pinned)
 }
 
-fn numbers(version: &str) -> Option<(u32, u32)> {
-    let mut parts = version.split(['.', '-']);
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+fn on_path(path: &OsStr) -> Option<PathBuf> {
+    // An empty entry means the current directory, which is no place to run programs from.
+    let directories = env::split_paths(path).filter(|directory| !directory.as_os_str().is_empty());
+    directories.map(|directory| directory.join("envoy")).find(|file| file.is_file())
+}
+
+/// The version in the output of `envoy --version`: `envoy  version: COMMIT/1.40.0/Clean/RELEASE/BoringSSL`.
+fn version(output: &str) -> Option<Version> {
+    let (_, build) = output.split_once(" version: ")?;
+    let numbers = build.split('/').nth(1)?;
+    // Builds between releases are called `1.41.0-dev`.
+    let mut numbers = numbers.split('-').next()?.split('.').map(str::parse);
+    let mut next = || numbers.next()?.ok();
+    Some(Version { major: next()?, minor: next()?, patch: next()? })
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 
-    fn script(folder: &Path, name: &str, prints: &str) -> PathBuf {
-        let path = folder.join(name);
-        fs::write(&path, format!("#!/bin/sh\necho '{prints}'\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    /// A stand-in for a program, in a directory of its own. It "says" what the file holds.
+    fn program(directory: &Path, line: &str) -> PathBuf {
+        let path = directory.join("envoy");
+        fs::create_dir_all(directory).unwrap();
+        fs::write(&path, line).unwrap();
         path
     }
 
-    fn of_version(folder: &Path, name: &str, version: &str) -> PathBuf {
-        script(folder, name, &format!("\nenvoy  version: abc/{version}/Clean/RELEASE/BoringSSL\n"))
+    fn says(path: &Path) -> io::Result<String> {
+        fs::read_to_string(path)
+    }
+
+    fn envoy(version: &str) -> String {
+        format!("envoy  version: 9e5580/{version}/Clean/RELEASE/BoringSSL")
     }
 
     #[test]
-    fn the_first_place_that_names_one_counts() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
-        for directory in ["path", "repo/.tools/bin", "repo/target"] {
-            fs::create_dir_all(path(directory)).unwrap();
+    fn the_version_is_read_from_envoys_own_words() {
+        let table = [
+            ("\nx/envoy  version: 9e55/1.40.0/Clean/RELEASE/BoringSSL\n", Some((1, 40, 0))),
+            ("envoy  version: 9e55/1.41.2-dev/Modified/DEBUG/BoringSSL", Some((1, 41, 2))),
+            ("envoy  version: 9e55/unknown/Clean", None),
+            ("envoy  version: 1.40.0", None),
+            ("Python 3.11.7", None),
+            ("", None),
+        ];
+        for (output, expected) in table {
+            let found = version(output).map(|v| (v.major, v.minor, v.patch));
+            assert_eq!(found, expected, "{output}");
         }
-        let flag = of_version(folder.path(), "flag", "1.40.1");
-        let variable = of_version(folder.path(), "variable", "1.41.0");
-        let on_path = of_version(&path("path"), "envoy", "2.0.0");
-        let pinned = of_version(&path("repo/.tools/bin"), "envoy", "1.40.0-dev");
-        let mut search = Search {
-            flag: Some(flag.clone()),
-            variable: Some(variable.clone().into()),
-            path: Some(path("path").into()),
-            near: vec![path("repo/target")],
-        };
-        assert_eq!(search.find().unwrap().path, flag);
-        search.flag = None;
-        assert_eq!(search.find().unwrap(), Binary { path: variable, version: "1.41.0".into() });
-        search.variable = None;
-        assert_eq!(search.find().unwrap().path, on_path);
-        search.path = None;
-        assert_eq!(search.find().unwrap().path, pinned);
-        search.near.clear();
-        assert!(search.find().unwrap_err().to_string().contains("make setup"));
     }
 
     #[test]
-    fn an_envoy_that_cannot_work_is_refused_by_name() {
-        let folder = tempfile::tempdir().unwrap();
-        let refusal = |path: &Path| {
-            let search = Search { flag: Some(path.to_owned()), ..Search::default() };
-            search.find().unwrap_err().to_string()
+    fn a_program_is_asked_in_its_own_words() {
+        assert!(ask(Path::new("/bin/sh")).is_ok());
+        assert!(ask(Path::new("/nonexistent/envoy")).is_err());
+    }
+
+    #[test]
+    fn what_is_named_goes_before_what_lies_about() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str, version: &str| program(&root.path().join(name), &envoy(version));
+        let pinned = at("pinned", "1.40.3");
+        let on_path = at("path", "1.40.2");
+        let variable = at("variable", "1.40.1");
+        let flag = at("flag", "1.40.0");
+        let mut places =
+            Places { pinned: vec![root.path().join("nothing"), pinned.clone()], ..Default::default() };
+        let mut expect = |set: &dyn Fn(&mut Places), path: &Path| {
+            set(&mut places);
+            assert_eq!(find_in(&places, says).unwrap().path, path);
         };
-        let old = refusal(&of_version(folder.path(), "old", "1.39.3"));
-        assert!(old.contains("1.39.3") && old.contains("1.40") && old.contains("--envoy"), "{old}");
-        let other = refusal(&script(folder.path(), "other", "nginx version: nginx/1.22"));
-        assert!(other.contains("is not an Envoy"), "{other}");
-        let missing = refusal(&folder.path().join("none"));
-        assert!(missing.contains("none") && missing.contains("cannot be run"), "{missing}");
+        expect(&|_| (), &pinned);
+        expect(&|places| places.path = on_path.parent().map(|p| p.as_os_str().to_owned()), &on_path);
+        expect(&|places| places.variable = Some(variable.clone().into()), &variable);
+        expect(&|places| places.flag = Some(flag.clone()), &flag);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_with_what_was_found_where_and_the_remedy() {
+        let root = tempfile::tempdir().unwrap();
+        let check = |path: PathBuf, expected: &[&str]| {
+            let error =
+                find_in(&Places { flag: Some(path.clone()), ..Default::default() }, says).unwrap_err();
+            let message = error.to_string();
+            for part in expected.iter().chain(&["--envoy", path.to_str().unwrap()]) {
+                assert!(message.contains(part), "{message}");
+            }
+        };
+        check(program(&root.path().join("old"), &envoy("1.39.3")), &["1.39.3", "1.40.0", "make tools"]);
+        check(program(&root.path().join("other"), "hello"), &["is not Envoy"]);
+        check(root.path().join("absent"), &["cannot be run"]);
+        let message = find_in(&Places::default(), says).unwrap_err().to_string();
+        assert!(message.contains("KEYWARD_ENVOY") && message.contains("make tools"), "{message}");
     }
 }

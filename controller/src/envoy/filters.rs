@@ -1,4 +1,4 @@
-//! The filter module's configurations, one ECDS resource each: the guards and every bucket.
+//! The filter module's configurations, one ECDS resource each: the guard and every bucket.
 
 use envoy_types::pb::envoy::config::core::v3 as core;
 use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
@@ -15,17 +15,18 @@ use crate::plan::GatewayPlan;
 pub const KEYRING_VARIABLE: &str = "KEYWARD_KEYRING";
 
 /// The *light* capability class: what the module may import from the host, and which of its exports the host calls.
-/// Bodies are not among them, so a light filter never sees one. `proxy_on_delete` frees a stream.
-const LIGHT: [&str; 31] = [
-    "clock_time_get",
+/// Bodies and trailers are not among them, so a light filter never sees one. A call to an import that is missing here
+/// traps. `proxy_on_delete` frees a stream; `fd_write` and `proc_exit` are how the module's runtime aborts.
+const LIGHT: [&str; 25] = [
     "environ_get",
     "environ_sizes_get",
     "fd_write",
     "proc_exit",
+    "proxy_add_header_map_value",
+    "proxy_close_stream",
     "proxy_get_buffer_bytes",
     "proxy_get_current_time_nanoseconds",
     "proxy_get_header_map_pairs",
-    "proxy_get_header_map_value",
     "proxy_get_property",
     "proxy_log",
     "proxy_on_configure",
@@ -33,21 +34,15 @@ const LIGHT: [&str; 31] = [
     "proxy_on_delete",
     "proxy_on_done",
     "proxy_on_log",
-    "proxy_on_memory_allocate",
     "proxy_on_request_headers",
-    "proxy_on_request_trailers",
     "proxy_on_response_headers",
-    "proxy_on_response_trailers",
     "proxy_on_tick",
     "proxy_on_vm_start",
     "proxy_remove_header_map_value",
     "proxy_replace_header_map_value",
     "proxy_send_local_response",
-    "proxy_set_effective_context",
-    "proxy_set_header_map_pairs",
     "proxy_set_property",
     "proxy_set_tick_period_milliseconds",
-    "random_get",
 ];
 
 /// Every filter configuration with its name, in the order of their names.
@@ -62,17 +57,8 @@ pub(super) fn filters(
     };
     let buckets = plan.buckets.iter().enumerate().map(|(index, config)| plugin(names::bucket(index), config));
     let mut all = buckets.collect::<Result<Vec<_>, GenerateError>>()?;
-    all.push(plugin(names::CLEARTEXT_GUARD.to_owned(), &cleartext_guard(plan))?);
     all.push(plugin(names::GUARD.to_owned(), &plan.guard)?);
     Ok(all)
-}
-
-/// The guard of plain requests: there is no TLS to compare, and no cluster that a credential could go to.
-fn cleartext_guard(plan: &GatewayPlan) -> wire::Config {
-    wire::Config {
-        agent_side: wire::AgentSide::TrustedPlaintext { clusters: Vec::new() },
-        ..plan.guard.clone()
-    }
 }
 
 fn plugin(name: &str, config: &wire::Config, module: &str, epoch: u64) -> Result<Any, GenerateError> {

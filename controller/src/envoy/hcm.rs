@@ -32,7 +32,7 @@ const PORT: &str = r"%CEL(re.extract(request.host, '^.*:([0-9]+)$', '\\1'))%";
 /// The manager of the proxy listener: CONNECT, and plain `http://` requests.
 pub(super) fn proxy(plan: &GatewayPlan) -> hcm::HttpConnectionManager {
     hcm::HttpConnectionManager {
-        http_filters: vec![facts(), module(names::CLEARTEXT_GUARD), resolver(plan, Cache::Open), router()],
+        http_filters: vec![facts(), module(names::GUARD), resolver(plan, Cache::Open), router()],
         upgrade_configs: upgrades("CONNECT"),
         // Python below 3.12 sends `CONNECT … HTTP/1.0`.
         http_protocol_options: Some(core::Http1ProtocolOptions {

@@ -119,3 +119,37 @@ fn unanchored(pattern: &HostPattern) -> String {
 fn split<K: Clone>((key, patterns): (K, Vec<String>)) -> Vec<(K, String)> {
     patterns.chunks(GROUP).map(|chunk| (key.clone(), chunk.join("|"))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_pattern_is_lost_where_one_expression_cannot_hold_them_all() {
+        let known = HostPlan { bucket: 1, ports: BTreeSet::from([443]), alias: None };
+        let patterns: Vec<HostPattern> =
+            (0..450).map(|n| HostPattern::parse(&format!("*.host-{n}.example")).unwrap()).collect();
+        let named =
+            Named { exact: Vec::new(), patterns: patterns.iter().map(|pattern| (pattern, &known)).collect() };
+        let groups = named.grouped(|host| host.bucket);
+        assert_eq!(groups.len(), 3);
+        let all: BTreeSet<&str> = groups.iter().flat_map(|(_, hosts)| hosts.split('|')).collect();
+        assert_eq!(all.len(), 450);
+        assert!(all.contains(r"[a-z0-9-]+\.host-449\.example"));
+    }
+
+    #[test]
+    fn port_sets_become_expressions_and_unions() {
+        let only = |ports: &[u16]| PortSet::Only(ports.iter().copied().collect());
+        let table = [
+            (PortSet::Any, PortSet::default(), Some(".*:[0-9]+")),
+            (only(&[443]), only(&[22, 443]), Some(".*:(?:22|443)")),
+            (PortSet::default(), PortSet::default(), None),
+        ];
+        for (a, b, expected) in table {
+            assert_eq!(any_host(&union(&a, &b)).as_deref(), expected);
+            assert_eq!(any_host(&union(&b, &a)).as_deref(), expected);
+        }
+        assert!(contains(&PortSet::Any, 1) && contains(&only(&[1]), 1) && !contains(&only(&[2]), 1));
+    }
+}

@@ -3,6 +3,7 @@
 //! Generation is pure, and equal plans give equal bytes. Nothing is decided here that the plan has not decided.
 
 mod access_log;
+mod admin;
 mod any;
 pub mod binary;
 pub mod bootstrap;
@@ -18,6 +19,8 @@ pub mod names;
 mod network;
 mod private_networks;
 pub mod process;
+#[cfg(test)]
+mod proof;
 mod proxy_routes;
 mod refusal;
 mod route;
@@ -53,8 +56,8 @@ pub struct Placement {
     pub epoch: u64,
 }
 
-/// One xDS resource.
-#[derive(Debug, Clone, PartialEq)]
+/// One xDS resource. No `Debug`: it holds configuration.
+#[derive(Clone, PartialEq)]
 pub struct Resource {
     /// Type, as xDS subscriptions name it.
     pub type_url: String,

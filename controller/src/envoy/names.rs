@@ -39,10 +39,8 @@ pub const PASSTHROUGH: &str = "passthrough";
 /// Cluster of the controller in the bootstrap.
 pub const XDS_CLUSTER: &str = "xds";
 
-/// The filter for hosts that no route names.
+/// The filter for hosts that no route names, intercepted or in the clear.
 pub const GUARD: &str = "light/guard";
-/// The filter for plain `http://` requests, in the proxy listener.
-pub const CLEARTEXT_GUARD: &str = "light/cleartext-guard";
 
 /// Filter state with what the connection is about: `SNI|CONNECT target`, `-` for what is absent.
 pub const CONNECTION: &str = "keyward.connection";

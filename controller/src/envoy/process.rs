@@ -1,125 +1,299 @@
-//! An Envoy process: started, asked whether it is live, and ended.
+//! Envoy as a child: started with nothing of our environment but the keyring, watched, and never left behind.
 //!
-//! Envoy asks the kernel for SIGTERM when the thread that started it ends (`PR_SET_PDEATHSIG`): start it from a
-//! thread that lives as long as the program, and it does not outlive a killed program.
+//! With hot restart on, Envoy asks the kernel for SIGTERM when the *thread* that started it ends
+//! (`PR_SET_PDEATHSIG`), so it ends with this process even when that is killed. [`Spawner`] is that thread. Hot restart
+//! itself is not used: its sockets lie in the launch's own directory, since whoever can reach them can stop Envoy.
 
-use std::fs::{self, File};
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, mpsc as blocking};
+use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
-use tokio::process::{Child, ChildStdout, Command};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep, timeout};
+use zeroize::Zeroizing;
 
-use super::KEYRING_VARIABLE;
+use super::{KEYRING_VARIABLE, admin};
 
-/// Access log entries reach a reader this soon. Envoy's own default is 10 s.
-const FLUSH: Duration = Duration::from_millis(50);
+/// How often readiness is asked for.
+const POLL: Duration = Duration::from_millis(25);
+/// Access-log lines that wait for whoever reads them.
+const LINES: usize = 1024;
+/// File in the launch's directory to which Envoy writes the number that its shared memory is named after.
+const BASE_ID: &str = "base-id";
+/// How the names of its hot-restart sockets begin, in the same directory.
+const SOCKETS: &str = "hot";
+/// Lines of Envoy's own log that are kept to explain an early end.
+const KEPT: usize = 20;
 
-/// What an Envoy is started with.
-pub struct Launch<'a> {
-    /// The binary.
-    pub binary: &'a Path,
-    /// The bootstrap configuration.
-    pub bootstrap: &'a serde_json::Value,
-    /// A directory of this Envoy's own: its bootstrap and its log go there.
-    pub directory: &'a Path,
-    /// Its admin socket, as the bootstrap names it.
-    pub admin: &'a Path,
-    /// The sealing keys. Everything else of our environment is kept from it.
-    pub keyring: &'a str,
-    /// Number of worker threads.
-    pub workers: usize,
+/// What to start.
+pub struct Launch {
+    /// Path of Envoy ([`super::binary::find`]).
+    pub binary: PathBuf,
+    /// The bootstrap ([`super::bootstrap::bootstrap`]).
+    pub bootstrap: Value,
+    /// A directory of the caller's, mode 0700, for the bootstrap file.
+    pub directory: PathBuf,
+    /// Path of the admin socket that the bootstrap names.
+    pub admin: PathBuf,
+    /// The sealing keys ([`KEYRING_VARIABLE`]).
+    pub keyring: Zeroizing<String>,
+    /// Number of worker threads; `None` is one for each core.
+    pub workers: Option<u32>,
 }
 
-/// A running Envoy.
-pub struct Process {
+/// Why an Envoy does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// The bootstrap cannot be written.
+    #[error("the bootstrap cannot be written to {path}")]
+    Bootstrap {
+        /// Where to.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// The program cannot be started.
+    #[error("{path} cannot be started")]
+    Start {
+        /// The program.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// The thread that starts Envoys is gone.
+    #[error("no Envoy can be started while shutting down")]
+    ShuttingDown,
+    /// It ended before it was ready.
+    #[error("Envoy ended before it was ready ({status}); its last words:\n{log}")]
+    Ended {
+        /// How.
+        status: ExitStatus,
+        /// The last lines of its log.
+        log: String,
+    },
+    /// It did not get ready in time.
+    #[error("Envoy was not ready after {waited:?}; its last words:\n{log}")]
+    NotReady {
+        /// How long it was given.
+        waited: Duration,
+        /// The last lines of its log.
+        log: String,
+    },
+    /// It cannot be watched.
+    #[error("Envoy cannot be watched")]
+    Watch(#[source] io::Error),
+}
+
+type Order = (Command, oneshot::Sender<io::Result<Child>>);
+
+/// The thread that Envoys are started from. They end when it is dropped, if they have not been stopped before.
+pub struct Spawner {
+    orders: blocking::Sender<Order>,
+}
+
+/// A running Envoy. Dropping it kills it.
+pub struct Envoy {
     child: Child,
-    pid: Pid,
-    log: PathBuf,
+    directory: PathBuf,
+    admin: PathBuf,
+    log: Arc<Mutex<VecDeque<String>>>,
 }
 
-impl Process {
-    /// Starts it from the calling thread. Its access log comes out of [`Process::take_output`]; what else it has to
-    /// say goes to `envoy.log` in its directory.
+impl Spawner {
+    /// Starts the thread. To be called in a Tokio runtime, which must outlive it.
     ///
     /// # Errors
-    /// The directory cannot be written, or the binary cannot be run.
-    pub fn start(launch: &Launch<'_>) -> io::Result<Process> {
-        let bootstrap = launch.directory.join("envoy.json");
-        let log = launch.directory.join("envoy.log");
-        serde_json::to_writer(private(&bootstrap)?, launch.bootstrap)?;
-        // Left by an Envoy that was killed; a new one refuses to start beside it.
-        let _ = fs::remove_file(launch.admin);
-        let child = Command::new(launch.binary)
-            .arg("--config-path")
-            .arg(&bootstrap)
-            .args(["--log-level", "info", "--disable-hot-restart"])
-            .args(["--file-flush-interval-msec", &FLUSH.as_millis().to_string()])
-            .args(["--concurrency", &launch.workers.to_string()])
-            .env_clear()
-            .env(KEYRING_VARIABLE, launch.keyring)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(private(&log)?)
-            .kill_on_drop(true)
-            .spawn()?;
-        let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        let pid = pid.ok_or_else(|| io::Error::other("it ended at once"))?;
-        Ok(Process { child, pid, log })
+    /// When no thread can be made.
+    pub fn start() -> io::Result<Spawner> {
+        let runtime = Handle::current();
+        let (orders, inbox) = blocking::channel::<Order>();
+        thread::Builder::new().name("envoy-parent".to_owned()).spawn(move || {
+            let _entered = runtime.enter();
+            for (mut command, answer) in inbox {
+                // Whoever asked may have gone; then the child is dropped, which kills it.
+                let _ = answer.send(command.spawn());
+            }
+        })?;
+        Ok(Spawner { orders })
     }
 
-    /// Its process id.
-    #[must_use]
-    pub fn pid(&self) -> Pid {
-        self.pid
-    }
-
-    /// Its standard output: the access log. Once.
-    pub fn take_output(&mut self) -> Option<ChildStdout> {
-        self.child.stdout.take()
-    }
-
-    /// The file that its own log goes to.
-    #[must_use]
-    pub fn log(&self) -> &Path {
-        &self.log
-    }
-
-    /// Waits for its end.
+    /// Starts an Envoy. The receiver gives its standard output, which is the access log, line by line.
     ///
     /// # Errors
-    /// The system cannot tell.
-    pub async fn wait(&mut self) -> io::Result<ExitStatus> {
-        self.child.wait().await
-    }
-
-    /// Asks it to end, and ends it when it has not after `patience`.
-    pub async fn stop(&mut self, patience: Duration) {
-        let _ = kill_process(self.pid, Signal::TERM);
-        if tokio::time::timeout(patience, self.child.wait()).await.is_err() {
-            let _ = self.child.kill().await;
+    /// [`ProcessError`].
+    pub async fn launch(&self, launch: &Launch) -> Result<(Envoy, mpsc::Receiver<String>), ProcessError> {
+        // A run that was killed has left it.
+        clean_up(&launch.directory);
+        let bootstrap = launch.directory.join("bootstrap.json");
+        write_bootstrap(&bootstrap, &launch.bootstrap)
+            .map_err(|cause| ProcessError::Bootstrap { path: bootstrap.clone(), cause })?;
+        let (answer, started) = oneshot::channel();
+        self.orders.send((command(launch, &bootstrap), answer)).map_err(|_| ProcessError::ShuttingDown)?;
+        let mut child = started
+            .await
+            .map_err(|_| ProcessError::ShuttingDown)?
+            .map_err(|cause| ProcessError::Start { path: launch.binary.clone(), cause })?;
+        let log = Arc::new(Mutex::new(VecDeque::new()));
+        if let Some(stderr) = child.stderr.take() {
+            tokio::spawn(keep_log(stderr, Arc::clone(&log)));
         }
+        let (sender, lines) = mpsc::channel(LINES);
+        if let Some(stdout) = child.stdout.take() {
+            tokio::spawn(forward_lines(stdout, sender));
+        }
+        let (directory, admin) = (launch.directory.clone(), launch.admin.clone());
+        Ok((Envoy { child, directory, admin, log }, lines))
     }
 }
 
-fn private(path: &Path) -> io::Result<File> {
-    fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+impl Envoy {
+    /// Its process id, while it runs.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Waits until every listener is in place.
+    ///
+    /// # Errors
+    /// When it ends first, or takes longer than `limit`.
+    pub async fn ready(&mut self, limit: Duration) -> Result<(), ProcessError> {
+        let deadline = Instant::now() + limit;
+        while !admin::is_ready(&self.admin).await {
+            if let Some(status) = self.child.try_wait().map_err(ProcessError::Watch)? {
+                // What it said last may still be on its way.
+                sleep(POLL).await;
+                return Err(ProcessError::Ended { status, log: self.last_words() });
+            }
+            if Instant::now() >= deadline {
+                return Err(ProcessError::NotReady { waited: limit, log: self.last_words() });
+            }
+            sleep(POLL).await;
+        }
+        Ok(())
+    }
+
+    /// The addresses that its listeners are bound to, by the listener's name ([`super::names`]).
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn listeners(&self) -> Result<BTreeMap<String, SocketAddr>, ProcessError> {
+        admin::listeners(&self.admin).await.map_err(ProcessError::Watch)
+    }
+
+    /// Waits until it ends by itself.
+    ///
+    /// # Errors
+    /// When it cannot be watched.
+    pub async fn ended(&mut self) -> Result<ExitStatus, ProcessError> {
+        self.child.wait().await.map_err(ProcessError::Watch)
+    }
+
+    /// Asks it to end, and kills it after `grace`.
+    ///
+    /// # Errors
+    /// When it cannot be watched.
+    pub async fn stop(mut self, grace: Duration) -> Result<ExitStatus, ProcessError> {
+        terminate(self.id());
+        if timeout(grace, self.child.wait()).await.is_err() {
+            self.child.kill().await.map_err(ProcessError::Watch)?;
+        }
+        let ended = self.ended().await;
+        clean_up(&self.directory);
+        ended
+    }
+
+    fn last_words(&self) -> String {
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
+    }
 }
 
-/// Whether the Envoy behind an admin socket is live: workers started, all its first configuration taken.
-pub async fn is_live(admin: &Path) -> bool {
-    tokio::time::timeout(Duration::from_secs(1), ask_ready(admin)).await.is_ok_and(|answer| answer.unwrap_or(false))
+fn terminate(id: Option<u32>) {
+    let process = id.and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+    if let Some(process) = process {
+        // It may have ended meanwhile, which is what is wanted.
+        let _ = rustix::process::kill_process(process, rustix::process::Signal::TERM);
+    }
 }
 
-async fn ask_ready(admin: &Path) -> io::Result<bool> {
-    let mut stream = UnixStream::connect(admin).await?;
-    stream.write_all(b"GET /ready HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n").await?;
-    let mut status = [0; 12];
-    stream.read_exact(&mut status).await?;
-    Ok(status.ends_with(b" 200"))
+/// Removes what Envoy leaves of its hot-restart machinery: a few kilobytes of shared memory, and sockets.
+fn clean_up(directory: &Path) {
+    let file = directory.join(BASE_ID);
+    let base: Option<u64> = std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok());
+    let Some(base) = base else { return };
+    // Envoy appends the epoch of the restart, which is always the first here.
+    let mut left = vec![PathBuf::from(format!("/dev/shm/envoy_shared_memory_{base}0")), file];
+    let sockets = ["parent", "child", "udp_parent", "udp_child"];
+    left.extend(sockets.map(|socket| directory.join(format!("{SOCKETS}_{socket}_{base}0"))));
+    for path in left {
+        // Nothing depends on it: what cannot be removed stays.
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+fn write_bootstrap(path: &Path, bootstrap: &Value) -> io::Result<()> {
+    let json = serde_json::to_vec_pretty(bootstrap)?;
+    std::fs::write(path, json)
+}
+
+fn command(launch: &Launch, bootstrap: &Path) -> Command {
+    let mut command = Command::new(&launch.binary);
+    command.arg("--config-path").arg(bootstrap);
+    // The level is fixed: below `info` Envoy prints the headers that the filter has injected.
+    command.args(["--log-level", "info", "--log-format", "%l %n %v", "--log-format-escaped"]);
+    // Access-log lines appear when they happen, not every ten seconds.
+    command.args(["--file-flush-interval-msec", "50", "--use-dynamic-base-id", "--socket-mode", "600"]);
+    command.arg("--socket-path").arg(launch.directory.join(SOCKETS));
+    command.arg("--base-id-path").arg(launch.directory.join(BASE_ID));
+    if let Some(workers) = launch.workers {
+        command.args(["--concurrency", &workers.to_string()]);
+    }
+    command.env_clear().env(KEYRING_VARIABLE, launch.keyring.as_str());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+}
+
+/// Passes lines on. When nobody reads them any more they are dropped, so that Envoy never waits for us.
+async fn forward_lines(output: impl AsyncRead + Unpin, lines: mpsc::Sender<String>) {
+    let mut output = BufReader::new(output).lines();
+    while let Ok(Some(line)) = output.next_line().await {
+        let _ = lines.send(line).await;
+    }
+}
+
+async fn keep_log(output: impl AsyncRead + Unpin, log: Arc<Mutex<VecDeque<String>>>) {
+    let mut output = BufReader::new(output).lines();
+    while let Ok(Some(line)) = output.next_line().await {
+        if line.contains("marked as work-in-progress") {
+            continue;
+        }
+        report(&line);
+        let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+        if log.len() == KEPT {
+            log.pop_front();
+        }
+        log.push_back(line);
+    }
+}
+
+/// Repeats a line of Envoy's log in ours, at its own level.
+fn report(line: &str) {
+    match line.split_once(' ') {
+        Some(("error" | "critical", rest)) => tracing::error!(target: "envoy", "{rest}"),
+        Some(("warning", rest)) => tracing::warn!(target: "envoy", "{rest}"),
+        Some(("info", rest)) => tracing::info!(target: "envoy", "{rest}"),
+        _ => tracing::info!(target: "envoy", "{line}"),
+    }
 }

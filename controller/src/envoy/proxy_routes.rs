@@ -67,7 +67,7 @@ fn open(plan: &GatewayPlan, named: &Named) -> Vec<Route> {
         hosts::union(&plan.ports.cleartext, &hosts::union(&plan.ports.terminate, &plan.ports.passthrough));
     let cleartext = |what| {
         Route::to(what, forward(names::OPEN_CLEARTEXT, plan.request_timeout))
-            .enabling([names::CLEARTEXT_GUARD, Cache::Open.filter()])
+            .enabling([names::GUARD, Cache::Open.filter()])
     };
     if let Some(ports) = hosts::any_host(&served) {
         routes.push(cleartext(with_authority(requests(), &ports)));

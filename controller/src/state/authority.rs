@@ -1,15 +1,19 @@
 //! The certificate authorities of the gateways, kept in the state directory.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use time::OffsetDateTime;
 
 use super::file::{self, Readers};
-use super::{StateDir, StateError};
+use super::{StateDir, StateError, short_hash};
 use crate::certificates::Authority;
 use crate::certificates::ca::AuthorityError;
 use crate::plan::ObjectKey;
+
+/// The longest name of a socket that Envoy makes beside its bootstrap: a prefix, and a number of its choice.
+const LONGEST_SOCKET: &str = "hot_udp_parent_42949672950";
 
 impl StateDir {
     /// Where the certificate that a gateway's agents trust is.
@@ -38,11 +42,19 @@ impl StateDir {
         }
     }
 
-    /// A directory of a gateway's own.
+    /// A directory for what a gateway's Envoy keeps while it runs: its bootstrap and its sockets. This user's alone.
     ///
     /// # Errors
-    /// [`StateError::Name`] where namespace or name cannot be a directory's name.
-    pub fn gateway_directory(&self, gateway: &ObjectKey) -> Result<PathBuf, StateError> {
+    /// [`StateError`] where it cannot be made.
+    pub fn envoy_directory(&self, gateway: &ObjectKey) -> Result<PathBuf, StateError> {
+        let name = short_hash(self.gateway_directory(gateway)?.as_os_str().as_bytes());
+        let mut directory = self.socket(&format!("envoy-{name}/{LONGEST_SOCKET}"))?;
+        directory.pop();
+        file::private_directory(&directory)?;
+        Ok(directory)
+    }
+
+    fn gateway_directory(&self, gateway: &ObjectKey) -> Result<PathBuf, StateError> {
         let plain = |name: &str| !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0']);
         if !plain(&gateway.namespace) || !plain(&gateway.name) {
             return Err(StateError::Name);
