@@ -86,7 +86,7 @@ async fn a_whole_run_leaves_the_key_nowhere() {
     let needles: Vec<_> = [spellings(KEY), spellings(ROTATED)].concat();
     let (provider, gateway) = worked_example().await;
     whole_run(&provider, &gateway).await;
-    gateway.wait_for_line(&["\"event\":\"request\""]).await;
+    gateway.wait_for_line(&["\"event\":\"access\""]).await;
 
     for path in ["/config_dump?include_eds", "/stats", "/clusters", "/certs", "/server_info", "/listeners"] {
         let answer = admin(&gateway, path);
