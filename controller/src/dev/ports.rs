@@ -49,7 +49,7 @@ fn refuse_taken(address: SocketAddr) -> io::Result<()> {
 
 /// Why a port cannot be had.
 #[derive(Debug, thiserror::Error)]
-pub enum PortError {
+pub(super) enum PortError {
     /// The address cannot be bound.
     #[error("cannot listen on {address}: {error}; choose another with --listen, or port 0 for a free one")]
     Bind {

@@ -71,6 +71,9 @@ impl Dev {
         let control_path = dev.state.socket(CONTROL_SOCKET).map_err(Failure::failed)?;
         let listener = socket::bind(&control_path).map_err(Failure::failed)?;
         tokio::spawn(control::serve(listener, requests));
+        for message in dev.manifests.shadowed() {
+            dev.emit(Event::Problem { message })?;
+        }
         dev.reload()?;
         if dev.gateways.is_empty() {
             return Err(no_gateway(&dev.args));

@@ -38,7 +38,11 @@ impl StateDir {
         }
     }
 
-    fn gateway_directory(&self, gateway: &ObjectKey) -> Result<PathBuf, StateError> {
+    /// A directory of a gateway's own.
+    ///
+    /// # Errors
+    /// [`StateError::Name`] where namespace or name cannot be a directory's name.
+    pub fn gateway_directory(&self, gateway: &ObjectKey) -> Result<PathBuf, StateError> {
         let plain = |name: &str| !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0']);
         if !plain(&gateway.namespace) || !plain(&gateway.name) {
             return Err(StateError::Name);
