@@ -96,8 +96,7 @@ async fn a_port_that_is_taken_is_named_with_the_remedy() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let provider = Provider::accepting(KEY).await.unwrap();
-    let listen = format!("default/echo-bot={address}");
-    let builder = Gateway::builder(Manifests::example(&provider)).key(KEY).arguments(&["--listen", &listen]);
+    let builder = Gateway::builder(Manifests::example(&provider)).key(KEY).proxy_at(&address);
     let message = refusal(builder).await;
     assert!(message.contains(&address) && message.contains("--listen"), "{message}");
 }

@@ -32,7 +32,7 @@ async fn every_line_with_json_is_json_and_each_request_has_one() {
         .send(&Request::messages().path("/v1/messages?secret-looking=1"))
         .await
         .unwrap();
-    let line = gateway.wait_for_line(&["\"event\":\"request\"", "api.anthropic.com"]).await;
+    let line = gateway.wait_for_line(&["\"event\":\"access\"", "api.anthropic.com"]).await;
     assert!(line.contains("200") && line.contains("injected"), "{line}");
     for line in gateway.lines() {
         assert!(serde_json::from_str::<serde_json::Value>(&line).is_ok(), "not JSON: {line}");

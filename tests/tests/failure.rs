@@ -144,6 +144,8 @@ async fn a_module_that_traps_is_a_refusal_and_serves_again_within_two_seconds() 
 #[tokio::test]
 async fn the_gateway_serves_while_the_controller_stands_still() {
     let (provider, gateway) = worked_example().await;
+    // A name is known to Envoy from its first handshake on.
+    assert_eq!(gateway.agent(Http::One, HOST).send(&Request::messages()).await.unwrap().status, 200);
     gateway.signal(Signal::STOP);
     let mut served = Vec::new();
     for (way, agent) in gateway.every_way() {

@@ -83,7 +83,7 @@ async fn an_authority_that_differs_only_in_spelling_is_the_same_and_another_port
         ("api.anthropic.com:443", true),
         ("API.Anthropic.com", true),
         ("api.anthropic.com:8443", false),
-        ("api.anthropic.com.", false),
+        ("api.anthropic.com.", true),
         ("user@api.anthropic.com", false),
         ("api.anthropic.com.other.example", false),
         ("", false),
@@ -93,6 +93,7 @@ async fn an_authority_that_differs_only_in_spelling_is_the_same_and_another_port
         if same {
             assert_eq!(result.expect(authority).status, 200, "{authority}");
             assert_eq!(seen[0].values("x-api-key"), [KEY], "{authority}");
+            assert_eq!(seen[0].authority.trim_end_matches(":443").to_ascii_lowercase(), HOST, "{authority}");
         } else {
             let refused =
                 result.is_err() || result.is_ok_and(|response| [400, 421].contains(&response.status));

@@ -17,7 +17,7 @@ spec:
 
 async fn two(provider: &Provider) -> Gateway {
     let manifests = Manifests::example(provider).file("second.yaml", SECOND);
-    Gateway::builder(manifests).key(KEY).start().await
+    Gateway::builder(manifests).gateways(&["default/echo-bot", "default/second"]).key(KEY).start().await
 }
 
 #[tokio::test]

@@ -62,5 +62,5 @@ fn show_received(received: &Received) {
 }
 
 async fn show_record(gateway: &Gateway) {
-    println!("\nThe record says:\n  {}", gateway.wait_for_line(&["\"event\":\"request\""]).await);
+    println!("\nThe record says:\n  {}", gateway.wait_for_line(&["\"event\":\"access\""]).await);
 }

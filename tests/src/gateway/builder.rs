@@ -22,12 +22,23 @@ pub struct Builder {
     module: Option<PathBuf>,
     envoy: Option<PathBuf>,
     state: Option<PathBuf>,
+    /// For each gateway its name in front of an address with `=`, or nothing, and the address of its proxy port.
+    listen: Vec<(String, String)>,
     arguments: Vec<String>,
 }
 
 impl Builder {
     pub(super) fn new(manifests: Manifests) -> Builder {
-        Builder { manifests, key: None, module: None, envoy: None, state: None, arguments: Vec::new() }
+        let listen = vec![(String::new(), "127.0.0.1:0".to_owned())];
+        Builder {
+            manifests,
+            key: None,
+            module: None,
+            envoy: None,
+            state: None,
+            listen,
+            arguments: Vec::new(),
+        }
     }
 
     /// Gives the Secret of the worked example this key, by `--secret`.
@@ -51,6 +62,18 @@ impl Builder {
     /// Uses a state directory that outlives the gateway.
     pub fn state(mut self, path: impl Into<PathBuf>) -> Builder {
         self.state = Some(path.into());
+        self
+    }
+
+    /// Listens for each of these gateways (`namespace/name`), where there are several.
+    pub fn gateways(mut self, names: &[&str]) -> Builder {
+        self.listen = names.iter().map(|name| (format!("{name}="), "127.0.0.1:0".to_owned())).collect();
+        self
+    }
+
+    /// Has the proxy port at this address.
+    pub fn proxy_at(mut self, address: &str) -> Builder {
+        self.listen = vec![(String::new(), address.to_owned())];
         self
     }
 
@@ -99,7 +122,11 @@ impl Builder {
     fn command(&self, manifests: &std::path::Path, state: &std::path::Path) -> Command {
         let mut command = Command::new(artefacts::keyward());
         command.arg("dev").arg("--manifests").arg(manifests).arg("--state-dir").arg(state);
-        command.args(["--listen", "127.0.0.1:0", "--transparent-listen", "127.0.0.1:0", "--json"]);
+        command.arg("--json");
+        for (gateway, address) in &self.listen {
+            command.arg("--listen").arg(format!("{gateway}{address}"));
+            command.arg("--transparent-listen").arg(format!("{gateway}127.0.0.1:0"));
+        }
         command.arg("--module").arg(self.module.clone().unwrap_or_else(|| artefacts::module().to_owned()));
         command.arg("--envoy").arg(self.envoy.clone().unwrap_or_else(artefacts::envoy));
         if let Some(key) = &self.key {

@@ -168,7 +168,9 @@ impl Gateway {
     #[must_use]
     pub fn envoys(&self) -> Vec<i32> {
         let all = self.processes();
-        all.into_iter().filter(|(_, command)| command.contains("envoy")).map(|(id, _)| id).collect()
+        let is_envoy =
+            |command: &str| command.split(' ').next().is_some_and(|program| program.ends_with("/envoy"));
+        all.into_iter().filter(|(_, command)| is_envoy(command)).map(|(id, _)| id).collect()
     }
 
     /// Sends a signal to `keyward` alone.
