@@ -107,7 +107,7 @@ impl RuleSet {
         let authority = connection::agree(&self.agent_side, facts, head)?;
         let known: Vec<_> = self.of_host(&authority.host).collect();
         if known.is_empty() {
-            return self.unlisted(head, Reason::HostNotListed, &[]);
+            return unlisted(self.other_hosts, head, Reason::HostNotListed, &[]);
         }
         if matches!(facts, Facts::Cleartext) {
             return Err(Reason::Cleartext.into());
@@ -121,7 +121,7 @@ impl RuleSet {
             Some(rule) => self.carry_out(rule, facts, head),
             None => {
                 let carriers: Vec<_> = served.iter().map(|(_, rule)| rule.carriers.as_ref()).collect();
-                let mut plan = self.unlisted(head, Reason::EndpointNotListed, &carriers)?;
+                let mut plan = unlisted(self.unlisted, head, Reason::EndpointNotListed, &carriers)?;
                 plan.scrub = self.credentials_of(&authority.host);
                 Ok(plan)
             }
@@ -153,17 +153,22 @@ impl RuleSet {
             _ => false,
         }
     }
+}
 
-    fn unlisted(&self, head: &Head<'_>, reason: Reason, carriers: &[&Carriers]) -> Result<Plan, Denial> {
-        if !head.has_method_of(DEFAULT_METHODS) {
-            return Err(Reason::MethodNotAllowed.into());
-        }
-        match self.unlisted {
-            Unlisted::Deny => Err(reason.into()),
-            Unlisted::Pass => {
-                let stripping = Stripping::of(head, carriers, &[]);
-                Ok(stripping.into_plan(Decision::Passed, Some(reason), carriers))
-            }
+fn unlisted(
+    what: Unlisted,
+    head: &Head<'_>,
+    reason: Reason,
+    carriers: &[&Carriers],
+) -> Result<Plan, Denial> {
+    if !head.has_method_of(DEFAULT_METHODS) {
+        return Err(Reason::MethodNotAllowed.into());
+    }
+    match what {
+        Unlisted::Deny => Err(reason.into()),
+        Unlisted::Pass => {
+            let stripping = Stripping::of(head, carriers, &[]);
+            Ok(stripping.into_plan(Decision::Passed, Some(reason), carriers))
         }
     }
 }

@@ -28,6 +28,7 @@ pub struct RuleSet {
     pub(crate) gateway: String,
     pub(crate) agent_side: AgentSide,
     pub(crate) unlisted: Unlisted,
+    pub(crate) other_hosts: Unlisted,
     exact: BTreeMap<String, Vec<Rc<Rule>>>,
     patterns: Vec<(HostPattern, Vec<Rc<Rule>>)>,
 }

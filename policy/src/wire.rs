@@ -22,8 +22,12 @@ pub struct Config {
     pub gateway: String,
     /// How the agent's bytes reach this filter.
     pub agent_side: AgentSide,
-    /// What happens to a request that no rule covers.
+    /// What happens to a request whose host a rule names, and whose endpoint and method none does.
     pub unlisted: Unlisted,
+    /// What happens to a request whose host no rule names. Absent means `Deny`: a bucket meets such a host only while
+    /// it moves to another one, and then nothing may pass unstripped.
+    #[serde(default = "deny", skip_serializing_if = "is_deny")]
+    pub other_hosts: Unlisted,
     /// Tables of endpoint globs, each sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub endpoints: Vec<Vec<String>>,
@@ -51,7 +55,7 @@ pub enum AgentSide {
     },
 }
 
-/// What happens to a request that no rule covers, on a host that some rule names or on another one.
+/// What happens to a request that no rule covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Unlisted {
     /// Forward without a credential; on a host that a rule names, strip that host's carriers first.
@@ -163,6 +167,15 @@ impl From<StrictAgentSide> for AgentSide {
             StrictAgentSide::TrustedPlaintext { clusters } => AgentSide::TrustedPlaintext { clusters },
         }
     }
+}
+
+fn deny() -> Unlisted {
+    Unlisted::Deny
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_deny(unlisted: &Unlisted) -> bool {
+    *unlisted == Unlisted::Deny
 }
 
 fn https() -> Vec<u16> {

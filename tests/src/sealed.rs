@@ -28,6 +28,7 @@ pub fn worked_example(key: &str) -> Config {
         gateway: "default/echo-bot".into(),
         agent_side: AgentSide::Tls,
         unlisted: Unlisted::Pass,
+        other_hosts: Unlisted::Pass,
         endpoints: vec![texts(&["/v1/complete", "/v1/messages"])],
         methods: Vec::new(),
         carriers: vec![Carriers {

@@ -114,6 +114,7 @@ mod tests {
                 gateway: "default/gw".to_owned(),
                 agent_side: wire::AgentSide::Tls,
                 unlisted: wire::Unlisted::Deny,
+                other_hosts: wire::Unlisted::Deny,
                 endpoints: Vec::new(),
                 methods: Vec::new(),
                 carriers: Vec::new(),

@@ -49,13 +49,14 @@ impl PartialOrd for Cause {
     }
 }
 
-/// A configuration without rules.
-pub(super) fn empty(gateway: &ObjectKey, unlisted: Unlisted) -> Config {
+/// A configuration without rules: the guard's, for hosts that no route names, or that of an empty bucket.
+pub(super) fn empty(gateway: &ObjectKey, other_hosts: Unlisted) -> Config {
     Config {
         version: VERSION,
         gateway: gateway.to_string(),
         agent_side: AgentSide::Tls,
-        unlisted,
+        unlisted: Unlisted::Deny,
+        other_hosts,
         endpoints: Vec::new(),
         methods: Vec::new(),
         carriers: Vec::new(),
@@ -71,7 +72,7 @@ pub(super) fn build(
     policies: &BTreeMap<ObjectKey, Policy>,
     keyring: &Keyring,
 ) -> Config {
-    let mut config = empty(gateway, unlisted);
+    let mut config = Config { unlisted, ..empty(gateway, Unlisted::Deny) };
     config.endpoints = table(drafts.iter().filter_map(|draft| draft.endpoints.as_ref()));
     config.methods = table(drafts.iter().filter_map(|draft| draft.methods.as_ref()));
     config.carriers = table(drafts.iter().map(|draft| &draft.carriers));

@@ -223,7 +223,7 @@ fn another_host_keeps_what_the_agent_sent_or_is_refused() {
         "passed host_not_listed -proxy-authorization smuggle",
     );
     let mut denying = config();
-    denying.unlisted = Unlisted::Deny;
+    denying.other_hosts = Unlisted::Deny;
     check(&rules_of(denying), &post("other.example", "/"), "denied host_not_listed");
 }
 

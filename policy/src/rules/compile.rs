@@ -71,6 +71,7 @@ pub(super) fn compile(
         gateway: config.gateway.clone(),
         agent_side: config.agent_side.clone(),
         unlisted: config.unlisted,
+        other_hosts: config.other_hosts,
         exact: BTreeMap::new(),
         patterns: Vec::new(),
     };

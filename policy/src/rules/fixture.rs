@@ -23,6 +23,7 @@ pub(crate) fn config() -> Config {
         gateway: "default/echo-bot".to_owned(),
         agent_side: AgentSide::Tls,
         unlisted: Unlisted::Pass,
+        other_hosts: Unlisted::Pass,
         endpoints: vec![texts(&["/v1/complete", "/v1/messages"])],
         methods: vec![texts(&["POST", "PROPFIND"])],
         carriers: vec![Carriers {

@@ -42,6 +42,7 @@ fn filter(unlisted: wire::Unlisted) -> wire::Config {
         gateway: "default/gateway".to_owned(),
         agent_side: wire::AgentSide::Tls,
         unlisted,
+        other_hosts: unlisted,
         endpoints: Vec::new(),
         methods: Vec::new(),
         carriers: Vec::new(),
