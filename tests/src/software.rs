@@ -26,6 +26,7 @@ pub const CURL: Software = Software { name: "curl", command: || script("sh", "cu
 /// Every client program that the set-up installs.
 pub const ALL: &[Software] = &[
     CURL,
+    Software { name: "curl over HTTP/1.1", command: curl_1 },
     Software { name: "anthropic 1 for Python", command: || python("anthropic-1") },
     Software { name: "anthropic 2 for Python", command: || python("anthropic-2") },
     Software { name: "@anthropic-ai/sdk on Node 24", command: node },
@@ -34,6 +35,12 @@ pub const ALL: &[Software] = &[
 fn script(interpreter: impl AsRef<std::ffi::OsStr>, name: &str) -> Command {
     let mut command = Command::new(interpreter);
     command.arg(root().join("tests/clients").join(name));
+    command
+}
+
+fn curl_1() -> Command {
+    let mut command = script("sh", "curl.sh");
+    command.env("CURL_OPTIONS", "--http1.1");
     command
 }
 

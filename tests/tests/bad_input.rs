@@ -10,10 +10,10 @@ use harness::scenario::{KEY, adjusted_example, worked_example};
 const SOUND: &str =
     "apiVersion: v1\nkind: Secret\nmetadata: {name: unused}\nstringData: {token: some-value}\n";
 
-/// The standard error of a `keyward dev` that must fail.
-async fn refusal(builder: harness::gateway::Builder) -> String {
+/// The standard error of a `keyward dev` that must end with this code.
+async fn refusal(builder: harness::gateway::Builder, code: i32) -> String {
     let mut gateway = builder.spawn().await;
-    assert_eq!(gateway.ended().await, Some(1), "{}", gateway.errors().join("\n"));
+    assert_eq!(gateway.ended().await, Some(code), "{}", gateway.errors().join("\n"));
     gateway.errors().join("\n")
 }
 
@@ -32,8 +32,12 @@ async fn a_directory_that_is_missing_is_named() {
 
 #[tokio::test]
 async fn a_directory_without_a_gateway_is_refused_with_the_remedy() {
-    let message = refusal(Gateway::builder(Manifests::empty())).await;
-    assert!(message.contains("EgressGateway"), "{message}");
+    for (manifests, word) in
+        [(Manifests::empty(), "*.yaml"), (Manifests::empty().file("s.yaml", SOUND), "EgressGateway")]
+    {
+        let message = refusal(Gateway::builder(manifests), 1).await;
+        assert!(message.contains(word), "{message}");
+    }
 }
 
 #[tokio::test]
@@ -79,10 +83,7 @@ async fn unknown_fields_values_and_kinds_are_named_with_their_object() {
         ),
     ] {
         let (_provider, gateway) = adjusted_example(|manifests| manifests.file("odd.yaml", &text)).await;
-        let said = [gateway.lines(), gateway.errors()].concat().join("\n");
-        for word in words {
-            assert!(said.contains(word), "{word} is not in\n{said}");
-        }
+        gateway.wait_for_line(&words).await;
         assert_eq!(
             gateway.agent(Http::One, HOST).send(&Request::messages()).await.unwrap().status,
             200,
@@ -97,7 +98,7 @@ async fn a_port_that_is_taken_is_named_with_the_remedy() {
     let address = taken.local_addr().unwrap().to_string();
     let provider = Provider::accepting(KEY).await.unwrap();
     let builder = Gateway::builder(Manifests::example(&provider)).key(KEY).proxy_at(&address);
-    let message = refusal(builder).await;
+    let message = refusal(builder, 1).await;
     assert!(message.contains(&address) && message.contains("--listen"), "{message}");
 }
 
@@ -116,13 +117,14 @@ async fn a_second_run_on_one_state_directory_is_refused_and_the_first_serves_on(
 async fn a_secret_variable_that_is_not_set_is_named() {
     let provider = Provider::accepting(KEY).await.unwrap();
     let arguments = ["--secret", "anthropic-credentials=KEYWARD_TEST_NO_SUCH_VARIABLE"];
-    let message = refusal(Gateway::builder(Manifests::example(&provider)).arguments(&arguments)).await;
+    let message = refusal(Gateway::builder(Manifests::example(&provider)).arguments(&arguments), 2).await;
     assert!(message.contains("KEYWARD_TEST_NO_SUCH_VARIABLE"), "{message}");
 }
 
 #[tokio::test]
 async fn an_envoy_that_is_none_is_named() {
     let provider = Provider::accepting(KEY).await.unwrap();
-    let message = refusal(Gateway::builder(Manifests::example(&provider)).key(KEY).envoy("/bin/true")).await;
+    let message =
+        refusal(Gateway::builder(Manifests::example(&provider)).key(KEY).envoy("/bin/true"), 1).await;
     assert!(message.contains("/bin/true"), "{message}");
 }

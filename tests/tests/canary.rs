@@ -70,7 +70,9 @@ async fn whole_run(provider: &Provider, gateway: &Gateway) {
 
 /// Asks Envoy's admin interface; there is one on a Unix socket under the state directory.
 fn admin(gateway: &Gateway, path: &str) -> Vec<u8> {
-    let mut sockets = files_under(gateway.state()).into_iter().filter(|path| path.ends_with("admin.sock"));
+    let mut sockets = files_under(gateway.state())
+        .into_iter()
+        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("admin")));
     let socket = sockets.next_back().expect("an admin socket under the state directory");
     let mut stream = UnixStream::connect(socket).expect("the admin socket");
     stream
