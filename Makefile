@@ -23,6 +23,7 @@ build: ## build keyward and the filter
 	$(CARGO) build --locked $(MODULE) --profile module
 	$(call say,building keyward)
 	$(CARGO) build --locked -p keyward
+	@cp -f "$${CARGO_TARGET_DIR:-target}/wasm32-wasip1/module/keyward.wasm" "$${CARGO_TARGET_DIR:-target}/debug/keyward.wasm"
 
 check: ## the inner loop: format, lints, tests of the policy, documentation (no tools needed)
 	$(call say,format)
