@@ -4,9 +4,12 @@ mod keyring;
 mod seal;
 mod secret;
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::dev;
 
@@ -41,7 +44,9 @@ enum Command {
 /// Parses the command line and carries it out.
 #[must_use]
 pub fn run() -> ExitCode {
-    let result = match Cli::parse().command {
+    let cli = Cli::parse();
+    logging();
+    let result = match cli.command {
         Command::Dev(args) => dev::run(args),
         Command::Secret { command } => secret::run(command),
         Command::Seal(args) => seal::run(&args),
@@ -54,6 +59,17 @@ pub fn run() -> ExitCode {
             failure.exit_code()
         }
     }
+}
+
+/// Our own log goes to standard error; `KEYWARD_LOG` sets its level (`info`, `keyward=debug`, …), `NO_COLOR` its looks.
+fn logging() {
+    let colored = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let filter = EnvFilter::builder().with_env_var("KEYWARD_LOG").with_default_directive(LevelFilter::ERROR.into());
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(colored)
+        .with_env_filter(filter.from_env_lossy())
+        .init();
 }
 
 /// Why a command failed, in words that name the remedy.

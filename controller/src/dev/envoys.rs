@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -18,10 +18,7 @@ use crate::plan::ObjectKey;
 use crate::state::StateDir;
 use crate::xds::Callers;
 
-/// An Envoy that ended sooner than this is not started again at once.
-const STEADY: Duration = Duration::from_secs(5);
-
-/// How long it waits then.
+/// An Envoy that could not be started, or ended before it was live, is started again after this.
 const BACKOFF: Duration = Duration::from_millis(500);
 
 /// How long an Envoy may take to be live.
@@ -161,29 +158,34 @@ async fn supervise(
     mut stopped: oneshot::Receiver<Duration>,
 ) {
     loop {
-        let began = Instant::now();
-        let why = match start.launch(&key, &launch, &outputs).await {
-            Err(error) => error.to_string(),
-            Ok(mut envoy) => {
-                let id = envoy.id().and_then(|id| i32::try_from(id).ok()).unwrap_or_default();
-                let why = tokio::select! {
-                    grace = &mut stopped => {
-                        let _ = envoy.stop(grace.unwrap_or_default()).await;
-                        start.callers.dismiss(id);
-                        return;
-                    }
-                    why = live_then_ended(&key, &mut envoy, &outputs) => why,
-                };
-                start.callers.dismiss(id);
-                why
-            }
+        let (pause, why) = match start.launch(&key, &launch, &outputs).await {
+            Err(error) => (BACKOFF, error.to_string()),
+            Ok((mut envoy, caller)) => tokio::select! {
+                grace = &mut stopped => {
+                    let _ = envoy.stop(grace.unwrap_or_default()).await;
+                    drop(caller);
+                    return;
+                }
+                ended = live_then_ended(&key, &mut envoy, &outputs) => ended,
+            },
         };
         let _ = outputs.send(Output::Ended(key.clone(), why)).await;
-        let pause = if began.elapsed() < STEADY { BACKOFF } else { Duration::ZERO };
         tokio::select! {
             _ = &mut stopped => return,
             () = tokio::time::sleep(pause) => {}
         }
+    }
+}
+
+/// A process that may open an xDS stream, for as long as this lives: its number can be given to another.
+struct Caller {
+    callers: Callers,
+    id: i32,
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        self.callers.dismiss(self.id);
     }
 }
 
@@ -193,28 +195,32 @@ impl Start {
         key: &ObjectKey,
         launch: &Launch,
         outputs: &mpsc::Sender<Output>,
-    ) -> Result<Envoy, ProcessError> {
+    ) -> Result<(Envoy, Caller), ProcessError> {
         let (envoy, mut lines) = self.spawner.launch(launch).await?;
-        if let Some(id) = envoy.id().and_then(|id| i32::try_from(id).ok()) {
-            self.callers.admit(id, key.clone());
-        }
+        let id = envoy.id().and_then(|id| i32::try_from(id).ok()).unwrap_or_default();
+        self.callers.admit(id, key.clone());
         let (key, outputs) = (key.clone(), outputs.clone());
         tokio::spawn(async move {
             while let Some(line) = lines.recv().await {
                 let _ = outputs.send(Output::Line(key.clone(), line)).await;
             }
         });
-        Ok(envoy)
+        Ok((envoy, Caller { callers: self.callers.clone(), id }))
     }
 }
 
-async fn live_then_ended(key: &ObjectKey, envoy: &mut Envoy, outputs: &mpsc::Sender<Output>) -> String {
+/// Why it ended, and how long to wait before the next one: not at all where it was live before.
+async fn live_then_ended(
+    key: &ObjectKey,
+    envoy: &mut Envoy,
+    outputs: &mpsc::Sender<Output>,
+) -> (Duration, String) {
     if let Err(error) = envoy.ready(LIVE).await {
-        return error.to_string();
+        return (BACKOFF, error.to_string());
     }
     let _ = outputs.send(Output::Live(key.clone())).await;
     match envoy.ended().await {
-        Ok(status) => format!("Envoy ended ({status})"),
-        Err(error) => error.to_string(),
+        Ok(status) => (Duration::ZERO, format!("Envoy ended ({status})")),
+        Err(error) => (BACKOFF, error.to_string()),
     }
 }

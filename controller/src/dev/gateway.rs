@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use super::event::GatewayAddress;
 use super::ports::Ports;
 use crate::certificates::MintPolicy;
@@ -18,12 +20,13 @@ pub(super) struct Gateway {
     handle: GatewayHandle,
     ca: PathBuf,
     module: PathBuf,
-    snapshot: Arc<Snapshot>,
+    /// What its Envoys are to hold.
+    snapshot: watch::Sender<Arc<Snapshot>>,
 }
 
 impl Gateway {
     pub(super) fn new(key: ObjectKey, ports: Ports, handle: GatewayHandle, ca: PathBuf, module: PathBuf) -> Self {
-        Gateway { key, ports, handle, ca, module, snapshot: Arc::default() }
+        Gateway { key, ports, handle, ca, module, snapshot: watch::Sender::default() }
     }
 
     /// Hands a new plan to the gateway's Envoys: what differs goes out, nothing else moves.
@@ -33,7 +36,7 @@ impl Gateway {
     pub(super) fn publish(&mut self, plan: &GatewayPlan) -> Result<(), GenerateError> {
         let snapshot = snapshot(plan, &self.placement())?;
         self.handle.allow(MintPolicy::of(plan));
-        self.snapshot = Arc::new(snapshot.clone());
+        self.snapshot.send_replace(Arc::new(snapshot.clone()));
         self.handle.publish(snapshot);
         Ok(())
     }
@@ -48,24 +51,38 @@ impl Gateway {
     }
 
     pub(super) fn programmed(&self) -> Programmed {
-        let acks = self.handle.acks();
+        let (acks, snapshot) = (self.handle.acks(), self.snapshot.borrow());
         let state = acks.borrow();
-        if let Some(refusal) = state.refusals(&self.snapshot).first() {
+        if let Some(refusal) = state.refusals(&snapshot).first() {
             return Programmed::Nacked(format!("{:?} {}: {}", refusal.kind, refusal.name, refusal.message));
         }
-        match (state.connected(), state.settled(&self.snapshot)) {
+        match (state.connected(), state.settled(&snapshot)) {
             (0, _) => Programmed::NoProxies,
             (_, true) => Programmed::Yes,
             (_, false) => Programmed::Pending,
         }
     }
 
-    /// Ready when every connected Envoy holds what is published now. Returns how many those are.
+    /// Ready when every connected Envoy holds what is published by then: what is published now, or what replaced it
+    /// meanwhile. Returns how many Envoys those are.
     pub(super) fn settled(&self) -> impl Future<Output = usize> + use<> {
-        let (mut acks, snapshot) = (self.handle.acks(), self.snapshot.clone());
+        let (mut acks, mut snapshot) = (self.handle.acks(), self.snapshot.subscribe());
         async move {
-            let settled = acks.wait_for(|state| state.connected() > 0 && state.settled(&snapshot)).await;
-            settled.map_or(0, |state| state.connected())
+            loop {
+                {
+                    let (state, wanted) = (acks.borrow_and_update(), snapshot.borrow_and_update());
+                    if state.connected() > 0 && state.settled(&wanted) {
+                        return state.connected();
+                    }
+                }
+                let gone = tokio::select! {
+                    changed = acks.changed() => changed.is_err(),
+                    changed = snapshot.changed() => changed.is_err(),
+                };
+                if gone {
+                    return 0;
+                }
+            }
         }
     }
 

@@ -45,6 +45,15 @@ impl<W: Write> Output<W> {
         }
     }
 
+    /// Says, for people, what waited for a `ready` that never came.
+    ///
+    /// # Errors
+    /// `to` is closed.
+    pub(super) fn say_unsaid(&mut self, to: impl Write) -> io::Result<()> {
+        let mut output = Output { format: Format::Text, to, before_ready: None };
+        self.before_ready.take().unwrap_or_default().iter().try_for_each(|event| output.write(event))
+    }
+
     fn write(&mut self, event: &Event) -> io::Result<()> {
         match self.format {
             Format::Json => {
@@ -131,6 +140,16 @@ mod tests {
              \"proxy\":\"http://127.0.0.1:1\",\"transparent\":null,\"ca\":\"/ca.crt\"}]}\n\
              {\"event\":\"problem\",\"message\":\"a.yaml:1: x\"}\n"
         );
+    }
+
+    #[test]
+    fn what_waited_for_ready_is_said_when_it_never_comes() {
+        let mut output = Output::new(Format::Json, Vec::new());
+        output.emit(Event::Problem { message: "a.yaml:1: x".into() }).expect("kept");
+        let mut said = Vec::new();
+        output.say_unsaid(&mut said).expect("written");
+        assert_eq!(String::from_utf8(said).expect("text"), "problem: a.yaml:1: x\n");
+        assert!(output.to.is_empty());
     }
 
     #[test]

@@ -4,15 +4,15 @@
 
 use std::collections::BTreeMap;
 use std::io::Stdout;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use time::OffsetDateTime;
 use tokio::net::UnixListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
-use tokio_stream::StreamExt;
-use tokio_stream::wrappers::WatchStream;
 
 use super::args::{Args, Listen};
 use super::control::{self, Answer, Pending, SetSecret};
@@ -50,10 +50,14 @@ pub(super) struct Dev {
     state: StateDir,
     manifests: Manifests,
     server: Server,
+    /// The socket that serves Envoys.
+    xds: PathBuf,
     envoys: Envoys,
     gateways: BTreeMap<ObjectKey, Gateway>,
     compiled: Compiled,
     report: Report,
+    /// An Envoy acknowledged or refused something.
+    answered: Arc<Notify>,
     ready: bool,
     _lock: Lock,
 }
@@ -74,13 +78,12 @@ impl Dev {
         for message in dev.manifests.shadowed() {
             dev.emit(Event::Problem { message })?;
         }
-        dev.reload()?;
-        if dev.gateways.is_empty() {
-            return Err(no_gateway(&dev.args));
-        }
-        let result = dev.run(control, &mut signals).await;
+        let result = dev.serve(control, &mut signals).await;
         dev.envoys.stop(STOP).await;
-        let _ = std::fs::remove_file(control_path);
+        for socket in [control_path, dev.xds] {
+            let _ = std::fs::remove_file(socket);
+        }
+        dev.output.say_unsaid(std::io::stderr()).map_err(Failure::failed)?;
         result
     }
 
@@ -99,6 +102,7 @@ impl Dev {
             output: Output::new(format, std::io::stdout()),
             compiled: Compiled::default(),
             report: Report::default(),
+            answered: Arc::default(),
             gateways: BTreeMap::new(),
             ready: false,
             _lock: lock,
@@ -106,24 +110,29 @@ impl Dev {
             state,
             manifests,
             server,
+            xds,
             envoys,
         })
     }
 
-    async fn run(
+    async fn serve(
         &mut self,
         mut control: mpsc::Receiver<Pending>,
         signals: &mut signals::Signals,
     ) -> Result<ExitCode, Failure> {
+        self.reload()?;
+        self.announce()?;
+        if self.gateways.is_empty() {
+            return Err(no_gateway(&self.args));
+        }
         let deadline = Instant::now() + START;
         loop {
-            let acks: Vec<_> = self.gateways.values().map(|gateway| gateway.handle().acks()).collect();
             tokio::select! {
                 signal = signals.next() => return Ok(signal.exit_code()),
                 () = self.manifests.changed() => self.reload()?,
                 Some(pending) = control.recv() => self.set_secret(pending),
                 Some(output) = self.envoys.next() => self.envoy(output)?,
-                () = any_change(acks) => {}
+                () = self.answered.notified() => {}
                 () = sleep_until(deadline), if !self.ready => return Err(self.not_ready()),
             }
             self.announce()?;
@@ -144,21 +153,29 @@ impl Dev {
         for key in gone {
             self.remove(&key)?;
         }
-        let new: Vec<_> = compiled.gateways.keys().filter(|key| !self.gateways.contains_key(key)).cloned().collect();
-        self.add(&new, &compiled)?;
-        for (key, gateway) in &mut self.gateways {
-            if let Some(plan) = compiled.gateways.get(key) {
-                gateway.publish(plan).map_err(Failure::failed)?;
+        for key in compiled.gateways.keys().filter(|key| !self.gateways.contains_key(key)).cloned().collect::<Vec<_>>() {
+            if let Err(failure) = self.add(&key, &compiled) {
+                self.fail_or_report(failure)?;
             }
+        }
+        let published: Vec<_> = self
+            .gateways
+            .iter_mut()
+            .filter_map(|(key, gateway)| gateway.publish(compiled.gateways.get(key)?).err())
+            .collect();
+        for error in published {
+            self.fail_or_report(Failure::failed(error))?;
         }
         self.compiled = compiled;
         Ok(())
     }
 
-    fn add(&mut self, new: &[ObjectKey], compiled: &Compiled) -> Result<(), Failure> {
-        if new.is_empty() {
-            return Ok(());
-        }
+    /// What keeps it from starting ends it; later it goes on with what it has.
+    fn fail_or_report(&mut self, failure: Failure) -> Result<(), Failure> {
+        if self.ready { self.emit(Event::Problem { message: failure.to_string() }) } else { Err(failure) }
+    }
+
+    fn add(&mut self, key: &ObjectKey, compiled: &Compiled) -> Result<(), Failure> {
         let known: Vec<_> = compiled.gateways.keys().cloned().collect();
         // After the start a gateway may come or go; the flags were right for those of the start.
         let (listen, transparent) = match self.ready {
@@ -167,17 +184,14 @@ impl Dev {
         };
         let addresses = Addresses::assign(&listen, &transparent, &known)
             .map_err(|error| Failure::Usage(error.to_string()))?;
-        for key in new {
-            let ports = addresses.reserve(key).map_err(Failure::failed)?;
-            let authority = self.state.authority(key, OffsetDateTime::now_utc()).map_err(Failure::failed)?;
-            let ca = self.state.authority_path(key).map_err(Failure::failed)?;
-            let handle = self.server.gateway(key.clone(), Leaves::new(authority));
-            let gateway = Gateway::new(key.clone(), ports, handle, ca, self.envoys.module().to_owned());
-            self.gateways.insert(key.clone(), gateway);
-            let xds = self.state.socket(XDS_SOCKET).map_err(Failure::failed)?;
-            self.envoys.start(key, &xds)?;
-        }
-        Ok(())
+        let ports = addresses.reserve(key).map_err(Failure::failed)?;
+        let authority = self.state.authority(key, OffsetDateTime::now_utc()).map_err(Failure::failed)?;
+        let ca = self.state.authority_path(key).map_err(Failure::failed)?;
+        let handle = self.server.gateway(key.clone(), Leaves::new(authority));
+        tokio::spawn(notify(handle.acks(), self.answered.clone()));
+        let gateway = Gateway::new(key.clone(), ports, handle, ca, self.envoys.module().to_owned());
+        self.gateways.insert(key.clone(), gateway);
+        self.envoys.start(key, &self.xds)
     }
 
     fn remove(&mut self, key: &ObjectKey) -> Result<(), Failure> {
@@ -287,14 +301,10 @@ fn named(values: &[Listen], known: &[ObjectKey]) -> Vec<Listen> {
     values.iter().filter(exists).cloned().collect()
 }
 
-/// Ready when any of them changed.
-async fn any_change(acks: Vec<watch::Receiver<AckState>>) {
-    let mut changes = tokio_stream::StreamMap::new();
-    for (index, acks) in acks.into_iter().enumerate() {
-        changes.insert(index, WatchStream::from_changes(acks));
-    }
-    if changes.next().await.is_none() {
-        std::future::pending::<()>().await;
+/// Tells of every change until the gateway is gone.
+async fn notify(mut acks: watch::Receiver<AckState>, answered: Arc<Notify>) {
+    while acks.changed().await.is_ok() {
+        answered.notify_one();
     }
 }
 
