@@ -75,7 +75,10 @@ async fn unknown_fields_values_and_kinds_are_named_with_their_object() {
                  [{group: clrk.apoxy.dev, kind: EgressGateway, name: echo-bot}]\n  ";
     for (text, words) in [
         (format!("{route}rules: []\n  colour: green\n"), vec!["odd", "colour"]),
-        (format!("{route}rules: [{{matches: [{{provider: nobody}}]}}]\n"), vec!["odd", "nobody"]),
+        (
+            format!("{route}rules: [{{matches: [{{provider: nobody}}]}}]\n"),
+            vec!["odd", "matches[0].provider"],
+        ),
         (format!("{route}rules: [{{matches: [{{provider: custom}}]}}]\n"), vec!["odd", "hosts"]),
         (
             "apiVersion: clrk.apoxy.dev/v1alpha1\nkind: Gizmo\nmetadata: {name: odd}\n".into(),
