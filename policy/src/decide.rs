@@ -155,12 +155,7 @@ impl RuleSet {
     }
 }
 
-fn unlisted(
-    what: Unlisted,
-    head: &Head<'_>,
-    reason: Reason,
-    carriers: &[&Carriers],
-) -> Result<Plan, Denial> {
+fn unlisted(what: Unlisted, head: &Head<'_>, reason: Reason, carriers: &[&Carriers]) -> Result<Plan, Denial> {
     if !head.has_method_of(DEFAULT_METHODS) {
         return Err(Reason::MethodNotAllowed.into());
     }

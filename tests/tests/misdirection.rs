@@ -66,7 +66,8 @@ async fn names_that_agree_reach_their_provider_and_only_the_named_one_gets_the_k
     for http in [Http::One, Http::Two] {
         for agent in [gateway.agent(http, OTHER), gateway.transparent_agent(http, OTHER)] {
             let request = Request::messages().authority(OTHER).header("x-api-key", PLACEHOLDER);
-            assert_eq!(agent.send(&request).await.unwrap().status, 200, "{http:?}");
+            let answer = agent.send(&request).await.unwrap();
+            assert_eq!(answer.status, 200, "{http:?}: {answer:?}");
             let received = other.only_request();
             assert_eq!(received.values("x-api-key"), [PLACEHOLDER], "a host without a rule is not touched");
             assert!(!received.mentions(KEY));

@@ -63,8 +63,10 @@ pub fn run() -> ExitCode {
 
 /// Our own log goes to standard error; `KEYWARD_LOG` sets its level (`info`, `keyward=debug`, …), `NO_COLOR` its looks.
 fn logging() {
-    let colored = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let filter = EnvFilter::builder().with_env_var("KEYWARD_LOG").with_default_directive(LevelFilter::ERROR.into());
+    let colored =
+        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let filter =
+        EnvFilter::builder().with_env_var("KEYWARD_LOG").with_default_directive(LevelFilter::ERROR.into());
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(colored)

@@ -35,7 +35,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let mut config = read_config(&args.config)?;
     seal(&mut config, &keyring)?;
     let bytes = serde_json::to_vec(&config).map_err(Failure::failed)?;
-    RuleSet::compile(&bytes, Some(&keyring), &mut Vault::default()).map_err(|error| named(&args.config, error))?;
+    RuleSet::compile(&bytes, Some(&keyring), &mut Vault::default())
+        .map_err(|error| named(&args.config, error))?;
     println!("{}", String::from_utf8_lossy(&bytes));
     Ok(ExitCode::SUCCESS)
 }
@@ -62,12 +63,13 @@ fn seal(config: &mut Config, keyring: &Keyring) -> Result<(), Failure> {
             let field = format!("rules[{index}].then.inject[{place}].sealed");
             let secret = Secret::credential(&read_value(&field, &injection.sealed)?)
                 .map_err(|error| Failure::Failed(format!("{field}: {error}")))?;
-            let binding = whole
-                .rules
-                .get(index)
-                .and_then(|rule| whole.binding(rule, injection).ok())
-                .ok_or_else(|| Failure::Failed(format!("rules[{index}] names a table entry that does not exist")))?;
-            injection.sealed = keyring.seal(&binding, &secret).map_err(|error| Failure::Failed(format!("{field}: {error}")))?;
+            let binding =
+                whole.rules.get(index).and_then(|rule| whole.binding(rule, injection).ok()).ok_or_else(
+                    || Failure::Failed(format!("rules[{index}] names a table entry that does not exist")),
+                )?;
+            injection.sealed = keyring
+                .seal(&binding, &secret)
+                .map_err(|error| Failure::Failed(format!("{field}: {error}")))?;
         }
     }
     Ok(())

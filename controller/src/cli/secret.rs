@@ -71,7 +71,8 @@ fn duration(text: &str) -> Result<Duration, &'static str> {
 
 pub(super) fn run(command: Command) -> Result<ExitCode, Failure> {
     let Command::Set(args) = command;
-    let socket = control_socket(args.state_dir.as_deref(), args.manifests.as_deref()).map_err(Failure::failed)?;
+    let socket =
+        control_socket(args.state_dir.as_deref(), args.manifests.as_deref()).map_err(Failure::failed)?;
     let request = SetSecret {
         secret: secret_key(&args.secret)?,
         values: values(&args)?,
@@ -108,7 +109,8 @@ fn secret_key(text: &str) -> Result<ObjectKey, Failure> {
 }
 
 fn values(args: &SetArgs) -> Result<BTreeMap<String, Secret>, Failure> {
-    let literals = args.from_literal.iter().map(|(key, value)| (key, Ok(Secret::new(value.clone().into_bytes()))));
+    let literals =
+        args.from_literal.iter().map(|(key, value)| (key, Ok(Secret::new(value.clone().into_bytes()))));
     let variables = args.from_env.iter().map(|(key, name)| (key, from_env(key, name)));
     let files = args.from_file.iter().map(|(key, path)| (key, from_file(key, path)));
     let mut values = BTreeMap::new();

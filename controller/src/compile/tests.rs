@@ -92,7 +92,9 @@ fn every_bucket_exists_and_one_without_rules_denies() {
     let plan = compiled(&GATEWAY.replace("spec: {", "spec: {defaultPolicy: allow-all, "));
     let plan = only_gateway(&plan);
     assert_eq!(plan.buckets.len(), BUCKETS);
-    assert!(plan.buckets.iter().all(|bucket| bucket.rules.is_empty() && bucket.other_hosts == Unlisted::Deny));
+    assert!(
+        plan.buckets.iter().all(|bucket| bucket.rules.is_empty() && bucket.other_hosts == Unlisted::Deny)
+    );
     assert_eq!(plan.guard.other_hosts, Unlisted::Pass);
 }
 

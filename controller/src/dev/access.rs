@@ -61,11 +61,12 @@ impl Entry {
             "-" => ("refused", self.text("reason")),
             decision => (decision, self.record("reason")),
         };
-        let (time, method, host, path) = (self.time(), self.text("method"), self.text("authority"), self.text("path"));
+        let (time, method, host, path) =
+            (self.time(), self.text("method"), self.text("authority"), self.text("path"));
         let (status, duration) = (self.number("status"), self.number("duration_ms"));
-        let credential = self.0["record"]["credentials"].as_array().map(|ids| {
-            ids.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(",")
-        });
+        let credential = self.0["record"]["credentials"]
+            .as_array()
+            .map(|ids| ids.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","));
         let detail = credential.filter(|ids| !ids.is_empty()).unwrap_or_else(|| reason.to_owned());
         format!("{time} {status} {method} {host}{path} {decision} {detail} {duration} ms")
     }
@@ -73,7 +74,12 @@ impl Entry {
     fn refused_connect(&self) -> Option<String> {
         let status = self.number("status");
         (status >= 400).then(|| {
-            format!("{} {status} CONNECT {} refused {}", self.time(), self.text("authority"), self.text("reason"))
+            format!(
+                "{} {status} CONNECT {} refused {}",
+                self.time(),
+                self.text("authority"),
+                self.text("reason")
+            )
         })
     }
 
@@ -120,7 +126,8 @@ mod tests {
 
     #[test]
     fn a_request_is_one_line_with_its_decision() {
-        let record = r#"{\"decision\":\"injected\",\"reason\":\"matched\",\"credentials\":[\"default/anthropic\"]}"#;
+        let record =
+            r#"{\"decision\":\"injected\",\"reason\":\"matched\",\"credentials\":[\"default/anthropic\"]}"#;
         check(
             &format!(
                 r#"{{"log":"request","start":"2026-11-24T10:33:01.123Z","method":"POST","authority":"api.anthropic.com",
@@ -155,7 +162,11 @@ mod tests {
             "tls_failure":"TLS_error:|268436504:SSL routines:OPENSSL_internal:TLSV1_ALERT_UNKNOWN_CA:TLS_error_end"}"#;
         let entry = Entry::parse(entry).expect("an entry");
         let line = entry.line("/state/ca.crt").expect("a line");
-        assert!(line.contains("does not trust") && line.contains("SSL_CERT_FILE") && line.contains("/state/ca.crt"));
+        assert!(
+            line.contains("does not trust")
+                && line.contains("SSL_CERT_FILE")
+                && line.contains("/state/ca.crt")
+        );
         assert!(entry.into_json("/state/ca.crt")["hint"].is_string());
     }
 

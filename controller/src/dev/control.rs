@@ -78,7 +78,11 @@ pub(crate) fn send(socket: &Path, request: &SetSecret) -> io::Result<Answer> {
     let header = Header {
         namespace: request.secret.namespace.clone(),
         name: request.secret.name.clone(),
-        values: request.values.iter().map(|(key, value)| (key.clone(), value.expose().len() as u64)).collect(),
+        values: request
+            .values
+            .iter()
+            .map(|(key, value)| (key.clone(), value.expose().len() as u64))
+            .collect(),
         wait_ms: request.wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
     };
     serde_json::to_writer(&mut stream, &header)?;
@@ -165,7 +169,8 @@ mod tests {
         let (sender, mut receiver) = mpsc::channel(1);
         tokio::spawn(serve(listener, sender));
         let client = tokio::task::spawn_blocking(move || {
-            let values = [("a".to_owned(), Secret::new(b"one\n\0two".to_vec())), ("b".into(), Secret::new(vec![]))];
+            let values =
+                [("a".to_owned(), Secret::new(b"one\n\0two".to_vec())), ("b".into(), Secret::new(vec![]))];
             let secret = ObjectKey { namespace: "n".into(), name: "s".into() };
             send(&path, &SetSecret { secret, values: values.into(), wait: Some(Duration::from_secs(5)) })
         });
@@ -182,7 +187,10 @@ mod tests {
     #[tokio::test]
     async fn a_value_that_is_announced_too_large_is_not_read() {
         let (mut client, mut server) = UnixStream::pair().expect("a pair");
-        let header = format!("{{\"namespace\":\"n\",\"name\":\"s\",\"values\":[[\"a\",{}]],\"wait_ms\":null}}\n", LIMIT + 1);
+        let header = format!(
+            "{{\"namespace\":\"n\",\"name\":\"s\",\"values\":[[\"a\",{}]],\"wait_ms\":null}}\n",
+            LIMIT + 1
+        );
         client.write_all(header.as_bytes()).await.expect("written");
         assert!(read(&mut server).await.is_err());
     }

@@ -50,7 +50,10 @@ fn environment() -> (Option<OsString>, Option<OsString>) {
 ///
 /// # Errors
 /// [`FindError`].
-pub(crate) fn control_socket(state_dir: Option<&Path>, manifests: Option<&Path>) -> Result<PathBuf, FindError> {
+pub(crate) fn control_socket(
+    state_dir: Option<&Path>,
+    manifests: Option<&Path>,
+) -> Result<PathBuf, FindError> {
     let directory = match (state_dir, manifests) {
         (None, None) => only_running()?,
         (state_dir, manifests) => state_path(state_dir, manifests.unwrap_or(Path::new(".")))?,

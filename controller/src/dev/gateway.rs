@@ -25,7 +25,13 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
-    pub(super) fn new(key: ObjectKey, ports: Ports, handle: GatewayHandle, ca: PathBuf, module: PathBuf) -> Self {
+    pub(super) fn new(
+        key: ObjectKey,
+        ports: Ports,
+        handle: GatewayHandle,
+        ca: PathBuf,
+        module: PathBuf,
+    ) -> Self {
         Gateway { key, ports, handle, ca, module, snapshot: watch::Sender::default() }
     }
 
@@ -111,8 +117,8 @@ impl Gateway {
 /// As [`envoy::resources`].
 fn snapshot(plan: &GatewayPlan, placement: &Placement) -> Result<Snapshot, GenerateError> {
     let resources = envoy::resources(plan, placement)?;
-    let known = resources
-        .into_iter()
-        .filter_map(|resource| Some((Kind::from_url(&resource.type_url)?, Resource::new(resource.name, resource.body))));
+    let known = resources.into_iter().filter_map(|resource| {
+        Some((Kind::from_url(&resource.type_url)?, Resource::new(resource.name, resource.body)))
+    });
     Ok(known.collect())
 }

@@ -85,7 +85,9 @@ impl Manifests {
             self.flags.value(secret, key).is_some_and(|flag| flag != value.expose())
         };
         let note = |(secret, key, _): (&ObjectKey, &str, &Secret)| {
-            format!("Secret {secret}, key `{key}`: the value of an earlier `secret set` is used, not that of --secret")
+            format!(
+                "Secret {secret}, key `{key}`: the value of an earlier `secret set` is used, not that of --secret"
+            )
         };
         self.overlay.iter().filter(differs).map(note).collect()
     }

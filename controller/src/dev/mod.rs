@@ -3,9 +3,9 @@
 mod access;
 mod args;
 pub(crate) mod control;
+mod envoys;
 mod event;
 pub(crate) mod find;
-mod envoys;
 mod gateway;
 mod manifests;
 mod output;

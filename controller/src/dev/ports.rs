@@ -59,14 +59,12 @@ pub(super) enum PortError {
         error: io::Error,
     },
     /// `--listen` names a gateway that does not exist.
-    #[error("{flag} {listen}: there is no EgressGateway {gateway}; the manifests have {known}")]
+    #[error("{flag} {listen}: there is no such EgressGateway; the manifests have {known}")]
     UnknownGateway {
         /// The flag.
         flag: &'static str,
         /// Its value.
-        listen: Listen,
-        /// The gateway it names.
-        gateway: ObjectKey,
+        listen: String,
         /// Those that exist.
         known: String,
     },
@@ -76,7 +74,7 @@ pub(super) enum PortError {
         /// The flag.
         flag: &'static str,
         /// Its value.
-        listen: Listen,
+        listen: String,
         /// Those that exist.
         known: String,
     },
@@ -135,14 +133,11 @@ fn assign(
         .iter()
         .map(|listen| match (&listen.gateway, gateways) {
             (Some(gateway), _) if gateways.contains(gateway) => Ok((gateway.clone(), listen.address)),
-            (Some(gateway), _) => Err(PortError::UnknownGateway {
-                flag,
-                listen: listen.clone(),
-                gateway: gateway.clone(),
-                known: known(),
-            }),
+            (Some(_), _) => {
+                Err(PortError::UnknownGateway { flag, listen: listen.to_string(), known: known() })
+            }
             (None, [only]) => Ok((only.clone(), listen.address)),
-            (None, _) => Err(PortError::Ambiguous { flag, listen: listen.clone(), known: known() }),
+            (None, _) => Err(PortError::Ambiguous { flag, listen: listen.to_string(), known: known() }),
         })
         .collect()
 }
@@ -171,7 +166,7 @@ mod tests {
     #[test]
     fn a_value_for_an_unknown_gateway_names_those_that_exist() {
         let message = assign_error("c=127.0.0.1:0", &[key("a")]);
-        assert!(message.contains("no EgressGateway default/c") && message.contains("default/a"), "{message}");
+        assert!(message.contains("default/c") && message.contains("default/a"), "{message}");
     }
 
     #[tokio::test]

@@ -149,11 +149,18 @@ impl Dev {
     }
 
     fn apply(&mut self, compiled: Compiled) -> Result<(), Failure> {
-        let gone: Vec<_> = self.gateways.keys().filter(|key| !compiled.gateways.contains_key(key)).cloned().collect();
+        let gone: Vec<_> =
+            self.gateways.keys().filter(|key| !compiled.gateways.contains_key(key)).cloned().collect();
         for key in gone {
             self.remove(&key)?;
         }
-        for key in compiled.gateways.keys().filter(|key| !self.gateways.contains_key(key)).cloned().collect::<Vec<_>>() {
+        for key in compiled
+            .gateways
+            .keys()
+            .filter(|key| !self.gateways.contains_key(key))
+            .cloned()
+            .collect::<Vec<_>>()
+        {
             if let Err(failure) = self.add(&key, &compiled) {
                 self.fail_or_report(failure)?;
             }
@@ -235,7 +242,9 @@ impl Dev {
     }
 
     fn access(&mut self, key: &ObjectKey, line: &str) -> Result<(), Failure> {
-        let Some((entry, gateway)) = access::Entry::parse(line).zip(self.gateways.get(key)) else { return Ok(()) };
+        let Some((entry, gateway)) = access::Entry::parse(line).zip(self.gateways.get(key)) else {
+            return Ok(());
+        };
         let ca = gateway.ca();
         let line = entry.line(&ca);
         self.emit(Event::Access {
@@ -274,7 +283,11 @@ impl Dev {
     fn not_ready(&self) -> Failure {
         let waiting = self.gateways.iter().filter(|(key, _)| !self.serves(key));
         let lines = waiting.map(|(key, gateway)| format!("EgressGateway {key}: {:?}", gateway.programmed()));
-        Failure::Failed(format!("not ready after {} s: {}", START.as_secs(), lines.collect::<Vec<_>>().join("; ")))
+        Failure::Failed(format!(
+            "not ready after {} s: {}",
+            START.as_secs(),
+            lines.collect::<Vec<_>>().join("; ")
+        ))
     }
 
     fn gateway_event(&mut self, key: &ObjectKey, state: GatewayState) -> Result<(), Failure> {

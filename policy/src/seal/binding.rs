@@ -19,7 +19,7 @@ pub struct Binding(Vec<u8>);
 
 impl Binding {
     /// What a value that is kept outside a configuration is sealed for: a key of a Secret. No rule's encoding starts
-    /// with [`KEPT`], so neither opens as the other.
+    /// with the same byte, so neither opens as the other.
     #[must_use]
     pub fn kept(namespace: &str, name: &str, key: &str) -> Binding {
         let mut encoded = Encoder(vec![KEPT]);
