@@ -42,8 +42,9 @@ async fn another_host_shows_its_own_certificate_and_a_route_host_the_gateways() 
             assert!(matches!(intercepted, Err(Failure::Handshake(_))), "{context}: {intercepted:?}");
         }
         for way in ways(&gateway, HOST) {
-            let answer = Agent::new(way, http, HOST, &gateway.ca()).send(&Request::messages()).await;
-            assert_eq!(answer.unwrap().status, 200);
+            let context = format!("{way:?} {http:?}");
+            let answer = Agent::new(way, http, HOST, &gateway.ca()).send(&Request::messages()).await.unwrap();
+            assert_eq!(answer.status, 200, "{context}: {answer:?} {:#?}", gateway.lines());
             assert_eq!(provider.only_request().values("x-api-key"), [KEY]);
         }
     }
