@@ -21,6 +21,8 @@ pub(super) enum Command {
     Set(Box<SetArgs>),
 }
 
+const USAGE: &str = "keyward secret set [OPTIONS] <[NS/]NAME> <--from-literal KEY=VALUE|--from-env KEY=VAR|--from-file KEY=PATH>...";
+
 const EXAMPLES: &str = "\
 The value is kept, sealed, in the state directory of the running `keyward dev`; no manifest is edited.
 
@@ -31,6 +33,7 @@ Examples:
 /// Arguments of `keyward secret set`.
 #[derive(clap::Args)]
 #[group(id = "values", required = true, multiple = true, args = ["from_literal", "from_env", "from_file"])]
+#[command(override_usage = USAGE)]
 pub(super) struct SetArgs {
     /// The Secret
     #[arg(value_name = "[NS/]NAME")]
