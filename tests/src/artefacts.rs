@@ -60,7 +60,15 @@ pub fn tool(path: &str) -> PathBuf {
 /// Runs `cargo build` and returns the file of this name among what it made.
 fn build(arguments: &[&str], file: &str) -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
+    let mut command = Command::new(cargo);
+    // What cargo tells a test of its package would be news to build scripts that watch it, and rebuild half the graph.
+    for (name, _) in std::env::vars_os() {
+        let name_of_test = name.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"].iter().any(|told| name_of_test.starts_with(told)) {
+            command.env_remove(name);
+        }
+    }
+    let output = command
         .args(["build", "--locked", "--message-format", "json-render-diagnostics"])
         .args(arguments)
         .current_dir(root())
