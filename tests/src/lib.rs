@@ -1,6 +1,7 @@
 //! What the tests are built from: a provider to talk to, clients that say what a library would tidy up, the gateway
 //! under test as a process, and a host for the module that behaves like Envoy.
 
+pub mod admin;
 pub mod artefacts;
 pub mod client;
 pub mod gateway;

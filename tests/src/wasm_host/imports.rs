@@ -4,7 +4,7 @@ use wasmtime::{Linker, Result};
 
 use super::abi::{Call, give, read, write};
 use super::maps::Headers;
-use super::state::{HostState, LocalReply, Status};
+use super::state::{HostState, LocalReply, Phase, Status};
 
 /// Buffer type of the plugin configuration.
 const PLUGIN_CONFIGURATION: u32 = 7;
@@ -53,7 +53,7 @@ fn define_reads(linker: &mut Linker<HostState>) -> Result<()> {
         "proxy_get_buffer_bytes",
         |mut call: Call<'_>, kind: u32, start: u32, most: u32, place: u32, size: u32| {
             call.data_mut().count("proxy_get_buffer_bytes");
-            if kind != PLUGIN_CONFIGURATION {
+            if kind != PLUGIN_CONFIGURATION || call.data().phase != Phase::Configure {
                 return answer(Status::NotFound);
             }
             let data = call.data().plugin_configuration.iter().skip(start as usize).take(most as usize);

@@ -2,7 +2,8 @@
 //! when it may not, who sees a local reply. It runs under wasmtime, so that a test needs neither sockets nor Envoy and
 //! can count every call.
 //!
-//! Its rules are those of Envoy 1.40 and are checked against it: `tests/host_rules.rs` runs one probe module in both.
+//! Its rules are those of Envoy 1.40 and are checked against it: `tests/traces.rs` compares it, call by call, with what a
+//! probe module saw in both.
 //! Deliberately absent: bodies, trailers, calls to clusters, gRPC, shared data, metrics. A module that imports them is
 //! loaded, and traps when it calls them.
 

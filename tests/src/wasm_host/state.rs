@@ -56,11 +56,14 @@ pub(super) enum Reach {
     In,
 }
 
-/// Whether the callback for the log runs, in which both maps can be read.
+/// Which callback runs, where that decides what can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Phase {
     #[default]
-    Stream,
+    Other,
+    /// The plugin configuration can be read.
+    Configure,
+    /// Both maps can be read.
     Log,
 }
 

@@ -102,11 +102,12 @@ impl Vm {
     /// When the module traps.
     pub fn configure(&mut self, configuration: &[u8]) -> Result<Option<Root>, Trap> {
         let root = self.new_context();
-        self.enter(root, Phase::Stream);
+        self.enter(root, Phase::Other);
         self.store.data_mut().plugin_configuration = configuration.to_vec();
         self.call_if_exported::<(u32, u32), ()>("proxy_on_context_create", (root, 0))?;
         let started = self.call_if_exported::<(u32, u32), u32>("proxy_on_vm_start", (root, 0))?;
         let size = u32::try_from(configuration.len())?;
+        self.enter(root, Phase::Configure);
         let configured = self.call_if_exported::<(u32, u32), u32>("proxy_on_configure", (root, size))?;
         Ok((started != Some(0) && configured != Some(0)).then_some(Root(root)))
     }
@@ -120,7 +121,7 @@ impl Vm {
         let properties =
             properties.iter().map(|(path, value)| ((*path).to_owned(), value.to_vec())).collect();
         self.store.data_mut().streams.insert(id, StreamState { properties, ..StreamState::default() });
-        self.enter(id, Phase::Stream);
+        self.enter(id, Phase::Other);
         self.call_if_exported::<(u32, u32), ()>("proxy_on_context_create", (id, root.0))?;
         Ok(Stream(id))
     }
@@ -141,14 +142,18 @@ impl Vm {
         self.headers_callback("proxy_on_response_headers", |state| &mut state.response, stream, headers, ends)
     }
 
-    /// Ends a stream: log, done, delete, in the order of Envoy.
+    /// Ends a stream: log, done, delete, in the order of Envoy, which has dated the answer by then.
     ///
     /// # Errors
     /// When the module traps.
     pub fn finish(&mut self, stream: Stream) -> Result<(), Trap> {
+        let response = &mut self.state(stream).response.headers;
+        if !response.0.is_empty() && response.first(b"date").is_none() {
+            response.add(b"date", b"Tue, 14 Nov 2023 22:13:20 GMT");
+        }
         self.enter(stream.0, Phase::Log);
         self.call_if_exported::<u32, ()>("proxy_on_log", stream.0)?;
-        self.enter(stream.0, Phase::Stream);
+        self.enter(stream.0, Phase::Other);
         self.call_if_exported::<u32, u32>("proxy_on_done", stream.0)?;
         self.call_if_exported::<u32, ()>("proxy_on_delete", stream.0)?;
         Ok(())
@@ -200,7 +205,7 @@ impl Vm {
     ) -> Result<Action, Trap> {
         let arguments = (stream.0, u32::try_from(headers.0.len())?, u32::from(ends));
         *map(self.state(stream)) = Map { headers, reach: Reach::In };
-        self.enter(stream.0, Phase::Stream);
+        self.enter(stream.0, Phase::Other);
         let action = self.call_if_exported::<(u32, u32, u32), u32>(name, arguments)?;
         let state = self.state(stream);
         if let Some(reply) = state.local_reply.take() {

@@ -1,0 +1,354 @@
+//! The documents say what is so: paths, commands, reasons and headers that they name are those of the code.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use harness::artefacts::root;
+use harness::scenario::KEY;
+use harness::sealed::{KEYRING, sealed, worked_example};
+use policy::decide::{Edit, Facts, Head, Plan};
+use policy::denial::{Denial, Reason, Retry};
+use policy::provider::Provider;
+use policy::rules::{RuleSet, Vault};
+use policy::seal::Keyring;
+
+/// Every document of the clone, by its path from the root.
+fn documents() -> Vec<(PathBuf, String)> {
+    let folders = ["", "docs", "docs/decisions", "examples/anthropic", "envoy-config/static"];
+    let entries = folders.iter().flat_map(|folder| std::fs::read_dir(root().join(folder)).unwrap());
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let mut paths: Vec<_> = paths.filter(|path| path.extension().is_some_and(|kind| kind == "md")).collect();
+    paths.sort();
+    let read = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path).unwrap();
+        (path.strip_prefix(root()).unwrap().to_owned(), text)
+    };
+    paths.into_iter().map(read).collect()
+}
+
+fn document(name: &str) -> String {
+    std::fs::read_to_string(root().join(name)).unwrap()
+}
+
+/// What stands between backticks in a line of prose or a table.
+fn quoted(text: &str) -> Vec<&str> {
+    text.lines().flat_map(|line| line.split('`').skip(1).step_by(2)).collect()
+}
+
+/// Whether a word is meant as a path of this clone: it begins with something that is there, or names a source file.
+fn is_path(word: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
+    if word.is_empty() || word.starts_with(['/', '.', '-']) || !word.chars().all(plain) {
+        return false;
+    }
+    let (first, rest) = word.split_once('/').unwrap_or((word, ""));
+    let made = ["target", "certs"].contains(&first);
+    let known = word.contains('/') && root().join(first).is_dir();
+    let source = [".rs", ".md", ".toml", ".wat"].iter().any(|ending| word.ends_with(ending));
+    !made && (known || source || rest.contains(".rs"))
+}
+
+fn exists(document: &Path, named: &str) -> bool {
+    let beside = document.parent().unwrap_or(Path::new(""));
+    root().join(named).exists() || root().join(beside).join(named).exists()
+}
+
+#[test]
+fn every_path_that_a_document_names_exists() {
+    let (mut checked, mut missing) = (0, Vec::new());
+    for (document, text) in documents() {
+        for word in text.split(|c: char| c.is_whitespace() || "`()[]|,;:'\"".contains(c)) {
+            let word = word.trim_end_matches('.');
+            if is_path(word) {
+                checked += 1;
+                missing.extend((!exists(&document, word)).then(|| format!("{}: {word}", document.display())));
+            }
+        }
+    }
+    assert_eq!(missing, Vec::<String>::new());
+    assert!(checked > 30, "only {checked} paths were recognised");
+}
+
+/// The anchor of a heading: lower case, spaces as hyphens, punctuation gone.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let headings = text.lines().filter_map(|line| line.strip_prefix('#'));
+    let kept = |c: &char| c.is_alphanumeric() || "-_ ".contains(*c);
+    let anchor =
+        |line: &str| line.trim_start_matches('#').trim().to_lowercase().chars().filter(kept).collect();
+    headings.map(anchor).map(|anchor: String| anchor.replace(' ', "-")).collect()
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut checked = 0;
+    for (document, text) in documents() {
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|target| !target.starts_with("https://")) {
+            checked += 1;
+            let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let path = match path {
+                "" => root().join(&document),
+                path => root().join(&document).parent().unwrap().join(path),
+            };
+            assert!(path.exists(), "{}: {target}", document.display());
+            let known =
+                anchor.is_empty() || anchors(&std::fs::read_to_string(&path).unwrap()).contains(anchor);
+            assert!(known, "{}: {target} has no such heading", document.display());
+        }
+    }
+    assert!(checked > 15, "only {checked} links were recognised");
+}
+
+#[test]
+fn every_make_target_that_a_document_names_exists() {
+    let makefile = document("Makefile");
+    let mut checked = 0;
+    for (document, text) in documents() {
+        let after = text.split(['`', '\n']).filter_map(|part| part.trim_start().strip_prefix("make "));
+        for target in after.filter_map(|rest| rest.split_whitespace().next()).filter(|word| *word != "#") {
+            checked += 1;
+            let rule = format!("\n{target}:");
+            assert!(makefile.contains(&rule), "{}: make {target}", document.display());
+        }
+    }
+    assert!(checked > 5, "only {checked} targets were recognised");
+}
+
+#[test]
+fn no_document_names_a_place_of_one_machine() {
+    let others = ["Makefile", "hack/setup", ".ci/run", "Cargo.toml", "deny.toml", "clippy.toml"];
+    let others = others.iter().map(|name| (PathBuf::from(name), document(name)));
+    for (document, text) in documents().into_iter().chain(others) {
+        for place in ["/work/", "/root/", "/home/", "/Users/", "../shared"] {
+            assert!(!text.contains(place), "{} names {place}", document.display());
+        }
+    }
+}
+
+/// The reason after this one; the match makes a new reason a compile error here.
+fn next(reason: Reason) -> Option<Reason> {
+    Some(match reason {
+        Reason::HostNotListed => Reason::EndpointNotListed,
+        Reason::EndpointNotListed => Reason::PortNotListed,
+        Reason::PortNotListed => Reason::ClusterNotAllowed,
+        Reason::ClusterNotAllowed => Reason::CredentialUnsealable,
+        Reason::CredentialUnsealable => Reason::SecretNotFound,
+        Reason::SecretNotFound => Reason::KeyNotFound,
+        Reason::KeyNotFound => Reason::InvalidSecret,
+        Reason::InvalidSecret => Reason::NoPolicy,
+        Reason::NoPolicy => Reason::RouteRefused,
+        Reason::RouteRefused => Reason::NoConfiguration,
+        Reason::NoConfiguration => Reason::HostCallFailed,
+        Reason::HostCallFailed => Reason::SniMissing,
+        Reason::SniMissing => Reason::SniMismatch,
+        Reason::SniMismatch => Reason::TargetMismatch,
+        Reason::TargetMismatch => Reason::AuthorityMalformed,
+        Reason::AuthorityMalformed => Reason::PathNotCanonical,
+        Reason::PathNotCanonical => Reason::HeaderNameMalformed,
+        Reason::HeaderNameMalformed => Reason::BodyTooLarge,
+        Reason::BodyTooLarge => Reason::Cleartext,
+        Reason::Cleartext => Reason::MethodNotAllowed,
+        Reason::MethodNotAllowed => Reason::UpstreamRefused,
+        Reason::UpstreamRefused => Reason::Overloaded,
+        Reason::Overloaded => return None,
+    })
+}
+
+fn reasons() -> Vec<Reason> {
+    std::iter::successors(Some(Reason::HostNotListed), |reason| next(*reason)).collect()
+}
+
+/// The cells of every row of a table, by its first cell.
+fn rows(text: &str) -> Vec<Vec<&str>> {
+    let lines = text.lines().filter(|line| line.starts_with("| "));
+    lines.map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect()).collect()
+}
+
+#[test]
+fn every_reason_has_its_place_and_nothing_else_is_called_one() {
+    let text = document("docs/reasons.md");
+    for coarse in reasons().into_iter().map(Reason::coarse).collect::<BTreeSet<_>>() {
+        let name = coarse.as_str();
+        let exact: Vec<_> = reasons().into_iter().filter(|reason| reason.coarse() == coarse).collect();
+
+        let (_, section) = text.split_once(&format!("\n## {name}\n")).expect(name);
+        let section = section.split("\n## ").next().unwrap();
+        let (_, causes) = section.split_once("Exact cause").expect(name);
+        let is_reason = |word: &&str| word.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        let named: BTreeSet<_> = quoted(causes).into_iter().filter(is_reason).collect();
+        assert_eq!(named, exact.iter().map(|reason| reason.as_str()).collect(), "{name}");
+
+        let row = rows(&text).into_iter().find(|row| row[0] == format!("[{name}](#{name})")).expect(name);
+        let digits = |word: &&str| word.chars().all(|c| c.is_ascii_digit()) && !word.is_empty();
+        let statuses: BTreeSet<_> = row[1].split([' ', ',']).filter(digits).map(str::to_owned).collect();
+        let given = exact.iter().map(|reason| Denial::new(*reason).status().to_string());
+        assert_eq!(statuses, given.collect(), "{name}");
+        assert_eq!(row[2] == "yes", coarse.retry() == Retry::MayHelp, "{name}");
+    }
+    let sections = text.matches("\n## ").count();
+    assert_eq!(sections, reasons().into_iter().map(Reason::coarse).collect::<BTreeSet<_>>().len());
+}
+
+/// The rules of a provider's route, with everything that may carry a credential for it.
+fn rules_of(provider: Provider) -> RuleSet {
+    let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+    let mut config = worked_example(KEY);
+    config.carriers[0].headers = owned(provider.header_carriers());
+    config.carriers[0].query = owned(provider.query_carriers());
+    let keyring = Keyring::parse(KEYRING).unwrap();
+    RuleSet::from_config(&sealed(config, KEY), Some(&keyring), &mut Vault::default()).unwrap()
+}
+
+const MATCHED: (&str, &str) = ("api.anthropic.com", "/v1/messages");
+const ANOTHER_ENDPOINT: (&str, &str) = ("api.anthropic.com", "/v1/files");
+const ANOTHER_HOST: (&str, &str) = ("other.example", "/v1/messages");
+
+/// What becomes of a request to this host and path with this header.
+fn plan(rules: &RuleSet, (host, path): (&str, &str), header: &str) -> Plan {
+    let connection = format!("{host}|{host}:443");
+    let lines =
+        [(":method", "POST"), (":scheme", "https"), (":authority", host), (":path", path), (header, "value")];
+    let map = lines.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+    let plan = rules.decide(&Facts::parse(connection.as_bytes()), &Head::from_map(map));
+    plan.unwrap_or_else(|denial| panic!("{header} is refused: {}", denial.reason))
+}
+
+/// Whether the header is removed, or set to another value.
+fn is_stripped(rules: &RuleSet, target: (&str, &str), header: &str) -> bool {
+    plan(rules, target, header).edits.iter().any(|edit| match edit {
+        Edit::RemoveHeader(name) => name == header,
+        Edit::SetHeader { name, .. } => name == header,
+        Edit::SetPath(_) => false,
+    })
+}
+
+/// The names of control headers in the table of requests, `*` at the end of a prefix.
+fn control_headers(text: &str) -> Vec<String> {
+    let row = rows(text).into_iter().find(|row| row.last().unwrap().starts_with("control headers"));
+    quoted(row.expect("a row of control headers")[0]).into_iter().map(str::to_owned).collect()
+}
+
+/// Headers that clients, proxies and frameworks send.
+const COMMON: &[&str] = &[
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "anthropic-beta",
+    "anthropic-dangerous-direct-browser-access",
+    "anthropic-version",
+    "baggage",
+    "cache-control",
+    "cf-connecting-ip",
+    "client-ip",
+    "content-encoding",
+    "content-md5",
+    "content-type",
+    "dnt",
+    "expect",
+    "forwarded",
+    "front-end-https",
+    "grpc-timeout",
+    "host-override",
+    "idempotency-key",
+    "if-match",
+    "if-none-match",
+    "openai-beta",
+    "openai-organization",
+    "openai-project",
+    "origin",
+    "pragma",
+    "prefer",
+    "priority",
+    "proxy-authorization",
+    "range",
+    "referer",
+    "sec-fetch-mode",
+    "traceparent",
+    "tracestate",
+    "true-client-ip",
+    "user-agent",
+    "via",
+    "x-app",
+    "x-b3-traceid",
+    "x-client-request-id",
+    "x-cluster-client-ip",
+    "x-correlation-id",
+    "x-csrf-token",
+    "x-envoy-original-path",
+    "x-envoy-retry-on",
+    "x-envoy-upstream-rq-timeout-ms",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-host",
+    "x-http-method",
+    "x-http-method-override",
+    "x-keyward-reason",
+    "x-method-override",
+    "x-original-url",
+    "x-ot-span-context",
+    "x-powered-by",
+    "x-real-ip",
+    "x-request-id",
+    "x-requested-with",
+    "x-rewrite-url",
+    "x-stainless-lang",
+    "x-stainless-retry-count",
+];
+
+#[test]
+fn the_control_headers_of_the_table_are_stripped_everywhere_and_no_common_header_beside_them() {
+    let text = document("docs/headers.md");
+    let listed = control_headers(&text);
+    assert!(listed.len() > 8, "{listed:?}");
+    let rules = rules_of(Provider::Anthropic);
+    let examples = listed.iter().map(|name| name.replace('*', "anything"));
+    let common = COMMON.iter().map(ToString::to_string);
+    for header in examples.chain(common).collect::<BTreeSet<_>>() {
+        let covers = |name: &String| match name.strip_suffix('*') {
+            Some(start) => header.starts_with(start),
+            None => *name == header,
+        };
+        let expected = listed.iter().any(covers) || header == "proxy-authorization";
+        for target in [MATCHED, ANOTHER_ENDPOINT, ANOTHER_HOST] {
+            assert_eq!(is_stripped(&rules, target, &header), expected, "{header} at {target:?}");
+        }
+    }
+    assert!(rows(&text).iter().any(|row| row[0] == "`proxy-authorization`" && row[1] == "always"));
+}
+
+#[test]
+fn every_carrier_of_a_provider_is_stripped_at_its_host_and_at_no_other() {
+    let text = document("docs/headers.md");
+    let row = rows(&text).into_iter().find(|row| row[0].contains("policy/src/provider.rs"));
+    assert_eq!(row.expect("a row of carriers")[1], "host of a route");
+    for provider in Provider::ALL {
+        let rules = rules_of(provider);
+        for header in provider.header_carriers() {
+            assert!(is_stripped(&rules, MATCHED, header), "{provider:?}: {header}");
+            assert!(is_stripped(&rules, ANOTHER_ENDPOINT, header), "{provider:?}: {header}");
+            let everywhere = *header == "proxy-authorization";
+            assert_eq!(is_stripped(&rules, ANOTHER_HOST, header), everywhere, "{provider:?}: {header}");
+        }
+        for name in provider.query_carriers() {
+            for (host, path) in [MATCHED, ANOTHER_ENDPOINT, ANOTHER_HOST] {
+                let edits = plan(&rules, (host, &format!("{path}?a=1&{name}=v&b=2")), "accept").edits;
+                let stripped = edits.iter().any(|edit| {
+                    matches!(edit, Edit::SetPath(left) if *left == format!("{path}?a=1&b=2").into_bytes())
+                });
+                assert_eq!(stripped, (host, path) != ANOTHER_HOST, "{provider:?}: ?{name}= at {host}{path}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_header_of_a_refusal_stands_in_the_document() {
+    let text = document("docs/headers.md");
+    for reason in reasons() {
+        for (name, _) in Denial::new(reason).headers() {
+            assert!(text.contains(&format!("`{name}")), "{name} of {reason}");
+        }
+    }
+}
