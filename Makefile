@@ -18,7 +18,8 @@ help: ## list what there is
 setup: ## install the pinned tools that tests and demonstration need (cached outside the clone)
 	@hack/setup
 
-build: ## build keyward and the filter
+build: ## build keyward and the filter, and install the Envoy that they run in
+	@hack/setup rust envoy
 	$(call say,building the filter)
 	$(CARGO) build --locked $(MODULE) --profile module
 	$(call say,building keyward)

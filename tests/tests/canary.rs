@@ -69,14 +69,14 @@ async fn whole_run(provider: &Provider, gateway: &Gateway) {
 }
 
 /// Asks Envoy's admin interface; there is one on a Unix socket under the state directory.
-fn admin(gateway: &Gateway, path: &str) -> Vec<u8> {
+fn admin(gateway: &Gateway, request: &str) -> Vec<u8> {
     let mut sockets = files_under(gateway.state())
         .into_iter()
-        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("admin")));
+        .filter(|file| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("admin")));
     let socket = sockets.next_back().expect("an admin socket under the state directory");
     let mut stream = UnixStream::connect(socket).expect("the admin socket");
     stream
-        .write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes())
+        .write_all(format!("{request} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes())
         .unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).expect("an answer");
@@ -90,12 +90,12 @@ async fn a_whole_run_leaves_the_key_nowhere() {
     whole_run(&provider, &gateway).await;
     gateway.wait_for_line(&["\"event\":\"access\""]).await;
 
-    for path in ["/config_dump?include_eds", "/stats", "/clusters", "/certs", "/server_info", "/listeners"] {
-        let answer = admin(&gateway, path);
-        assert!(answer.starts_with(b"HTTP/1.1 "), "{path}");
+    for path in ["/config_dump?include_eds", "/stats", "/clusters", "/server_info", "/listeners"] {
+        let answer = admin(&gateway, &format!("GET {path}"));
+        assert!(answer.starts_with(b"HTTP/1.1 200"), "{path}");
         assert_eq!(found(&answer, &needles), Vec::<String>::new(), "{path}");
     }
-    let dump = admin(&gateway, "/config_dump?include_eds");
+    let dump = admin(&gateway, "GET /config_dump?include_eds");
     assert!(!found(&dump, &["bucket-0".into()]).is_empty(), "the dump does not show the buckets");
 
     let written = [gateway.lines(), gateway.errors()].concat().join("\n");
@@ -108,6 +108,21 @@ async fn a_whole_run_leaves_the_key_nowhere() {
             "{}",
             file.display()
         );
+    }
+}
+
+#[tokio::test]
+async fn nothing_can_be_changed_through_the_admin_socket() {
+    let (_provider, gateway) = worked_example().await;
+    for path in [
+        "/logging?level=debug",
+        "/quitquitquit",
+        "/drain_listeners",
+        "/runtime_modify?a=b",
+        "/reset_counters",
+    ] {
+        let answer = admin(&gateway, &format!("POST {path}"));
+        assert!(answer.starts_with(b"HTTP/1.1 403"), "{path}: {}", String::from_utf8_lossy(&answer));
     }
 }
 

@@ -73,7 +73,7 @@ pub enum BinaryError {
     /// None anywhere.
     #[error(
         "no Envoy found: not by --envoy, not by {VARIABLE}, not on PATH, and no {PINNED} here or beside this \
-         program. `make tools` installs the pinned one; or name one of version {OLDEST} or newer with --envoy"
+         program. `make setup` installs the pinned one; or name one of version {OLDEST} or newer with --envoy"
     )]
     Missing,
     /// What was named or found cannot be run.
@@ -101,7 +101,7 @@ pub enum BinaryError {
     },
     /// It is too old.
     #[error(
-        "{path} (from {origin}) is Envoy {found}, and Keyward needs {OLDEST} or newer. `make tools` installs the \
+        "{path} (from {origin}) is Envoy {found}, and Keyward needs {OLDEST} or newer. `make setup` installs the \
          pinned one; name it with --envoy {PINNED}"
     )]
     TooOld {
@@ -263,10 +263,10 @@ mod tests {
                 assert!(message.contains(part), "{message}");
             }
         };
-        check(program(&root.path().join("old"), &envoy("1.39.3")), &["1.39.3", "1.40.0", "make tools"]);
+        check(program(&root.path().join("old"), &envoy("1.39.3")), &["1.39.3", "1.40.0", "make setup"]);
         check(program(&root.path().join("other"), "hello"), &["is not Envoy"]);
         check(root.path().join("absent"), &["cannot be run"]);
         let message = find_in(&Places::default(), says).unwrap_err().to_string();
-        assert!(message.contains("KEYWARD_ENVOY") && message.contains("make tools"), "{message}");
+        assert!(message.contains("KEYWARD_ENVOY") && message.contains("make setup"), "{message}");
     }
 }

@@ -10,6 +10,11 @@ use crate::plan::ObjectKey;
 /// Connections that one Envoy accepts at once, over all listeners.
 const MAX_CONNECTIONS: u64 = 50_000;
 
+/// What the admin interface answers: what is read, nothing that changes Envoy. Above all not `/logging`, since below
+/// `info` Envoy prints injected headers.
+const ADMIN_PATHS: [&str; 7] =
+    ["/ready", "/stats", "/config_dump", "/listeners", "/clusters", "/server_info", "/memory"];
+
 /// The bootstrap of a gateway's Envoy, as JSON.
 ///
 /// The admin interface is a Unix socket of mode 0600, never TCP. Paths must be UTF-8 and, as socket paths, shorter
@@ -18,7 +23,10 @@ const MAX_CONNECTIONS: u64 = 50_000;
 pub fn bootstrap(gateway: &ObjectKey, xds_socket: &Path, admin_socket: &Path) -> Value {
     json!({
         "node": {"id": gateway.to_string(), "cluster": "keyward"},
-        "admin": {"address": {"pipe": {"path": admin_socket, "mode": 0o600}}},
+        "admin": {
+            "address": {"pipe": {"path": admin_socket, "mode": 0o600}},
+            "allow_paths": ADMIN_PATHS.map(|path| json!({"prefix": path})),
+        },
         "bootstrap_extensions": [{
             "name": "envoy.bootstrap.internal_listener",
             "typed_config": typed("envoy.extensions.bootstrap.internal_listener.v3.InternalListener", json!({})),
