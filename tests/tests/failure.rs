@@ -1,5 +1,6 @@
 //! What fails, fails closed: an answer with a reason, nothing upstream, and recovery by itself.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use harness::client::{Agent, Http, Request};
@@ -126,6 +127,31 @@ async fn a_module_that_is_none_never_lets_a_request_through() {
     assert_eq!(gateway.ended().await, Some(1), "a module without configuration versions was taken");
     assert!(gateway.errors().join("\n").contains("keyward.wasm"), "{:?}", gateway.errors());
     assert!(provider.requests().is_empty());
+}
+
+/// The copy of the module that the gateway's Envoy loads.
+fn loaded_module(gateway: &Gateway) -> PathBuf {
+    let files = std::fs::read_dir(gateway.state()).unwrap().map(|entry| entry.unwrap().path());
+    files.into_iter().find(|path| path.extension().is_some_and(|kind| kind == "wasm")).expect("a module")
+}
+
+#[tokio::test]
+async fn a_refused_update_is_a_condition_the_last_good_rules_serve_and_the_next_one_converges() {
+    let (provider, gateway) = worked_example().await;
+    let agent = gateway.agent(Http::Two, HOST);
+    let module = loaded_module(&gateway);
+    let aside = module.with_extension("aside");
+    std::fs::rename(&module, &aside).unwrap();
+    let refused = gateway.set_key("sk-ant-second-0123456789").await;
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    gateway.wait_for_line(&["EgressGateway", "Programmed", "Nacked"]).await;
+    assert_eq!(agent.send(&Request::messages()).await.unwrap().status, 200, "the last good key serves");
+    assert_never_unprotected(&provider);
+    std::fs::rename(&aside, &module).unwrap();
+    provider.behave(|behaviour| behaviour.key = Some("sk-ant-third-0123456789".into()));
+    let taken = gateway.set_key("sk-ant-third-0123456789").await;
+    assert_eq!(taken.status.code(), Some(0), "{taken:?}");
+    assert_eq!(agent.send(&Request::messages()).await.unwrap().status, 200);
 }
 
 #[tokio::test]

@@ -69,8 +69,9 @@ impl Envoys {
     pub(super) fn open(args: &Args, state: &StateDir, callers: Callers) -> Result<Self, Failure> {
         let binary = binary::find(args.envoy.as_deref()).map_err(Failure::failed)?;
         tracing::info!(path = %binary.path.display(), version = %binary.version, "Envoy");
+        let module = module::find(args.module.clone()).map_err(Failure::failed)?;
         Ok(Envoys {
-            module: module::find(args.module.clone()).map_err(Failure::failed)?,
+            module: state.keep_module(&module).map_err(Failure::failed)?,
             start: Arc::new(Start { spawner: Spawner::start().map_err(Failure::failed)?, binary, callers }),
             state: state.clone(),
             running: BTreeMap::new(),

@@ -38,19 +38,17 @@ pub enum ModuleError {
     OtherVersion(PathBuf),
 }
 
-/// Finds the module: as named, else in `$KEYWARD_MODULE`, else beside this program.
+/// Finds and reads the module: as named, else in `$KEYWARD_MODULE`, else beside this program.
 ///
 /// # Errors
 /// [`ModuleError`].
-pub fn find(flag: Option<PathBuf>) -> Result<PathBuf, ModuleError> {
+pub fn find(flag: Option<PathBuf>) -> Result<Vec<u8>, ModuleError> {
     let variable = std::env::var_os("KEYWARD_MODULE").filter(|value| !value.is_empty()).map(PathBuf::from);
     let beside = || Some(std::env::current_exe().ok()?.with_file_name(FILE)).filter(|path| path.is_file());
     let path = flag.or(variable).or_else(beside).ok_or(ModuleError::Missing)?;
-    let unreadable = |error| ModuleError::Unreadable { path: path.clone(), error };
-    let module = std::fs::read(&path).map_err(unreadable)?;
+    let module = std::fs::read(&path).map_err(|error| ModuleError::Unreadable { path: path.clone(), error })?;
     check(&path, &module)?;
-    // Envoy has another working directory in mind than we may have.
-    path.canonicalize().map_err(unreadable)
+    Ok(module)
 }
 
 fn check(path: &Path, module: &[u8]) -> Result<(), ModuleError> {

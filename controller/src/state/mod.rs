@@ -6,6 +6,7 @@
 //! overlay.json                    values of `secret set`, sealed (0600)
 //! gateways/NAMESPACE/NAME/ca.crt  what agents of that gateway trust
 //! gateways/NAMESPACE/NAME/ca.key  its key (0600)
+//! keyward-HASH.wasm               the filter module that its Envoys load
 //! control.sock, xds.sock, …       sockets of the running `dev`
 //! ```
 //!
@@ -82,6 +83,17 @@ impl StateDir {
     /// [`StateError::Locked`] where another process has it.
     pub fn lock(&self) -> Result<Lock, StateError> {
         Lock::take(&self.0.join("lock"))
+    }
+
+    /// Keeps a copy of the filter module for the Envoys of this directory, under a name of its content: Envoy reads the
+    /// file again at every update, and a build in between must not change what a running gateway loads.
+    ///
+    /// # Errors
+    /// [`StateError::Io`].
+    pub fn keep_module(&self, module: &[u8]) -> Result<PathBuf, StateError> {
+        let path = self.0.join(format!("keyward-{}.wasm", short_hash(module)));
+        file::replace(&path, module, 0o600)?;
+        Ok(path)
     }
 
     /// Where a socket of this directory is: in it, or in a short directory of this user's where the path would be
