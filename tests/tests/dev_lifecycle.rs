@@ -125,6 +125,25 @@ async fn a_changed_manifest_is_served_without_a_restart() {
 }
 
 #[tokio::test]
+async fn a_gateway_that_is_refused_after_a_change_serves_on_and_still_rotates() {
+    let (provider, gateway) = worked_example().await;
+    let before = gateway.processes();
+    let text = std::fs::read_to_string(gateway.manifests().join("example.yaml")).unwrap();
+    gateway.write_manifest(
+        "example.yaml",
+        &text.replace("  defaultPolicy:", "  requestTimeout: soon\n  defaultPolicy:"),
+    );
+    gateway.wait_for_line(&["EgressGateway", "requestTimeout", "False"]).await;
+    let agent = gateway.agent(Http::Two, HOST);
+    assert_eq!(agent.send(&Request::messages()).await.unwrap().status, 200);
+    provider.behave(|behaviour| behaviour.key = Some("sk-ant-second-0123456789".into()));
+    let set = gateway.set_key("sk-ant-second-0123456789").await;
+    assert!(set.status.success(), "{set:?}");
+    assert_eq!(agent.send(&Request::messages()).await.unwrap().status, 200);
+    assert_eq!(gateway.processes(), before);
+}
+
+#[tokio::test]
 async fn a_client_that_does_not_trust_the_authority_makes_it_say_so_with_the_remedy() {
     let (_provider, gateway) = worked_example().await;
     let mut agent = gateway.agent(Http::One, HOST);

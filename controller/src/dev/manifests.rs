@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use policy::api::{Kind, egress_gateway};
 use policy::seal::Keyring;
 use policy::secret::Secret;
 
@@ -9,7 +10,8 @@ use super::args::Args;
 use super::trust;
 use crate::cli::Failure;
 use crate::compile::{Compiled, compile};
-use crate::inputs::Inputs;
+use crate::conditions::ObjectRef;
+use crate::inputs::{Inputs, Reduced};
 use crate::plan::ObjectKey;
 use crate::source::{Directory, Objects, Overrides, Problem};
 use crate::state::{Overlay, StateDir, StateError};
@@ -17,6 +19,8 @@ use crate::state::{Overlay, StateDir, StateError};
 pub(super) struct Manifests {
     directory: Directory,
     objects: Objects,
+    /// The specs of gateways that were accepted last.
+    accepted: BTreeMap<ObjectKey, Reduced<egress_gateway::Spec>>,
     flags: Overrides,
     overlay: Overlay,
     keyring: Keyring,
@@ -34,6 +38,7 @@ impl Manifests {
         Ok(Manifests {
             directory: Directory::open(&args.manifests).map_err(Failure::failed)?,
             objects: Objects::new(),
+            accepted: BTreeMap::new(),
             flags: flags(args)?,
             overlay: state.overlay(&keyring).map_err(Failure::failed)?,
             keyring,
@@ -49,8 +54,33 @@ impl Manifests {
     pub(super) fn load(&mut self) -> (Compiled, Vec<Problem>) {
         let loaded = self.directory.load(&self.overrides());
         self.objects = loaded.objects;
-        let inputs = Inputs::from_objects(&self.objects);
-        (compile(&inputs, |_| &self.keyring, &self.system_trust), loaded.problems)
+        (self.compile(), loaded.problems)
+    }
+
+    /// A gateway whose object is refused serves on by the spec that was accepted last, with everything else as it is
+    /// now: a slip in its spec stops nobody, and a Secret that is deleted meanwhile is gone. Its status is the refusal.
+    fn compile(&mut self) -> Compiled {
+        let mut inputs = Inputs::from_objects(&self.objects);
+        self.accepted.retain(|key, _| inputs.gateways.contains_key(key));
+        let compiled = compile(&inputs, |_| &self.keyring, &self.system_trust);
+        let mut refused = Vec::new();
+        for (key, gateway) in &mut inputs.gateways {
+            if compiled.gateways.contains_key(key) {
+                self.accepted.insert(key.clone(), gateway.clone());
+            } else if let Some(accepted) = self.accepted.get(key) {
+                *gateway = accepted.clone();
+                refused.push(ObjectRef::new(Kind::EgressGateway, key.clone()));
+            }
+        }
+        if refused.is_empty() {
+            return compiled;
+        }
+        let mut serving = compile(&inputs, |_| &self.keyring, &self.system_trust);
+        serving
+            .statuses
+            .0
+            .extend(compiled.statuses.0.into_iter().filter(|(object, _)| refused.contains(object)));
+        serving
     }
 
     /// The objects as they were last read.

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use policy::api::Manifest;
 use policy::secret::Secret;
 
 use super::control::Answer;
 use crate::plan::ObjectKey;
-use crate::source::Objects;
+use crate::source::{Objects, asked_keys};
 
 /// Whether these values can be used where policies use them. What a policy would refuse is refused here, so that a
 /// slip does not take a working key away. Returns a note where nothing names the Secret.
@@ -21,26 +20,13 @@ pub(super) fn judge(
     values: &BTreeMap<String, Secret>,
 ) -> Result<Option<String>, String> {
     let asked = asked_keys(objects, secret);
-    for (key, value) in values.iter().filter(|(key, _)| asked.contains(&key.as_str())) {
+    for (key, value) in values.iter().filter(|(key, _)| asked.contains(*key)) {
         // Exposed to be judged by the same function that policies judge by.
         Secret::credential(value.expose())
             .map_err(|error| format!("key `{key}` of Secret {secret}: {error}; nothing was changed"))?;
     }
     let unknown = asked.is_empty() && !objects.keys().any(|object| object.key == *secret);
     Ok(unknown.then(|| format!("no object names Secret {secret}")))
-}
-
-fn asked_keys<'a>(objects: &'a Objects, secret: &ObjectKey) -> Vec<&'a str> {
-    objects
-        .iter()
-        .filter(|(object, _)| object.key.namespace == secret.namespace)
-        .filter_map(|(_, manifest)| match manifest {
-            Manifest::CredentialInjectionPolicy(policy) => Some(&policy.spec),
-            _ => None,
-        })
-        .filter(|spec| spec.secret_ref.name == secret.name)
-        .map(|spec| spec.secret_key.as_str())
-        .collect()
 }
 
 /// Waits until every Envoy uses what was published, for at most `wait`; not at all without it.

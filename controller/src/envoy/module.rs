@@ -46,7 +46,8 @@ pub fn find(flag: Option<PathBuf>) -> Result<Vec<u8>, ModuleError> {
     let variable = std::env::var_os("KEYWARD_MODULE").filter(|value| !value.is_empty()).map(PathBuf::from);
     let beside = || Some(std::env::current_exe().ok()?.with_file_name(FILE)).filter(|path| path.is_file());
     let path = flag.or(variable).or_else(beside).ok_or(ModuleError::Missing)?;
-    let module = std::fs::read(&path).map_err(|error| ModuleError::Unreadable { path: path.clone(), error })?;
+    let module =
+        std::fs::read(&path).map_err(|error| ModuleError::Unreadable { path: path.clone(), error })?;
     check(&path, &module)?;
     Ok(module)
 }

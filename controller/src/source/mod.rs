@@ -17,6 +17,7 @@ use policy::api::Manifest;
 
 pub use directory::{Directory, OpenError};
 pub use load::{LastGood, Listing, load};
+pub(crate) use overrides::asked_keys;
 pub use overrides::{BadSecretFlag, Overrides, SecretFlag};
 pub use problem::Problem;
 

@@ -80,7 +80,11 @@ impl Overrides {
             secret.data.clear();
             secret.string_data.clear();
             if let Some(value) = &flags.for_every_key {
-                secret.data.extend(asked_keys(objects, key).into_iter().map(|asked| (asked, bytes(value))));
+                let mut asked = asked_keys(objects, key);
+                if asked.is_empty() {
+                    asked.insert(DEFAULT_SECRET_KEY.to_owned());
+                }
+                secret.data.extend(asked.into_iter().map(|key| (key, bytes(value))));
             }
             secret.data.extend(flags.by_key.iter().map(|(name, value)| (name.clone(), bytes(value))));
             put_secret(objects, key, secret);
@@ -98,8 +102,8 @@ fn bytes(value: &Value) -> SecretValue {
 }
 
 /// The keys by which policies ask for a Secret.
-fn asked_keys(objects: &Objects, secret: &ObjectKey) -> BTreeSet<String> {
-    let asked: BTreeSet<String> = objects
+pub(crate) fn asked_keys(objects: &Objects, secret: &ObjectKey) -> BTreeSet<String> {
+    objects
         .iter()
         .filter(|(object, _)| object.key.namespace == secret.namespace)
         .filter_map(|(_, manifest)| match manifest {
@@ -108,8 +112,7 @@ fn asked_keys(objects: &Objects, secret: &ObjectKey) -> BTreeSet<String> {
         })
         .filter(|spec| spec.secret_ref.name == secret.name)
         .map(|spec| spec.secret_key.clone())
-        .collect();
-    if asked.is_empty() { BTreeSet::from([DEFAULT_SECRET_KEY.to_owned()]) } else { asked }
+        .collect()
 }
 
 /// Takes a Secret out, or makes one.
