@@ -33,10 +33,7 @@ impl Authority {
     pub fn new(name: &str) -> Authority {
         let key = KeyPair::generate().expect("a key pair");
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
-        // Two authorities of one name in a bundle: BoringSSL would take either for the issuer.
-        let id: String =
-            key.public_key_raw().iter().rev().take(8).map(|byte| format!("{byte:02x}")).collect();
-        params.distinguished_name.push(DnType::CommonName, format!("{name} {id}"));
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let certificate = params.self_signed(&key).expect("a self-signed certificate");

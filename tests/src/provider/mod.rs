@@ -90,10 +90,11 @@ impl Provider {
     /// # Errors
     /// When it cannot listen, or its CA cannot be written.
     pub async fn start(options: Options) -> std::io::Result<Provider> {
-        let authority = Authority::new("provider under test");
-        let tls = authority.server_config(&options.names, options.identity, &options.alpn);
         let listener = TcpListener::bind(options.listen).await?;
         let address = listener.local_addr()?;
+        // A name of its own: of two authorities with one name in a bundle, Envoy tries only one.
+        let authority = Authority::new(&format!("provider under test at {address}"));
+        let tls = authority.server_config(&options.names, options.identity, &options.alpn);
         let shared = Arc::new(Shared {
             behaviour: Mutex::new(options.behaviour),
             log: Log::default(),
