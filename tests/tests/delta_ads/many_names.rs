@@ -26,10 +26,12 @@ async fn handshakes(rig: &Rig, names: &[String]) -> usize {
         let (agent, places) = (wanting(&agent, name), Arc::clone(&places));
         tasks.spawn(async move {
             let _place = places.acquire().await.expect("it is never closed");
-            agent.open().await.is_ok()
+            agent.open().await.err()
         });
     }
-    tasks.join_all().await.into_iter().filter(|succeeded| *succeeded).count()
+    let failures: Vec<_> = tasks.join_all().await.into_iter().flatten().collect();
+    assert!(failures.is_empty(), "{} failed: {failures:?}", failures.len());
+    names.len()
 }
 
 fn wanting(agent: &Agent, name: &str) -> Agent {
