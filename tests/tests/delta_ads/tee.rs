@@ -156,7 +156,7 @@ async fn relay(connection: usize, envoy: UnixStream, controller: UnixStream, wir
     let mut requests = Decoder::of_client();
     let mut responses = Decoder::of_server();
     let requests = pass(from_envoy, to_controller, |bytes| {
-        requests.take(bytes).into_iter().map(What::Request).for_each(note);
+        requests.take(bytes).into_iter().map(Box::new).map(What::Request).for_each(note);
     });
     let responses = pass(from_controller, to_envoy, |bytes| {
         responses.take(bytes).into_iter().map(What::Response).for_each(note);

@@ -87,7 +87,7 @@ pub(super) struct Said {
 /// A message.
 pub(super) enum What {
     /// Envoy's.
-    Request(DeltaDiscoveryRequest),
+    Request(Box<DeltaDiscoveryRequest>),
     /// The controller's.
     Response(DeltaDiscoveryResponse),
 }
