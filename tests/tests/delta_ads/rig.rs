@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use controller::certificates::{Authority, Leaves};
 use controller::envoy::Placement;
@@ -168,9 +168,18 @@ impl Rig {
         assert!(settled, "Envoy does not hold what was published; refused: {refusals:?}");
     }
 
-    /// The address of the proxy port.
+    /// The address of the proxy port. Envoy listens a moment after it has acknowledged a listener: it waits for what
+    /// that refers to.
     pub(super) async fn proxy(&self) -> SocketAddr {
-        self.envoy.listeners().await.expect("Envoy's listeners")[PROXY_LISTENER]
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let listeners = self.envoy.listeners().await.expect("Envoy's listeners");
+            if let Some(address) = listeners.get(PROXY_LISTENER) {
+                return *address;
+            }
+            assert!(Instant::now() < end, "Envoy does not listen: {listeners:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// An agent that uses the proxy port.
