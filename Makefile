@@ -55,6 +55,6 @@ test-wasm: ## the policy's tests in wasm32 (needs setup)
 demo: ## show the swap: what the agent sent, what the provider got, what the record says
 	@hack/setup rust curl envoy
 	$(call say,building keyward and a provider to talk to)
-	$(CARGO) run --locked -q -p keyward-tests --bin demo
+	$(CARGO) run --locked -p keyward-tests --no-default-features --bin demo
 
 , := ,

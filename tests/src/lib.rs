@@ -11,4 +11,5 @@ pub mod scenario;
 pub mod sealed;
 pub mod software;
 pub mod tls;
+#[cfg(feature = "wasm-host")]
 pub mod wasm_host;
