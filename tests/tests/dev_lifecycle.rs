@@ -7,6 +7,7 @@ use harness::client::{Http, Request};
 use harness::gateway::{Gateway, HOST, Manifests};
 use harness::provider::{Authority, Provider};
 use harness::scenario::{KEY, PLACEHOLDER, worked_example};
+use harness::software;
 use rustix::process::Signal;
 
 #[tokio::test]
@@ -61,8 +62,7 @@ async fn interrupt_and_terminate_leave_nothing_behind() {
         gateway.ended().await;
         assert!(started.elapsed() < Duration::from_secs(5), "{signal:?} took {:?}", started.elapsed());
         assert_ports_closed(&gateway, signal);
-        let sockets = std::fs::read_dir(gateway.state()).unwrap().filter_map(Result::ok);
-        let left: Vec<_> = sockets.map(|entry| entry.path()).filter(|path| is_socket(path)).collect();
+        let left: Vec<_> = files_under(gateway.state()).into_iter().filter(|path| is_socket(path)).collect();
         assert!(left.is_empty(), "{signal:?} left {left:?}");
     }
 }
@@ -80,6 +80,11 @@ fn assert_ports_closed(gateway: &Gateway, signal: Signal) {
     for address in [ready.proxy, ready.transparent] {
         assert!(TcpStream::connect(address).is_err(), "{signal:?}: {address} still listens");
     }
+}
+
+fn files_under(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files_under(&path) } else { vec![path] }).collect()
 }
 
 fn is_socket(path: &std::path::Path) -> bool {
@@ -151,4 +156,16 @@ async fn a_client_that_does_not_trust_the_authority_makes_it_say_so_with_the_rem
     agent.send(&Request::messages()).await.unwrap_err();
     let ca = gateway.ready().ca.display().to_string();
     gateway.wait_for_line(&["api.anthropic.com", &ca]).await;
+}
+
+#[tokio::test]
+async fn each_client_that_does_not_trust_the_authority_makes_it_say_so() {
+    // Node verifies when the handshake is over, and hangs up without an alert: nothing tells the gateway why.
+    for client in software::ALL.iter().filter(|client| !client.name.contains("Node")) {
+        let (provider, gateway) = worked_example().await;
+        let failed = client.start_with("plain", &provider.ca_file(), gateway.ready().proxy).failure().await;
+        let line = gateway.wait_for_line(&["api.anthropic.com", "does not trust", "SSL_CERT_FILE"]).await;
+        assert!(!failed.is_empty(), "{}: {line}", client.name);
+        assert!(provider.requests().is_empty(), "{}", client.name);
+    }
 }

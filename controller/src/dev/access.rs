@@ -34,8 +34,7 @@ impl Entry {
             "proxy" if self.text("method") == "CONNECT" => self.refused_connect(),
             "proxy" => Some(self.request()),
             "handshake" => self.failed_handshake(ca),
-            "tunnel" => Some(self.connection("passed untouched")),
-            "transparent" => self.refused_connection(),
+            "tunnel" | "transparent" => self.connection(),
             _ => None,
         }
     }
@@ -68,7 +67,13 @@ impl Entry {
             .as_array()
             .map(|ids| ids.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","));
         let detail = credential.filter(|ids| !ids.is_empty()).unwrap_or_else(|| reason.to_owned());
-        format!("{time} {status} {method} {host}{path} {decision} {detail} {duration} ms")
+        // An answer that Envoy gave in the provider's place, after the filter had done its part.
+        let refusal = match self.text("reason") {
+            "-" => String::new(),
+            reason if detail == reason || decision != "injected" && decision != "passed" => String::new(),
+            reason => format!(" refused {reason}"),
+        };
+        format!("{time} {status} {method} {host}{path} {decision} {detail}{refusal} {duration} ms")
     }
 
     fn refused_connect(&self) -> Option<String> {
@@ -83,16 +88,21 @@ impl Entry {
         })
     }
 
-    fn connection(&self, what: &str) -> String {
+    /// A connection that no request line speaks of: it passed untouched, or was closed.
+    fn connection(&self) -> Option<String> {
+        let what = match (self.text("chain"), self.text("termination")) {
+            (chain, "-") if chain.contains("passthrough") => "passed untouched",
+            (chain, _) if chain.contains("passthrough") => {
+                "closed: the server name is not that of the target"
+            }
+            ("-", _) | ("refused", _) => "closed: this gateway takes no connection with this server name",
+            _ => return None,
+        };
         let name = match self.text("target") {
             "-" => self.text("sni"),
             target => target,
         };
-        format!("{} {name} {what}, {} ms", self.time(), self.number("duration_ms"))
-    }
-
-    fn refused_connection(&self) -> Option<String> {
-        self.text("flags").contains("NR").then(|| self.connection("refused: no listener takes this name"))
+        Some(format!("{} {name} {what}, {} ms", self.time(), self.number("duration_ms")))
     }
 
     fn failed_handshake(&self, ca: &str) -> Option<String> {
@@ -104,7 +114,8 @@ impl Entry {
     }
 
     fn hint(&self, ca: &str) -> Option<String> {
-        let alerts = ["UNKNOWN_CA", "CERTIFICATE_UNKNOWN", "BAD_CERTIFICATE"];
+        // The alert itself, or, where a client sends it in the clear after keys were agreed, what reading it fails with.
+        let alerts = ["UNKNOWN_CA", "CERTIFICATE_UNKNOWN", "BAD_CERTIFICATE", "BAD_PACKET_LENGTH"];
         let failure = self.text("tls_failure");
         alerts.iter().any(|alert| failure.contains(alert)).then(|| {
             format!(
@@ -154,6 +165,38 @@ mod tests {
             Some("10:33:01 403 CONNECT a.test:443 refused denied_by_policy"),
         );
         check(r#"{"log":"proxy","method":"CONNECT","authority":"a.test:443","status":200}"#, None);
+    }
+
+    #[test]
+    fn a_request_that_the_provider_could_not_be_given_says_so() {
+        let record = r#"{\"decision\":\"injected\",\"credentials\":[\"default/anthropic\"]}"#;
+        check(
+            &format!(
+                r#"{{"log":"request","start":"2026-11-24T10:33:01.123Z","method":"POST","authority":"a.test","path":"/v1",
+                "status":503,"duration_ms":1,"reason":"upstream_refused","record":"{record}"}}"#
+            ),
+            Some("10:33:01 503 POST a.test/v1 injected default/anthropic refused upstream_refused 1 ms"),
+        );
+    }
+
+    #[test]
+    fn a_connection_that_is_not_intercepted_says_what_became_of_it() {
+        let line = |chain: &str, termination: &str| {
+            format!(
+                r#"{{"log":"tunnel","start":"2026-11-24T10:33:01.123Z","target":"a.test:443","sni":"b.test",
+                "chain":{chain},"termination":{termination},"duration_ms":5}}"#
+            )
+        };
+        check(&line(r#""passthrough""#, "null"), Some("10:33:01 a.test:443 passed untouched, 5 ms"));
+        check(
+            &line(r#""alias-passthrough/a.test""#, r#""rbac_access_denied""#),
+            Some("10:33:01 a.test:443 closed: the server name is not that of the target, 5 ms"),
+        );
+        let refused =
+            "10:33:01 a.test:443 closed: this gateway takes no connection with this server name, 5 ms";
+        check(&line(r#""refused""#, "null"), Some(refused));
+        check(&line("null", "null"), Some(refused));
+        check(&line(r#""intercept""#, "null"), None);
     }
 
     #[test]

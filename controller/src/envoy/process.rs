@@ -211,6 +211,8 @@ impl Envoy {
         }
         let ended = self.ended().await;
         clean_up(&self.directory);
+        // Nothing depends on it either.
+        let _ = std::fs::remove_file(&self.admin);
         ended
     }
 
