@@ -17,9 +17,25 @@ impl Entry {
         Some(Entry(value))
     }
 
+    /// Whether it is the end of a tunnel that was opened.
+    pub(super) fn ends_connect(&self) -> bool {
+        self.text("log") == "proxy" && self.text("method") == "CONNECT" && self.number("status") == 200
+    }
+
+    /// Whether it is a tunnel into the interception chain, which has entries of its own for what it carried.
+    pub(super) fn is_handed_on(&self) -> bool {
+        self.text("log") == "tunnel" && self.text("chain") == "intercept"
+    }
+
+    /// The line for a tunnel that ended without a request ([`super::peers`]).
+    pub(super) fn silent_end(&self, ca: &str) -> String {
+        let hint = remedy("the client hung up after the TLS handshake; perhaps it", ca);
+        format!("{} {} no request: {hint}", self.time(), self.text("authority"))
+    }
+
     /// The entry with a `hint` where there is one, for `--json`.
-    pub(super) fn into_json(self, ca: &str) -> Value {
-        let hint = self.hint(ca);
+    pub(super) fn into_json(self, ca: &str, hint: Option<String>) -> Value {
+        let hint = hint.or_else(|| self.hint(ca));
         let mut value = self.0;
         if let Some(hint) = hint {
             value["hint"] = hint.into();
@@ -39,11 +55,11 @@ impl Entry {
         }
     }
 
-    fn text(&self, field: &str) -> &str {
+    pub(super) fn text(&self, field: &str) -> &str {
         self.0.get(field).and_then(Value::as_str).unwrap_or("-")
     }
 
-    fn number(&self, field: &str) -> u64 {
+    pub(super) fn number(&self, field: &str) -> u64 {
         self.0.get(field).and_then(Value::as_u64).unwrap_or(0)
     }
 
@@ -117,13 +133,15 @@ impl Entry {
         // The alert itself, or, where a client sends it in the clear after keys were agreed, what reading it fails with.
         let alerts = ["UNKNOWN_CA", "CERTIFICATE_UNKNOWN", "BAD_CERTIFICATE", "BAD_PACKET_LENGTH"];
         let failure = self.text("tls_failure");
-        alerts.iter().any(|alert| failure.contains(alert)).then(|| {
-            format!(
-                "the client does not trust this gateway's CA; give it {ca}: SSL_CERT_FILE (Python, OpenSSL, Go), \
-                 NODE_EXTRA_CA_CERTS (Node), REQUESTS_CA_BUNDLE (requests), CURL_CA_BUNDLE (curl)"
-            )
-        })
+        alerts.iter().any(|alert| failure.contains(alert)).then(|| remedy("the client", ca))
     }
+}
+
+fn remedy(who: &str, ca: &str) -> String {
+    format!(
+        "{who} does not trust this gateway's CA; give it {ca}: SSL_CERT_FILE (Python, OpenSSL, Go), \
+         NODE_EXTRA_CA_CERTS (Node), REQUESTS_CA_BUNDLE (requests), CURL_CA_BUNDLE (curl)"
+    )
 }
 
 #[cfg(test)]
@@ -210,7 +228,7 @@ mod tests {
                 && line.contains("SSL_CERT_FILE")
                 && line.contains("/state/ca.crt")
         );
-        assert!(entry.into_json("/state/ca.crt")["hint"].is_string());
+        assert!(entry.into_json("/state/ca.crt", None)["hint"].is_string());
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub(crate) mod find;
 mod gateway;
 mod manifests;
 mod output;
+mod peers;
 mod ports;
 mod report;
 mod run;

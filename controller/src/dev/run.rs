@@ -22,6 +22,7 @@ use super::find::{CONTROL_SOCKET, state_path};
 use super::gateway::Gateway;
 use super::manifests::Manifests;
 use super::output::{Format, Output};
+use super::peers::Peers;
 use super::ports::Addresses;
 use super::report::Report;
 use super::secrets;
@@ -56,6 +57,7 @@ pub(super) struct Dev {
     gateways: BTreeMap<ObjectKey, Gateway>,
     compiled: Compiled,
     report: Report,
+    peers: Peers,
     /// An Envoy acknowledged or refused something.
     answered: Arc<Notify>,
     ready: bool,
@@ -102,6 +104,7 @@ impl Dev {
             output: Output::new(format, std::io::stdout()),
             compiled: Compiled::default(),
             report: Report::default(),
+            peers: Peers::default(),
             answered: Arc::default(),
             gateways: BTreeMap::new(),
             ready: false,
@@ -246,11 +249,12 @@ impl Dev {
             return Ok(());
         };
         let ca = gateway.ca();
-        let line = entry.line(&ca);
+        let silent = self.peers.is_silent_end(&entry).then(|| entry.silent_end(&ca));
+        let line = silent.clone().or_else(|| entry.line(&ca));
         self.emit(Event::Access {
             namespace: key.namespace.clone(),
             name: key.name.clone(),
-            entry: entry.into_json(&ca),
+            entry: entry.into_json(&ca, silent),
             line,
         })
     }

@@ -27,9 +27,7 @@ use super::{KEYRING_VARIABLE, admin};
 const POLL: Duration = Duration::from_millis(25);
 /// Access-log lines that wait for whoever reads them.
 const LINES: usize = 1024;
-/// File in the launch's directory to which Envoy writes the number that its shared memory is named after.
-const BASE_ID: &str = "base-id";
-/// How the names of its hot-restart sockets begin, in the same directory.
+/// How the names of Envoy's hot-restart sockets begin, in the launch's directory.
 const SOCKETS: &str = "hot";
 /// Lines of Envoy's own log that are kept to explain an early end.
 const KEPT: usize = 20;
@@ -230,18 +228,18 @@ fn terminate(id: Option<u32>) {
     }
 }
 
-/// Removes what Envoy leaves of its hot-restart machinery: a few kilobytes of shared memory, and sockets.
+/// Removes what Envoy leaves of its hot-restart machinery: sockets, and a few kilobytes of shared memory that has the
+/// same number.
 fn clean_up(directory: &Path) {
-    let file = directory.join(BASE_ID);
-    let base: Option<u64> = std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok());
-    let Some(base) = base else { return };
-    // Envoy appends the epoch of the restart, which is always the first here.
-    let mut left = vec![PathBuf::from(format!("/dev/shm/envoy_shared_memory_{base}0")), file];
-    let sockets = ["parent", "child", "udp_parent", "udp_child"];
-    left.extend(sockets.map(|socket| directory.join(format!("{SOCKETS}_{socket}_{base}0"))));
-    for path in left {
-        // Nothing depends on it: what cannot be removed stays.
-        let _ = std::fs::remove_file(path);
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    for entry in entries {
+        let name = entry.file_name();
+        let Some(socket) = name.to_str().and_then(|name| name.strip_prefix(SOCKETS)) else { continue };
+        // Nothing depends on either: what cannot be removed stays.
+        if let Some(number) = socket.strip_prefix("_parent_") {
+            let _ = std::fs::remove_file(format!("/dev/shm/envoy_shared_memory_{number}"));
+        }
+        let _ = std::fs::remove_file(entry.path());
     }
 }
 
@@ -258,7 +256,6 @@ fn command(launch: &Launch, bootstrap: &Path) -> Command {
     // Access-log lines appear when they happen, not every ten seconds.
     command.args(["--file-flush-interval-msec", "50", "--use-dynamic-base-id", "--socket-mode", "600"]);
     command.arg("--socket-path").arg(launch.directory.join(SOCKETS));
-    command.arg("--base-id-path").arg(launch.directory.join(BASE_ID));
     if let Some(workers) = launch.workers {
         command.args(["--concurrency", &workers.to_string()]);
     }

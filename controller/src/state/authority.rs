@@ -13,7 +13,7 @@ use crate::certificates::ca::AuthorityError;
 use crate::plan::ObjectKey;
 
 /// The longest name of a socket that Envoy makes beside its bootstrap: a prefix, and a number of its choice.
-const LONGEST_SOCKET: &str = "hot_udp_parent_42949672950";
+const LONGEST_SOCKET: &str = "hot_udp_parent_184467440737095516150";
 
 impl StateDir {
     /// Where the certificate that a gateway's agents trust is.
