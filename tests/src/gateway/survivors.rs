@@ -58,6 +58,7 @@ fn own() -> i32 {
 #[cfg(test)]
 mod tests {
     use std::process::Command;
+    use std::time::{Duration, Instant};
 
     use super::{end, of};
 
@@ -66,6 +67,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert!(of(folder.path()).is_empty());
         let mut child = Command::new("sleep").arg("60").env("STATE", folder.path()).spawn().unwrap();
+        // Right after it was started the kernel shows neither its command line nor its environment.
+        let patience = Instant::now() + Duration::from_secs(5);
+        while of(folder.path()).is_empty() && Instant::now() < patience {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         let found = of(folder.path());
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!(end(folder.path()).len(), 1);
