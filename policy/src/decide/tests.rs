@@ -1,7 +1,6 @@
 //! Verdicts: which requests get the credential, and what every one of them loses on the way.
 
 mod destination;
-#[cfg(not(target_arch = "wasm32"))]
 mod properties;
 mod selection;
 

@@ -112,8 +112,10 @@ fn a_record_never_exceeds_four_kibibytes_and_says_what_was_cut() {
     assert_eq!(small.get("truncated"), None);
 }
 
-#[cfg(not(target_arch = "wasm32"))]
 mod properties {
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
     use super::*;
     use proptest::prelude::*;
 

@@ -176,8 +176,10 @@ fn without_a_keyring_every_rule_denies() {
     assert!(matches!(rule.then, Then::Deny(Reason::CredentialUnsealable)));
 }
 
-#[cfg(not(target_arch = "wasm32"))]
 mod properties {
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
     use super::*;
     use proptest::prelude::*;
 

@@ -111,8 +111,10 @@ fn innocent_values_are_left_alone() {
     assert_eq!(Scrubber::default().scrub(b"sk-0123456789"), None);
 }
 
-#[cfg(not(target_arch = "wasm32"))]
 mod properties {
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
     use super::*;
     use proptest::prelude::*;
 

@@ -2,6 +2,8 @@
 
 use super::*;
 use proptest::prelude::*;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 fn name() -> impl Strategy<Value = String> {
     prop_oneof![
