@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 CARGO := cargo
-NATIVE := -p keyward-policy -p keyward-filter -p keyward -p keyward-tests
+NATIVE := -p keyward-policy -p keyward-filter -p keyward -p keyward-tests -p keyward-bench
 MODULE := -p keyward-filter --target wasm32-wasip1
 TOOLS := $(CURDIR)/.tools
 say = @printf '\n== %s\n' "$(1)"

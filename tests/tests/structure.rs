@@ -46,13 +46,15 @@ fn linked(package: &str) -> BTreeSet<String> {
 
 #[test]
 fn dependencies_point_to_the_policy_and_never_between_filter_and_controller() {
-    const OURS: [&str; 4] = ["keyward-policy", "keyward-filter", "keyward", "keyward-tests"];
+    const OURS: [&str; 5] =
+        ["keyward-policy", "keyward-filter", "keyward", "keyward-tests", "keyward-bench"];
     for (package, may) in [
         ("keyward-policy", &[][..]),
         ("keyward-filter", &["keyward-policy"]),
         ("keyward", &["keyward-policy"]),
         // Tests meet the filter only as an artefact, and the controller as one but for its delta session.
         ("keyward-tests", &["keyward-policy", "keyward"]),
+        ("keyward-bench", &["keyward-policy", "keyward-tests"]),
     ] {
         let named = dependencies(package);
         let ours: Vec<_> = OURS.into_iter().filter(|name| named.contains(*name)).collect();

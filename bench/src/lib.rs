@@ -1,0 +1,2 @@
+//! What the benchmarks share: statistics of paired measurements, and plots.
+
