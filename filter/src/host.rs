@@ -7,15 +7,13 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use policy::denial::Denial;
+use policy::record::HeaderMap;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, LogLevel, MapType};
 
 /// The host refused a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Refused;
-
-/// A header map, in order, duplicates included.
-pub(crate) type Headers = Vec<(String, Vec<u8>)>;
 
 /// What the listener wrote about the connection; `None`: nothing.
 pub(crate) fn connection() -> Result<Option<Vec<u8>>, Refused> {
@@ -28,7 +26,7 @@ pub(crate) fn cluster() -> Result<Option<Vec<u8>>, Refused> {
 }
 
 /// The request's head. To be called while its headers are held, not after.
-pub(crate) fn request_headers() -> Result<Headers, Refused> {
+pub(crate) fn request_headers() -> Result<HeaderMap, Refused> {
     hostcalls::get_map_bytes(MapType::HttpRequestHeaders).map_err(|_| Refused)
 }
 
@@ -43,7 +41,7 @@ pub(crate) fn remove_request_header(name: &str) -> Result<(), Refused> {
 }
 
 /// The response's head. To be called while its headers are held, not after.
-pub(crate) fn response_headers() -> Result<Headers, Refused> {
+pub(crate) fn response_headers() -> Result<HeaderMap, Refused> {
     hostcalls::get_map_bytes(MapType::HttpResponseHeaders).map_err(|_| Refused)
 }
 

@@ -4,9 +4,9 @@
 
 use std::rc::Rc;
 
-use policy::decide::{Edit, Facts, Head, Plan};
+use policy::decide::{Edit, Facts, Head, Plan, Verdict};
 use policy::denial::{Denial, Reason};
-use policy::record::Record;
+use policy::record::{HeaderMap, Record};
 use policy::rules::RuleSet;
 use policy::scrub::Scrubber;
 use policy::wire::AgentSide;
@@ -20,83 +20,70 @@ use crate::vm;
 pub(crate) struct Stream {
     rules: Option<Rc<RuleSet>>,
     progress: Progress,
+    /// `None` until the request is judged, and where the vault is out of reach: what cannot be scrubbed is not written.
     record: Option<Record>,
 }
 
 enum Progress {
-    /// Forwarded, or not seen yet: the response is scrubbed of these.
-    Forwarded(Scrubber),
+    /// Forwarded, or not seen yet.
+    Forwarded,
     /// Answered here: the response is ours.
     Refused,
 }
 
 impl Stream {
     pub(crate) fn new(rules: Option<Rc<RuleSet>>) -> Self {
-        Stream { rules, progress: Progress::Forwarded(Scrubber::default()), record: None }
+        Stream { rules, progress: Progress::Forwarded, record: None }
     }
 
-    /// Judges the request and edits it in place.
+    /// Judges the request, and edits it in place.
     fn judge(&mut self) -> Result<(), Denial> {
         let headers = host::request_headers().map_err(host_failed)?;
         #[cfg(feature = "trap")]
         trap_on_request(&headers);
-        let head = Head::from_map(borrow(&headers));
         let Some(rules) = self.rules.clone() else {
-            return Err(self.record_refusal("", &Facts::parse(b""), &head, Reason::NoConfiguration.into()));
+            return self.keep(None, &Facts::parse(b""), headers, Err(Reason::NoConfiguration.into()));
         };
         let property = connection_property(rules.agent_side()).map_err(host_failed)?;
         let facts = facts(rules.agent_side(), property.as_deref());
-        match rules.decide(&facts, &head) {
-            Ok(plan) => self.carry_out(&rules, &facts, &head, &plan),
-            Err(denial) => Err(self.record_refusal(rules.gateway(), &facts, &head, denial)),
-        }
+        let verdict = rules.decide(&facts, &Head::of(&headers)).and_then(carry_out);
+        self.keep(Some(&rules), &facts, headers, verdict)
     }
 
-    fn carry_out(
+    /// Keeps what the record is written from, and the scrubber that goes with it. Nothing is forwarded whose answer
+    /// could not be scrubbed.
+    fn keep(
         &mut self,
-        rules: &RuleSet,
+        rules: Option<&RuleSet>,
         facts: &Facts<'_>,
-        head: &Head<'_>,
-        plan: &Plan,
+        headers: HeaderMap,
+        verdict: Verdict,
     ) -> Result<(), Denial> {
-        let scrubber = vm::with(|vm| vm.vault.scrubber(&plan.scrub)).ok_or(Reason::HostCallFailed)?;
-        for edit in &plan.edits {
-            if apply(edit).is_err() {
-                return Err(self.record_refusal(rules.gateway(), facts, head, host_failed(Refused)));
+        let outcome = verdict.as_ref().map(|_| ()).map_err(Denial::clone);
+        let scrubber = match (&verdict, rules) {
+            (Ok(plan), _) => vm::with(|vm| vm.vault.scrubber(&plan.scrub)),
+            (Err(_), Some(rules)) => {
+                let live = rules.credentials_at(facts, &Head::of(&headers));
+                vm::with(|vm| vm.vault.scrubber(&live))
             }
-        }
-        self.record = Some(Record::forwarded(rules, facts, head, plan, &scrubber));
-        self.progress = Progress::Forwarded(scrubber);
-        Ok(())
-    }
-
-    fn record_refusal(
-        &mut self,
-        gateway: &str,
-        facts: &Facts<'_>,
-        head: &Head<'_>,
-        denial: Denial,
-    ) -> Denial {
-        let live = self.rules.as_ref().map(|rules| rules.credentials_at(facts, head)).unwrap_or_default();
-        let scrubber = vm::with(|vm| vm.vault.scrubber(&live));
-        // A record that cannot be scrubbed is not written.
-        self.record = scrubber.map(|scrubber| Record::refused(gateway, facts, head, &denial, &scrubber));
-        denial
+            (Err(_), None) => Some(Scrubber::default()),
+        };
+        let scrubber =
+            scrubber.ok_or_else(|| outcome.clone().err().unwrap_or(Reason::HostCallFailed.into()))?;
+        self.record = Some(Record::new(rules, facts, headers, verdict, scrubber));
+        outcome
     }
 
     /// Scrubs the response's head and adds it to the record.
     fn scrub(&mut self) -> Result<(), Refused> {
-        let Progress::Forwarded(scrubber) = &self.progress else { return Ok(()) };
+        let (Progress::Forwarded, Some(record)) = (&self.progress, &mut self.record) else { return Ok(()) };
         let headers = host::response_headers()?;
-        let headers: Vec<_> = borrow(&headers).collect();
-        for rewrite in scrubber.rewrite(&headers) {
+        for rewrite in record.scrubber().rewrite(&headers) {
             let mut values = rewrite.values.iter();
             values.next().map_or(Ok(()), |first| host::set_response_header(&rewrite.name, first))?;
             values.try_for_each(|value| host::add_response_header(&rewrite.name, value))?;
         }
-        if let Some(record) = &mut self.record {
-            record.answered(&headers, scrubber);
-        }
+        record.answered(headers);
         Ok(())
     }
 
@@ -152,6 +139,12 @@ fn facts<'a>(side: &AgentSide, property: Option<&'a [u8]>) -> Facts<'a> {
     }
 }
 
+/// Applies every edit, or refuses.
+fn carry_out(plan: Plan) -> Verdict {
+    plan.edits.iter().try_for_each(apply).map_err(host_failed)?;
+    Ok(plan)
+}
+
 fn apply(edit: &Edit) -> Result<(), Refused> {
     match edit {
         Edit::RemoveHeader(name) => host::remove_request_header(name),
@@ -161,17 +154,13 @@ fn apply(edit: &Edit) -> Result<(), Refused> {
     }
 }
 
-fn borrow(headers: &host::Headers) -> impl Iterator<Item = (&[u8], &[u8])> {
-    headers.iter().map(|(name, value)| (name.as_bytes(), value.as_slice()))
-}
-
 fn host_failed(_: Refused) -> Denial {
     Denial::new(Reason::HostCallFailed)
 }
 
 /// Aborts the module when a test asks for it.
 #[cfg(feature = "trap")]
-fn trap_on_request(headers: &host::Headers) {
+fn trap_on_request(headers: &HeaderMap) {
     if headers.iter().any(|(name, _)| name == "x-keyward-trap") {
         std::process::abort();
     }
