@@ -17,7 +17,7 @@ pub const KEYRING_VARIABLE: &str = "KEYWARD_KEYRING";
 /// The *light* capability class: what the module may import from the host, and which of its exports the host calls.
 /// Bodies and trailers are not among them, so a light filter never sees one. A call to an import that is missing here
 /// traps. `proxy_on_delete` frees a stream; `fd_write` and `proc_exit` are how the module's runtime aborts.
-const LIGHT: [&str; 25] = [
+const LIGHT: [&str; 24] = [
     "environ_get",
     "environ_sizes_get",
     "fd_write",
@@ -32,7 +32,6 @@ const LIGHT: [&str; 25] = [
     "proxy_on_configure",
     "proxy_on_context_create",
     "proxy_on_delete",
-    "proxy_on_done",
     "proxy_on_log",
     "proxy_on_request_headers",
     "proxy_on_response_headers",
