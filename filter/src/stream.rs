@@ -100,6 +100,19 @@ impl Stream {
         Ok(())
     }
 
+    /// Scrubs the response's trailers.
+    fn scrub_trailers(&self) -> Result<(), Refused> {
+        let Progress::Forwarded(scrubber) = &self.progress else { return Ok(()) };
+        let trailers = host::response_trailers()?;
+        let trailers: Vec<_> = borrow(&trailers).collect();
+        for rewrite in scrubber.rewrite(&trailers) {
+            let mut values = rewrite.values.iter();
+            values.next().map_or(Ok(()), |first| host::set_response_trailer(&rewrite.name, first))?;
+            values.try_for_each(|value| host::add_response_trailer(&rewrite.name, value))?;
+        }
+        Ok(())
+    }
+
     /// Answers here. Nothing is forwarded even when the answer cannot be sent.
     fn refuse(&mut self, denial: &Denial) -> Action {
         self.progress = Progress::Refused;
@@ -120,11 +133,19 @@ impl HttpContext for Stream {
         }
     }
 
+    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+        passing(drop_request_trailers())
+    }
+
     fn on_http_response_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
         match self.scrub() {
             Ok(()) => Action::Continue,
             Err(refused) => self.refuse(&host_failed(refused)),
         }
+    }
+
+    fn on_http_response_trailers(&mut self, _count: usize) -> Action {
+        passing(self.scrub_trailers())
     }
 
     fn on_log(&mut self) {
@@ -158,6 +179,22 @@ fn apply(edit: &Edit) -> Result<(), Refused> {
         Edit::SetPath(path) => host::set_request_header(":path", path),
         // Exposed to the request that it was sealed for.
         Edit::SetHeader { name, value } => host::set_request_header(name, value.expose()),
+    }
+}
+
+/// No provider needs a request's trailers, and some read them as headers.
+fn drop_request_trailers() -> Result<(), Refused> {
+    host::request_trailers()?.iter().try_for_each(|(name, _)| host::remove_request_trailer(name))
+}
+
+/// Trailers that the host does not let us change end the request: its head is on its way, so no answer can be given.
+fn passing(changed: Result<(), Refused>) -> Action {
+    match changed {
+        Ok(()) => Action::Continue,
+        Err(Refused) => {
+            let _ = host::reset();
+            Action::Pause
+        }
     }
 }
 
