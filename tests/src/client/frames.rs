@@ -25,6 +25,9 @@ pub const PING: u8 = 6;
 /// GOAWAY.
 pub const GOAWAY: u8 = 7;
 
+/// CONTINUATION.
+pub const CONTINUATION: u8 = 9;
+
 /// The flag that ends a stream.
 pub const END_STREAM: u8 = 1;
 /// The flag that ends a header block.
@@ -60,6 +63,21 @@ impl Frame {
             literal(&mut block, value);
         }
         Frame::new(HEADERS, flags | END_HEADERS, stream, block)
+    }
+
+    /// A header block in frames of at most 16 KiB: HEADERS, then CONTINUATION.
+    #[must_use]
+    pub fn in_pieces(&self) -> Vec<Frame> {
+        let mut frames: Vec<Frame> = (self.payload.chunks(16 << 10))
+            .map(|piece| Frame::new(CONTINUATION, 0, self.stream, piece))
+            .collect();
+        if let Some(first) = frames.first_mut() {
+            (first.kind, first.flags) = (self.kind, self.flags & !END_HEADERS);
+        }
+        if let Some(last) = frames.last_mut() {
+            last.flags |= END_HEADERS;
+        }
+        frames
     }
 
     /// The frame on the wire.
