@@ -55,6 +55,31 @@ pub(crate) fn add_response_header(name: &str, value: &[u8]) -> Result<(), Refuse
     hostcalls::add_map_value_bytes(MapType::HttpResponseHeaders, name, value).map_err(|_| Refused)
 }
 
+/// The request's trailers. To be called while they are held, not after.
+pub(crate) fn request_trailers() -> Result<HeaderMap, Refused> {
+    hostcalls::get_map_bytes(MapType::HttpRequestTrailers).map_err(|_| Refused)
+}
+
+/// Removes every value of a request trailer.
+pub(crate) fn remove_request_trailer(name: &str) -> Result<(), Refused> {
+    hostcalls::remove_map_value(MapType::HttpRequestTrailers, name).map_err(|_| Refused)
+}
+
+/// The response's trailers. To be called while they are held, not after.
+pub(crate) fn response_trailers() -> Result<HeaderMap, Refused> {
+    hostcalls::get_map_bytes(MapType::HttpResponseTrailers).map_err(|_| Refused)
+}
+
+/// Leaves exactly one value of a response trailer.
+pub(crate) fn set_response_trailer(name: &str, value: &[u8]) -> Result<(), Refused> {
+    hostcalls::set_map_value_bytes(MapType::HttpResponseTrailers, name, Some(value)).map_err(|_| Refused)
+}
+
+/// Adds one more value of a response trailer.
+pub(crate) fn add_response_trailer(name: &str, value: &[u8]) -> Result<(), Refused> {
+    hostcalls::add_map_value_bytes(MapType::HttpResponseTrailers, name, value).map_err(|_| Refused)
+}
+
 /// Answers the request here, in place of the upstream.
 pub(crate) fn answer(denial: &Denial) -> Result<(), Refused> {
     let body = denial.body();

@@ -1,6 +1,6 @@
 //! One request: judged at its head, its answer scrubbed, its record handed to the access log.
 //!
-//! Bodies and trailers are never asked for: in the *light* capability class the host does not call those callbacks.
+//! Bodies are never asked for: in the *light* capability class the host does not call those callbacks.
 
 use std::rc::Rc;
 
@@ -8,7 +8,7 @@ use policy::decide::{Edit, Facts, Head, Plan, Verdict};
 use policy::denial::{Denial, Reason};
 use policy::record::{HeaderMap, Record};
 use policy::rules::RuleSet;
-use policy::scrub::Scrubber;
+use policy::scrub::{Rewrite, Scrubber};
 use policy::wire::AgentSide;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
@@ -79,12 +79,19 @@ impl Stream {
         let (Progress::Forwarded, Some(record)) = (&self.progress, &mut self.record) else { return Ok(()) };
         let headers = host::response_headers()?;
         for rewrite in record.scrubber().rewrite(&headers) {
-            let mut values = rewrite.values.iter();
-            values.next().map_or(Ok(()), |first| host::set_response_header(&rewrite.name, first))?;
-            values.try_for_each(|value| host::add_response_header(&rewrite.name, value))?;
+            replace(&rewrite, host::set_response_header, host::add_response_header)?;
         }
         record.answered(headers);
         Ok(())
+    }
+
+    /// Scrubs the response's trailers.
+    fn scrub_trailers(&self) -> Result<(), Refused> {
+        let (Progress::Forwarded, Some(record)) = (&self.progress, &self.record) else { return Ok(()) };
+        let rewrites = record.scrubber().rewrite(&host::response_trailers()?);
+        rewrites
+            .iter()
+            .try_for_each(|rewrite| replace(rewrite, host::set_response_trailer, host::add_response_trailer))
     }
 
     /// Answers here. Nothing is forwarded even when the answer cannot be sent.
@@ -107,11 +114,19 @@ impl HttpContext for Stream {
         }
     }
 
+    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+        passing(drop_request_trailers())
+    }
+
     fn on_http_response_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
         match self.scrub() {
             Ok(()) => Action::Continue,
             Err(refused) => self.refuse(&host_failed(refused)),
         }
+    }
+
+    fn on_http_response_trailers(&mut self, _count: usize) -> Action {
+        passing(self.scrub_trailers())
     }
 
     fn on_log(&mut self) {
@@ -151,6 +166,32 @@ fn apply(edit: &Edit) -> Result<(), Refused> {
         Edit::SetPath(path) => host::set_request_header(":path", path),
         // Exposed to the request that it was sealed for.
         Edit::SetHeader { name, value } => host::set_request_header(name, value.expose()),
+    }
+}
+
+/// A host call with a name and a value.
+type Put = fn(&str, &[u8]) -> Result<(), Refused>;
+
+/// Leaves exactly these values under the name.
+fn replace(rewrite: &Rewrite, set: Put, add: Put) -> Result<(), Refused> {
+    let mut values = rewrite.values.iter();
+    values.next().map_or(Ok(()), |first| set(&rewrite.name, first))?;
+    values.try_for_each(|value| add(&rewrite.name, value))
+}
+
+/// No provider needs a request's trailers, and some read them as headers.
+fn drop_request_trailers() -> Result<(), Refused> {
+    host::request_trailers()?.iter().try_for_each(|(name, _)| host::remove_request_trailer(name))
+}
+
+/// Trailers that the host does not let us change end the request: its head is on its way, so no answer can be given.
+fn passing(changed: Result<(), Refused>) -> Action {
+    match changed {
+        Ok(()) => Action::Continue,
+        Err(Refused) => {
+            let _ = host::reset();
+            Action::Pause
+        }
     }
 }
 

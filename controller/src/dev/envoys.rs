@@ -9,9 +9,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::args::Args;
+use super::capacity;
 use crate::cli::Failure;
 use crate::envoy::binary::{self, Binary};
-use crate::envoy::bootstrap::bootstrap;
+use crate::envoy::bootstrap::{Capacity, bootstrap};
 use crate::envoy::module;
 use crate::envoy::process::{Envoy, Launch, ProcessError, Spawner};
 use crate::plan::ObjectKey;
@@ -47,6 +48,7 @@ pub(super) struct Envoys {
     start: Arc<Start>,
     state: StateDir,
     module: PathBuf,
+    capacity: Capacity,
     running: BTreeMap<ObjectKey, Running>,
     outputs: (mpsc::Sender<Output>, mpsc::Receiver<Output>),
 }
@@ -81,6 +83,7 @@ impl Envoys {
                 callers,
             }),
             state: state.clone(),
+            capacity: capacity::within_limits(args),
             running: BTreeMap::new(),
             outputs: mpsc::channel(1024),
         })
@@ -130,7 +133,7 @@ impl Envoys {
         let admin = directory.join("admin.sock");
         Ok(Launch {
             binary: self.start.binary.path.clone(),
-            bootstrap: bootstrap(key, xds, &admin),
+            bootstrap: bootstrap(key, xds, &admin, self.capacity),
             directory,
             admin,
             keyring: self.state.keyring()?,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use controller::certificates::{Authority, Leaves};
 use controller::envoy::Placement;
-use controller::envoy::bootstrap::bootstrap;
+use controller::envoy::bootstrap::{Capacity, bootstrap};
 use controller::envoy::names::PROXY_LISTENER;
 use controller::envoy::process::{Envoy, Launch, Spawner};
 use controller::state::socket;
@@ -211,7 +211,7 @@ fn launch(folder: &tempfile::TempDir) -> Launch {
     let admin = folder.path().join("admin.sock");
     Launch {
         binary: artefacts::envoy(),
-        bootstrap: bootstrap(&gateway(), &folder.path().join("tee.sock"), &admin),
+        bootstrap: bootstrap(&gateway(), &folder.path().join("tee.sock"), &admin, Capacity::default()),
         directory: folder.path().to_owned(),
         admin,
         keyring: Zeroizing::new(KEYRING.to_owned()),
