@@ -9,7 +9,7 @@ use policy::denial::{Denial, Reason};
 use policy::record::{HeaderMap, Record};
 use policy::rules::RuleSet;
 use policy::scrub::{Rewrite, Scrubber};
-use policy::wire::AgentSide;
+use policy::wire::{AgentSide, CONNECTION_HEADER, ConnectionFacts};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
@@ -38,14 +38,14 @@ impl Stream {
 
     /// Judges the request, and edits it in place.
     fn judge(&mut self) -> Result<(), Denial> {
-        let headers = host::request_headers().map_err(host_failed)?;
+        let mut headers = host::request_headers().map_err(host_failed)?;
         #[cfg(feature = "trap")]
         trap_on_request(&headers);
         let Some(rules) = self.rules.clone() else {
             return self.keep(None, &Facts::parse(b""), headers, Err(Reason::NoConfiguration.into()));
         };
-        let property = connection_property(rules.agent_side()).map_err(host_failed)?;
-        let facts = facts(rules.agent_side(), property.as_deref());
+        let known = known_of_connection(&rules, &mut headers).map_err(host_failed)?;
+        let facts = facts(rules.agent_side(), known.as_deref());
         let verdict = rules.decide(&facts, &Head::of(&headers)).and_then(carry_out);
         self.keep(Some(&rules), &facts, headers, verdict)
     }
@@ -138,16 +138,21 @@ impl HttpContext for Stream {
     }
 }
 
-/// What the connection is known by: one property, which one depends on the agent side.
-fn connection_property(side: &AgentSide) -> Result<Option<Vec<u8>>, Refused> {
-    match side {
-        AgentSide::Tls => host::connection(),
-        AgentSide::TrustedPlaintext { .. } => host::cluster(),
+/// What is known of the connection, from where the configuration says. The header is ours, not the agent's: it is
+/// taken out of what is judged and recorded, and the route removes it.
+fn known_of_connection(rules: &RuleSet, headers: &mut HeaderMap) -> Result<Option<Vec<u8>>, Refused> {
+    match (rules.agent_side(), rules.connection_facts()) {
+        (AgentSide::Tls, ConnectionFacts::FilterState) => host::connection(),
+        (AgentSide::Tls, ConnectionFacts::Header) => {
+            let at = headers.iter().position(|(name, _)| name == CONNECTION_HEADER);
+            Ok(at.map(|at| headers.remove(at).1))
+        }
+        (AgentSide::TrustedPlaintext { .. }, _) => host::cluster(),
     }
 }
 
-fn facts<'a>(side: &AgentSide, property: Option<&'a [u8]>) -> Facts<'a> {
-    match (side, property) {
+fn facts<'a>(side: &AgentSide, known: Option<&'a [u8]>) -> Facts<'a> {
+    match (side, known) {
         (AgentSide::Tls, Some(connection)) => Facts::parse(connection),
         (AgentSide::Tls, None) => Facts::Cleartext,
         (AgentSide::TrustedPlaintext { .. }, cluster) => Facts::Cluster(cluster.unwrap_or_default()),

@@ -21,12 +21,13 @@ use crate::denial::Reason;
 use crate::glob::Glob;
 use crate::host::{HostPattern, Specificity};
 use crate::seal::Keyring;
-use crate::wire::{AgentSide, Carriers, Config, Unlisted};
+use crate::wire::{AgentSide, Carriers, Config, ConnectionFacts, Unlisted};
 
 /// The rules of one filter. A request keeps the set that it started with.
 pub struct RuleSet {
     pub(crate) gateway: Rc<str>,
     pub(crate) agent_side: AgentSide,
+    connection_facts: ConnectionFacts,
     pub(crate) unlisted: Unlisted,
     pub(crate) other_hosts: Unlisted,
     exact: BTreeMap<String, Vec<Rc<Rule>>>,
@@ -86,6 +87,12 @@ impl RuleSet {
     #[must_use]
     pub fn agent_side(&self) -> &AgentSide {
         &self.agent_side
+    }
+
+    /// Where [`AgentSide::Tls`] finds its facts.
+    #[must_use]
+    pub fn connection_facts(&self) -> ConnectionFacts {
+        self.connection_facts
     }
 
     /// The rules that name a host, each with how narrowly it does so.

@@ -12,6 +12,9 @@ pub const VERSION: u32 = 1;
 /// The versions that this crate reads. The module carries them in its custom section `keyward.config_versions`.
 pub const VERSIONS_READ: &[u32] = &[1];
 
+/// The request header of [`ConnectionFacts::Header`].
+pub const CONNECTION_HEADER: &str = "x-keyward-connection";
+
 /// The plugin configuration of one filter: a bucket of rules, or the guard (no rules).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -22,6 +25,9 @@ pub struct Config {
     pub gateway: String,
     /// How the agent's bytes reach this filter.
     pub agent_side: AgentSide,
+    /// Where the filter reads what the listener knows about the connection. Absent means `FilterState`.
+    #[serde(default, skip_serializing_if = "is_filter_state")]
+    pub connection_facts: ConnectionFacts,
     /// What happens to a request whose host a rule names, and whose endpoint and method none does.
     pub unlisted: Unlisted,
     /// What happens to a request whose host no rule names. Absent means `Deny`: a bucket meets such a host only while
@@ -53,6 +59,18 @@ pub enum AgentSide {
         /// Names of the upstream clusters allowed, sorted.
         clusters: Vec<String>,
     },
+}
+
+/// Where the filter reads what the listener knows about the connection ([`crate::decide::Facts::parse`]).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ConnectionFacts {
+    /// In the filter state `keyward.connection`, which no agent can write. One more host call for each request.
+    #[default]
+    FilterState,
+    /// In the request header [`CONNECTION_HEADER`]. Only where the listener overwrites the header before any filter
+    /// sees it, or removes it where there is no TLS (`early_header_mutation_extensions`), and every route removes it
+    /// (`request_headers_to_remove`): elsewhere an agent would write the facts itself.
+    Header,
 }
 
 /// What happens to a request that no rule covers.
@@ -176,6 +194,11 @@ fn deny() -> Unlisted {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_deny(unlisted: &Unlisted) -> bool {
     *unlisted == Unlisted::Deny
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_filter_state(facts: &ConnectionFacts) -> bool {
+    *facts == ConnectionFacts::FilterState
 }
 
 fn https() -> Vec<u16> {

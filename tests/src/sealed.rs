@@ -2,7 +2,9 @@
 
 use policy::seal::Keyring;
 use policy::secret::Secret;
-use policy::wire::{AgentSide, Carriers, Config, Injection, Outcome, Rule, Target, Unlisted, VERSION};
+use policy::wire::{
+    AgentSide, Carriers, Config, ConnectionFacts, Injection, Outcome, Rule, Target, Unlisted, VERSION,
+};
 
 /// The keyring of these tests, as it stands in the environment.
 pub const KEYRING: &str = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -27,6 +29,7 @@ pub fn worked_example(key: &str) -> Config {
         version: VERSION,
         gateway: "default/echo-bot".into(),
         agent_side: AgentSide::Tls,
+        connection_facts: ConnectionFacts::FilterState,
         unlisted: Unlisted::Pass,
         other_hosts: Unlisted::Pass,
         endpoints: vec![texts(&["/v1/complete", "/v1/messages"])],

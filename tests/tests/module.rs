@@ -6,7 +6,7 @@ use harness::artefacts;
 use harness::scenario::{KEY, PLACEHOLDER};
 use harness::sealed::{KEYRING, worked_example};
 use harness::wasm_host::{Action, Code, Headers, LocalReply, Root, Stream, Vm};
-use policy::wire::{AgentSide, Config, Unlisted};
+use policy::wire::{AgentSide, CONNECTION_HEADER, Config, ConnectionFacts, Unlisted};
 use serde_json::Value;
 
 fn code() -> &'static Code {
@@ -25,8 +25,8 @@ fn configured(config: &Config) -> (Vm, Root) {
     (vm, root)
 }
 
-const CONNECTION: (&str, &[u8]) =
-    ("filter_state.keyward.connection", b"api.anthropic.com|api.anthropic.com:443");
+const FACTS: &str = "api.anthropic.com|api.anthropic.com:443";
+const CONNECTION: (&str, &[u8]) = ("filter_state.keyward.connection", FACTS.as_bytes());
 
 fn head(path: &str, more: &[(&str, &str)]) -> Headers {
     let pseudo =
@@ -248,22 +248,64 @@ fn cleartext_from_another_proxy_needs_a_cluster_that_is_allowed() {
 }
 
 /// The price of a request in crossings. A change here is a change of cost: say so where it is made.
+/// Host calls at the request's head, at the answer's, and at the end.
+fn host_calls(facts: ConnectionFacts) -> [usize; 3] {
+    let (mut vm, root) = configured(&Config { connection_facts: facts, ..worked_example(KEY) });
+    let calls = |vm: &mut Vm| vm.take_calls().values().sum();
+    let _: usize = calls(&mut vm);
+    let sent = [("x-api-key", PLACEHOLDER), (CONNECTION_HEADER, FACTS)];
+    let (stream, _) = request(&mut vm, root, head("/v1/messages", &sent[..headers_of(facts)]));
+    let on_request = calls(&mut vm);
+    let answer = Headers::new(&[(":status", "200"), ("content-type", "text/event-stream")]);
+    vm.response_headers(stream, answer, false).unwrap();
+    let on_response = calls(&mut vm);
+    vm.finish(stream).unwrap();
+    [on_request, on_response, calls(&mut vm)]
+}
+
+fn headers_of(facts: ConnectionFacts) -> usize {
+    if facts == ConnectionFacts::Header { 2 } else { 1 }
+}
+
 #[test]
 fn a_request_costs_a_known_number_of_host_calls() {
+    // The header map and the credential; the answer's header map; the record.
+    assert_eq!(host_calls(ConnectionFacts::Header), [2, 1, 1]);
+    // And what the listener knows about the connection.
+    assert_eq!(host_calls(ConnectionFacts::FilterState), [3, 1, 1]);
+}
+
+#[test]
+fn what_a_header_says_of_the_connection_is_compared_and_not_recorded() {
+    let config = Config { connection_facts: ConnectionFacts::Header, ..worked_example(KEY) };
+    let (mut vm, root) = configured(&config);
+    for (facts, status) in [
+        (Some(FACTS), None),
+        (Some("other.example|api.anthropic.com:443"), Some(421)),
+        (Some("api.anthropic.com|other.example:443"), Some(421)),
+        (Some("-|-"), Some(421)),
+        (Some("-"), Some(421)),
+        (Some(""), Some(421)),
+        (None, Some(421)),
+    ] {
+        let told = facts.map(|facts| (CONNECTION_HEADER, facts));
+        let (stream, action) = request(&mut vm, root, head("/v1/messages", told.as_slice()));
+        match status {
+            None => assert_eq!(action, Action::Continue),
+            Some(status) => assert_eq!(reply(action).status, status, "{facts:?}"),
+        }
+        vm.finish(stream).unwrap();
+        let record = vm.filter_state(stream, "keyward").expect("a record");
+        assert!(!record.contains(CONNECTION_HEADER), "{record}");
+    }
+}
+
+#[test]
+fn a_header_says_nothing_where_the_filter_state_is_to() {
     let (mut vm, root) = configured(&worked_example(KEY));
-    vm.take_calls();
-    let (stream, _) = request(&mut vm, root, head("/v1/messages", &[("x-api-key", PLACEHOLDER)]));
-    let on_request: usize = vm.take_calls().values().sum();
-    vm.response_headers(
-        stream,
-        Headers::new(&[(":status", "200"), ("content-type", "text/event-stream")]),
-        false,
-    )
-    .unwrap();
-    let on_response: usize = vm.take_calls().values().sum();
-    vm.finish(stream).unwrap();
-    let on_log: usize = vm.take_calls().values().sum();
-    assert_eq!((on_request, on_response, on_log), (3, 1, 1));
+    let stream = vm.stream(root, &[]).unwrap();
+    let forged = head("/v1/messages", &[(CONNECTION_HEADER, FACTS)]);
+    assert!(reply(vm.request_headers(stream, forged, true).unwrap()).status >= 400);
 }
 
 #[test]

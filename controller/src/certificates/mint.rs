@@ -113,6 +113,7 @@ mod tests {
                 version: wire::VERSION,
                 gateway: "default/gw".to_owned(),
                 agent_side: wire::AgentSide::Tls,
+                connection_facts: wire::ConnectionFacts::FilterState,
                 unlisted: wire::Unlisted::Deny,
                 other_hosts: wire::Unlisted::Deny,
                 endpoints: Vec::new(),

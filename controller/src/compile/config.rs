@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use policy::seal::Keyring;
 use policy::wire::{
-    AgentSide, Carriers, Config, DenyCause, Injection, Outcome, Rule, Target, Unlisted, VERSION,
+    AgentSide, Carriers, Config, ConnectionFacts, DenyCause, Injection, Outcome, Rule, Target, Unlisted,
+    VERSION,
 };
 
 use super::injection::Policy;
@@ -55,6 +56,7 @@ pub(super) fn empty(gateway: &ObjectKey, other_hosts: Unlisted) -> Config {
         version: VERSION,
         gateway: gateway.to_string(),
         agent_side: AgentSide::Tls,
+        connection_facts: ConnectionFacts::Header,
         unlisted: Unlisted::Deny,
         other_hosts,
         endpoints: Vec::new(),

@@ -14,6 +14,7 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use envoy_types::pb::envoy::extensions::http::early_header_mutation::header_mutation::v3 as early;
 use envoy_types::pb::envoy::r#type::matcher::v3 as matcher;
 use envoy_types::pb::google::protobuf::Any;
+use policy::wire::CONNECTION_HEADER;
 use prost::Name;
 
 use super::any::{self, ads, boolean, number, pack, seconds};
@@ -31,8 +32,11 @@ pub(super) fn proxy(plan: &GatewayPlan) -> hcm::HttpConnectionManager {
     hcm::HttpConnectionManager {
         http_filters: vec![facts(), module(names::GUARD), resolver(plan, Cache::Open), router()],
         upgrade_configs: upgrades("CONNECT"),
-        // A CONNECT meets no filter of ours, and Envoy's router takes orders from these.
-        early_header_mutation_extensions: vec![without_orders()],
+        // A CONNECT meets no filter of ours, and Envoy's router takes orders from the former. Nothing here is TLS.
+        early_header_mutation_extensions: vec![early(vec![
+            remove_matching("x-envoy-"),
+            header_mutation::Action::Remove(CONNECTION_HEADER.to_owned()),
+        ])],
         // Python below 3.12 sends `CONNECT … HTTP/1.0`.
         http_protocol_options: Some(core::Http1ProtocolOptions { accept_http_10: true, ..http1() }),
         ..base(plan, "proxy", names::PROXY_ROUTES, access_log::proxy())
@@ -47,6 +51,7 @@ pub(super) fn mitm(plan: &GatewayPlan) -> hcm::HttpConnectionManager {
         http_filters: modules.chain(rest).collect(),
         upgrade_configs: upgrades("websocket"),
         http_protocol_options: Some(http1()),
+        early_header_mutation_extensions: vec![early(vec![told_of_connection()])],
         // What the agent writes as `:scheme` decides nothing.
         scheme_header_transformation: Some(core::SchemeHeaderTransformation {
             transformation: Some(core::scheme_header_transformation::Transformation::SchemeToOverwrite(
@@ -106,16 +111,35 @@ fn http1() -> core::Http1ProtocolOptions {
     }
 }
 
-/// Removes `x-envoy-*` before anything is read.
-fn without_orders() -> core::TypedExtensionConfig {
+/// Changes to a request's head before any route or filter sees it.
+fn early(actions: Vec<header_mutation::Action>) -> core::TypedExtensionConfig {
+    let mutations = actions.into_iter().map(|action| HeaderMutation { action: Some(action) }).collect();
+    let config = early::HeaderMutation { mutations };
+    any::extension("envoy.http.early_header_mutation.header_mutation", pack(&config))
+}
+
+fn remove_matching(prefix: &str) -> header_mutation::Action {
     let named = matcher::StringMatcher {
-        match_pattern: Some(matcher::string_matcher::MatchPattern::Prefix("x-envoy-".to_owned())),
+        match_pattern: Some(matcher::string_matcher::MatchPattern::Prefix(prefix.to_owned())),
         ignore_case: false,
     };
-    let remove = header_mutation::RemoveOnMatch { key_matcher: Some(named) };
-    let mutation = HeaderMutation { action: Some(header_mutation::Action::RemoveOnMatch(remove)) };
-    let config = early::HeaderMutation { mutations: vec![mutation] };
-    any::extension("envoy.http.early_header_mutation.header_mutation", pack(&config))
+    header_mutation::Action::RemoveOnMatch(header_mutation::RemoveOnMatch { key_matcher: Some(named) })
+}
+
+/// Tells the filter what the connection is about, in place of whatever the agent wrote there. A header comes with the
+/// map that the filter reads anyway; asking for the filter state would be a host call of its own.
+fn told_of_connection() -> header_mutation::Action {
+    let header = core::HeaderValue {
+        key: CONNECTION_HEADER.to_owned(),
+        value: format!("%FILTER_STATE({}:PLAIN)%", names::CONNECTION),
+        ..Default::default()
+    };
+    header_mutation::Action::Append(core::HeaderValueOption {
+        header: Some(header),
+        append_action: core::header_value_option::HeaderAppendAction::OverwriteIfExistsOrAdd as i32,
+        keep_empty_value: true,
+        ..Default::default()
+    })
 }
 
 /// Facts about the caller that cross into the internal listeners. The agent cannot write filter state.

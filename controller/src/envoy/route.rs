@@ -67,13 +67,16 @@ pub(super) struct Route {
 impl RouteConfiguration {
     /// The resource. Hosts match with any port: whoever cares about ports says so. `alt-svc` is removed from every
     /// response: it would lead the agent past the gateway. `x-forwarded-proto` is Envoy's own, which no option turns
-    /// off.
+    /// off; the other is what our listener tells our filter.
     pub(super) fn new(name: &str, virtual_hosts: Vec<VirtualHost>) -> Self {
         RouteConfiguration {
             name: name.to_owned(),
             virtual_hosts,
             response_headers_to_remove: vec!["alt-svc".to_owned()],
-            request_headers_to_remove: vec!["x-forwarded-proto".to_owned()],
+            request_headers_to_remove: vec![
+                "x-forwarded-proto".to_owned(),
+                policy::wire::CONNECTION_HEADER.to_owned(),
+            ],
             // Clusters come before their routes, and a withdrawn one answers 503 instead of refusing the update.
             validate_clusters: boolean(false),
             ignore_port_in_host_matching: true,

@@ -70,6 +70,7 @@ pub(super) fn compile(
     let mut set = RuleSet {
         gateway: config.gateway.as_str().into(),
         agent_side: config.agent_side.clone(),
+        connection_facts: config.connection_facts,
         unlisted: config.unlisted,
         other_hosts: config.other_hosts,
         exact: BTreeMap::new(),

@@ -3,7 +3,9 @@
 use crate::rules::{RuleSet, Vault};
 use crate::seal::Keyring;
 use crate::secret::Secret;
-use crate::wire::{AgentSide, Carriers, Config, Injection, Outcome, Rule, Target, Unlisted, VERSION};
+use crate::wire::{
+    AgentSide, Carriers, Config, ConnectionFacts, Injection, Outcome, Rule, Target, Unlisted, VERSION,
+};
 
 pub(crate) const HOST: &str = "api.anthropic.com";
 pub(crate) const KEY: &str = "sk-ant-0123456789";
@@ -22,6 +24,7 @@ pub(crate) fn config() -> Config {
         version: VERSION,
         gateway: "default/echo-bot".to_owned(),
         agent_side: AgentSide::Tls,
+        connection_facts: ConnectionFacts::FilterState,
         unlisted: Unlisted::Pass,
         other_hosts: Unlisted::Pass,
         endpoints: vec![texts(&["/v1/complete", "/v1/messages"])],

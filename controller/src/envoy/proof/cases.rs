@@ -41,6 +41,7 @@ fn filter(unlisted: wire::Unlisted) -> wire::Config {
         version: wire::VERSION,
         gateway: "default/gateway".to_owned(),
         agent_side: wire::AgentSide::Tls,
+        connection_facts: wire::ConnectionFacts::Header,
         unlisted,
         other_hosts: unlisted,
         endpoints: Vec::new(),

@@ -14,6 +14,7 @@ use envoy_types::pb::google::protobuf::StringValue;
 use envoy_types::pb::xds::r#type::matcher::v3 as xds;
 use prost::Name;
 
+use super::connection;
 use super::reading::{Configuration, enabled, route_cluster, tcp_cluster, unpack};
 use crate::envoy::names;
 use crate::plan::{DefaultPolicy, GatewayPlan};
@@ -31,6 +32,7 @@ pub(crate) fn violations(configuration: &Configuration, plan: &GatewayPlan) -> V
     every_name_exists(configuration, &mut all);
     no_name_leads_inside(configuration, &mut all);
     admin_is_not_on_tcp(configuration, &mut all);
+    connection::agents_cannot_tell_of_it(configuration, &mut all);
     all
 }
 

@@ -3,6 +3,7 @@
 
 mod cases;
 mod claims;
+mod connection;
 mod mutations;
 mod reading;
 

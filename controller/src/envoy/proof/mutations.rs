@@ -159,6 +159,20 @@ fn an_added_header_is_found() {
 }
 
 #[test]
+fn a_connection_that_an_agent_could_describe_is_found() {
+    let untold = |m: &mut hcm::HttpConnectionManager| m.early_header_mutation_extensions.clear();
+    check(|c| manager(c, untold), "mitm: an agent can write x-keyward-connection");
+    let proxy = |c: &mut Configuration| {
+        rewrite(network_filter(c, names::PROXY_LISTENER, "proxy", "http_connection_manager"), untold);
+    };
+    check(proxy, "proxy: an agent can write x-keyward-connection");
+    let kept = |c: &mut Configuration| {
+        c.routes.get_mut(names::MITM_ROUTES).unwrap().request_headers_to_remove.pop();
+    };
+    check(kept, "x-keyward-connection goes upstream");
+}
+
+#[test]
 fn a_missing_name_is_found() {
     check(|c| drop(c.clusters.remove(names::OPEN)), "does not exist");
     check(|c| drop(c.secrets.remove(names::TRUST_BUNDLE)), "secret `upstream/trust-bundle` does not exist");
