@@ -194,12 +194,18 @@ impl Session {
     fn due(&mut self, kind: Kind) -> Option<Due> {
         let (snapshot, offers) = (self.snapshot.as_ref()?, &self.offers);
         let subscription = self.subscriptions.get_mut(&kind)?;
-        let due = subscription.due(|name| match kind.on_demand(name) {
+        let wanted = |name: &str| match kind.on_demand(name) {
             true => wanted_leaf(offers, name),
             false => snapshot
                 .find(kind, name)
                 .map_or(Wanted::Absent, |resource| Wanted::Version(&resource.version)),
-        });
+        };
+        // While a response is on its way nothing of its type goes out, and what others wait for is in the snapshot.
+        // An agent that asks for names faster than they are answered must not have all of them compared for each.
+        let due = match kind == Kind::Secret && subscription.outstanding.is_some() {
+            true => subscription.due_among(snapshot.of(kind).map(|resource| resource.name.as_str()), wanted),
+            false => subscription.due(wanted),
+        };
         (!due.is_empty()).then_some(due)
     }
 
@@ -243,7 +249,9 @@ impl Session {
     fn respond(&mut self, kind: Kind, due: Due) -> discovery::DeltaDiscoveryResponse {
         self.nonce += 1;
         let nonce = self.nonce.to_string();
-        let Load { updates, removed } = load(kind, due);
+        let refusals_first =
+            self.subscriptions.get(&kind).is_some_and(|subscription| subscription.updated_last);
+        let Load { updates, removed } = load(kind, due, refusals_first);
         let resources: Vec<discovery::Resource> =
             updates.iter().filter_map(|name| self.resource(kind, name)).map(wire).collect();
         let updates = resources.iter().map(|sent| (sent.name.clone(), Held::Version(sent.version.clone())));
@@ -288,16 +296,21 @@ struct Load {
     removed: BTreeSet<String>,
 }
 
-/// Updates go before refusals where they cannot travel together: their number is bounded, an agent can ask for
-/// names to be refused without end.
-fn load(kind: Kind, due: Due) -> Load {
-    let removed = due.missing.into_iter().chain(due.removals).collect();
-    match due.updates.into_iter() {
-        updates if !kind.travels_alone() => Load { updates: updates.collect(), removed },
-        mut updates => match updates.next() {
-            Some(update) => Load { updates: [update].into(), removed: BTreeSet::new() },
-            None => Load { updates: BTreeSet::new(), removed },
-        },
+/// Updates and refusals take turns where they cannot travel together: an agent can ask for names to be refused without
+/// end, and for as many leaves as may be made. A turn of refusals takes all that wait, so neither waits long and
+/// their number stays small.
+fn load(kind: Kind, due: Due, refusals_first: bool) -> Load {
+    let removed: BTreeSet<String> = due.missing.into_iter().chain(due.removals).collect();
+    if !kind.travels_alone() {
+        return Load { updates: due.updates, removed };
+    }
+    let update = match refusals_first && !removed.is_empty() {
+        true => None,
+        false => due.updates.into_iter().next(),
+    };
+    match update {
+        Some(update) => Load { updates: [update].into(), removed: BTreeSet::new() },
+        None => Load { updates: BTreeSet::new(), removed },
     }
 }
 

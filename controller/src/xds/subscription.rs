@@ -73,6 +73,9 @@ pub(crate) struct Subscription {
     /// Names that may be due: what happened since concerned them. An agent that has names refused as fast as it can
     /// must not have thousands of leaves compared each time.
     open: BTreeSet<String>,
+    /// Whether the last response carried an update: where updates and refusals cannot travel together, they take
+    /// turns.
+    pub(crate) updated_last: bool,
     pub(crate) outstanding: Option<Outstanding>,
 }
 
@@ -190,6 +193,19 @@ impl Subscription {
         due
     }
 
+    /// The same, of these names alone.
+    pub(crate) fn due_among<'a>(
+        &self,
+        names: impl Iterator<Item = &'a str>,
+        wanted: impl Fn(&str) -> Wanted<'a>,
+    ) -> Due {
+        let mut due = Due::default();
+        for name in names.filter(|name| self.open.contains(*name)) {
+            self.weigh(name, wanted(name), &mut due);
+        }
+        due
+    }
+
     fn weigh(&self, name: &str, wanted: Wanted<'_>, due: &mut Due) {
         let held = self.held.get(name);
         if !self.concerns(name) && !self.owed.contains(name) {
@@ -221,6 +237,7 @@ impl Subscription {
     pub(crate) fn sent(&mut self, outstanding: Outstanding) {
         self.owed.retain(|name| !outstanding.sent.contains_key(name));
         self.greeting = false;
+        self.updated_last = outstanding.sent.values().any(|held| matches!(held, Held::Version(_)));
         self.outstanding = Some(outstanding);
     }
 
