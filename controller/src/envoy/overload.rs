@@ -35,7 +35,8 @@ pub(super) fn manager(capacity: Capacity) -> Value {
             )},
         ],
         "actions": [
-            action("shrink_heap", &at(0.80)),
+            // Every ten seconds: what a burst took goes back to the system.
+            action("shrink_heap", &at(0.05)),
             idle,
             action("reset_high_memory_stream", &rising(0.85, 0.95)),
             action("disable_http_keepalive", &at(0.90)),

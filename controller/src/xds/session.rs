@@ -249,9 +249,7 @@ impl Session {
     fn respond(&mut self, kind: Kind, due: Due) -> discovery::DeltaDiscoveryResponse {
         self.nonce += 1;
         let nonce = self.nonce.to_string();
-        let refusals_first =
-            self.subscriptions.get(&kind).is_some_and(|subscription| subscription.updated_last);
-        let Load { updates, removed } = load(kind, due, refusals_first);
+        let Load { updates, removed } = load(kind, due);
         let resources: Vec<discovery::Resource> =
             updates.iter().filter_map(|name| self.resource(kind, name)).map(wire).collect();
         let updates = resources.iter().map(|sent| (sent.name.clone(), Held::Version(sent.version.clone())));
@@ -296,21 +294,16 @@ struct Load {
     removed: BTreeSet<String>,
 }
 
-/// Updates and refusals take turns where they cannot travel together: an agent can ask for names to be refused without
-/// end, and for as many leaves as may be made. A turn of refusals takes all that wait, so neither waits long and
-/// their number stays small.
-fn load(kind: Kind, due: Due, refusals_first: bool) -> Load {
-    let removed: BTreeSet<String> = due.missing.into_iter().chain(due.removals).collect();
-    if !kind.travels_alone() {
-        return Load { updates: due.updates, removed };
-    }
-    let update = match refusals_first && !removed.is_empty() {
-        true => None,
-        false => due.updates.into_iter().next(),
-    };
-    match update {
-        Some(update) => Load { updates: [update].into(), removed: BTreeSet::new() },
-        None => Load { updates: BTreeSet::new(), removed },
+/// Updates go before refusals where they cannot travel together: their number is bounded, an agent can ask for
+/// names to be refused without end.
+fn load(kind: Kind, due: Due) -> Load {
+    let removed = due.missing.into_iter().chain(due.removals).collect();
+    match due.updates.into_iter() {
+        updates if !kind.travels_alone() => Load { updates: updates.collect(), removed },
+        mut updates => match updates.next() {
+            Some(update) => Load { updates: [update].into(), removed: BTreeSet::new() },
+            None => Load { updates: BTreeSet::new(), removed },
+        },
     }
 }
 

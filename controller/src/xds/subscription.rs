@@ -73,9 +73,6 @@ pub(crate) struct Subscription {
     /// Names that may be due: what happened since concerned them. An agent that has names refused as fast as it can
     /// must not have thousands of leaves compared each time.
     open: BTreeSet<String>,
-    /// Whether the last response carried an update: where updates and refusals cannot travel together, they take
-    /// turns.
-    pub(crate) updated_last: bool,
     pub(crate) outstanding: Option<Outstanding>,
 }
 
@@ -237,7 +234,6 @@ impl Subscription {
     pub(crate) fn sent(&mut self, outstanding: Outstanding) {
         self.owed.retain(|name| !outstanding.sent.contains_key(name));
         self.greeting = false;
-        self.updated_last = outstanding.sent.values().any(|held| matches!(held, Held::Version(_)));
         self.outstanding = Some(outstanding);
     }
 

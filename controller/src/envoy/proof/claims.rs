@@ -31,6 +31,7 @@ pub(crate) fn violations(configuration: &Configuration, plan: &GatewayPlan) -> V
     every_name_exists(configuration, &mut all);
     no_name_leads_inside(configuration, &mut all);
     admin_is_not_on_tcp(configuration, &mut all);
+    super::edge::violations(configuration, plan, &mut all);
     all
 }
 

@@ -3,6 +3,7 @@
 
 mod cases;
 mod claims;
+mod edge;
 mod mutations;
 mod reading;
 
