@@ -87,6 +87,7 @@ async fn noise_and_half_open_handshakes_disturb_nobody_and_leave_no_memory_behin
         assert_eq!(agent.send(&Request::messages()).await.expect(way).status, 200, "{way}");
     }
     let before = gateway.resident_kib();
+    let held_before = allocated_mib(&gateway);
     let ready = gateway.ready().clone();
     let mut half_open = Vec::new();
     for number in 0..HALF_OPEN {
@@ -116,20 +117,16 @@ async fn noise_and_half_open_handshakes_disturb_nobody_and_leave_no_memory_behin
     }
     floods.join_all().await;
     drop(half_open);
+    // What Envoy still holds; how soon its allocator gives freed pages back to the system is another matter.
     let end = Instant::now() + Duration::from_secs(30);
-    eprintln!("before {before} {}", gateway.admin("/memory"));
-    while gateway.resident_kib() > before + 20 * MIB {
-        let after = gateway.resident_kib();
-        assert!(Instant::now() < end, "{} MiB more than before", (after - before) / MIB);
-        eprintln!("{after}");
-        if Instant::now() > end - Duration::from_secs(12) {
-            eprintln!(
-                "{} {:#?}",
-                gateway.admin("/memory"),
-                gateway.stats("cx_active").iter().filter(|(_, v)| **v > 0).collect::<Vec<_>>()
-            );
-            break;
-        }
-        sleep(Duration::from_millis(1000)).await;
+    while allocated_mib(&gateway) > held_before + 20 {
+        assert!(Instant::now() < end, "{} MiB, {held_before} before", allocated_mib(&gateway));
+        sleep(Duration::from_millis(200)).await;
     }
+    assert!(gateway.resident_kib() <= before + 64 * MIB, "{} KiB, {before} before", gateway.resident_kib());
+}
+
+/// The heap that Envoy has in use, in MiB.
+fn allocated_mib(gateway: &Gateway) -> u64 {
+    gateway.stats("server.memory_allocated").values().sum::<u64>() >> 20
 }

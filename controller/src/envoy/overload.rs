@@ -35,8 +35,7 @@ pub(super) fn manager(capacity: Capacity) -> Value {
             )},
         ],
         "actions": [
-            // Every ten seconds: what a burst took goes back to the system.
-            action("shrink_heap", &at(0.05)),
+            action("shrink_heap", &at(0.80)),
             idle,
             action("reset_high_memory_stream", &rising(0.85, 0.95)),
             action("disable_http_keepalive", &at(0.90)),
