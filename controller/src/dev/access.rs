@@ -24,7 +24,7 @@ impl Entry {
 
     /// Whether it is a tunnel into the interception chain, which has entries of its own for what it carried.
     pub(super) fn is_handed_on(&self) -> bool {
-        self.text("log") == "tunnel" && self.text("chain") == "intercept"
+        self.text("log") == "tunnel" && self.text("chain").starts_with("intercept")
     }
 
     /// The line for a tunnel that ended without a request ([`super::peers`]).

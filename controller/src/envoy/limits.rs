@@ -21,6 +21,9 @@ const UPLOAD_FACTOR: u32 = 4;
 /// Bytes that a connection may hold back, in each direction, before its sender is told to wait.
 pub(super) const BUFFER: u32 = 256 << 10;
 
+/// Connections a second that are intercepted for names that no route has; as many more at once.
+pub(super) const OPEN_NAMES: u32 = 200;
+
 /// Streams at once on a connection of an agent.
 const STREAMS: u32 = 100;
 /// Envoy's default of 16 MiB a stream would let one agent buffer that much for each of its streams.

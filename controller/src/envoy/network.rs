@@ -1,21 +1,28 @@
 //! Network filters: what is done with a connection, as opposed to a request.
 
+use std::time::Duration;
+
 use envoy_types::pb::envoy::config::listener::v3 as listener;
 use envoy_types::pb::envoy::config::rbac::v3 as rbac;
 use envoy_types::pb::envoy::extensions::filters::common::set_filter_state::v3 as facts;
 use envoy_types::pb::envoy::extensions::filters::network::direct_response::v3 as direct_response;
+use envoy_types::pb::envoy::extensions::filters::network::local_ratelimit::v3 as local_ratelimit;
 use envoy_types::pb::envoy::extensions::filters::network::rbac::v3::Rbac;
 use envoy_types::pb::envoy::extensions::filters::network::set_filter_state::v3 as set_filter_state;
 use envoy_types::pb::envoy::extensions::filters::network::sni_dynamic_forward_proxy::v3 as sni_forward;
 use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3 as tcp_proxy;
 use envoy_types::pb::envoy::r#type::matcher::v3 as matcher;
+use envoy_types::pb::envoy::r#type::v3::TokenBucket;
 use envoy_types::pb::google::api::expr::v1alpha1 as cel;
 use envoy_types::pb::google::protobuf::Any;
 
-use super::any::{format, inline, merged, pack, regex};
+use super::any::{duration, format, inline, merged, number, pack, regex};
 use super::dns::{self, Cache};
 use super::{names, upstream_guard};
 use crate::plan::GatewayPlan;
+
+/// How often the bucket of [`limit_rate`] fills.
+const FILL_MILLISECONDS: u32 = 100;
 
 /// Filter state with the SNI, for [`expected_name`] alone.
 const SNI: &str = "keyward.sni";
@@ -76,6 +83,23 @@ pub(super) fn note_tls(
 pub(super) fn refuse() -> listener::Filter {
     let config = direct_response::Config { response: Some(inline("")) };
     filter("envoy.filters.network.direct_response", pack(&config))
+}
+
+/// Closes connections that come faster than handshakes for names of the agent's own choice may: until its leaf was
+/// made or refused, Envoy keeps some 50 KiB for each name. One bucket for all listeners of a worker's process.
+pub(super) fn limit_rate(per_second: u32) -> listener::Filter {
+    let fills = 1_000 / FILL_MILLISECONDS;
+    let config = local_ratelimit::LocalRateLimit {
+        stat_prefix: "open-names".to_owned(),
+        token_bucket: Some(TokenBucket {
+            max_tokens: per_second,
+            tokens_per_fill: number(per_second / fills),
+            fill_interval: duration(Duration::from_millis(FILL_MILLISECONDS.into())),
+        }),
+        share_key: "open-names".to_owned(),
+        ..Default::default()
+    };
+    filter("envoy.filters.network.local_ratelimit", pack(&config))
 }
 
 /// Passes bytes on to a cluster.

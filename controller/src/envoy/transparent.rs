@@ -12,10 +12,10 @@ use envoy_types::pb::google::protobuf::Any;
 use super::any::socket_address;
 use super::hosts::{self, Named};
 use super::listeners::{chain, inspecting, with_chains};
-use super::network::{crossing, note, refuse, resolve_name, to_cluster};
+use super::network::{crossing, limit_rate, note, refuse, resolve_name, to_cluster};
 use super::sni::{Chains, alpn, any_of, not, sni};
-use super::tunnel::{HTTP, INTERCEPT, NAME, PASS, REFUSED};
-use super::{access_log, names, tunnel};
+use super::tunnel::{HTTP, INTERCEPT, INTERCEPT_OPEN, NAME, PASS, REFUSED};
+use super::{access_log, limits, names, tunnel};
 use crate::plan::{DefaultPolicy, GatewayPlan, Interception};
 
 /// How long a client may take for its first bytes.
@@ -55,6 +55,10 @@ fn chains(plan: &GatewayPlan, others: Others) -> Vec<listener::FilterChain> {
     let peer = || note(vec![crossing(names::PEER, "%DOWNSTREAM_REMOTE_ADDRESS%")]);
     let mut chains =
         vec![chain(REFUSED, vec![peer(), refuse()]), chain(INTERCEPT, vec![peer(), to_cluster(names::MITM)])];
+    if others == Others::Intercepted {
+        let slowly = limit_rate(limits::OPEN_NAMES);
+        chains.push(chain(INTERCEPT_OPEN, vec![slowly, peer(), to_cluster(names::MITM)]));
+    }
     if others != Others::Refused {
         let [resolve, guard] = resolve_name(plan);
         chains.push(chain(PASS, vec![peer(), resolve, guard, to_cluster(names::PASSTHROUGH)]));
@@ -75,7 +79,7 @@ fn choice(plan: &GatewayPlan, others: Others) -> Chains {
     let mut rules = vec![(not(sni(NAME)), REFUSED.to_owned())];
     rules.extend(named.grouped(|_| ()).into_iter().map(|((), hosts)| (sni(&hosts), INTERCEPT.to_owned())));
     if others == Others::Intercepted {
-        rules.push((any_of(vec![alpn(HTTP), not(alpn(".+"))]), INTERCEPT.to_owned()));
+        rules.push((any_of(vec![alpn(HTTP), not(alpn(".+"))]), INTERCEPT_OPEN.to_owned()));
     }
     if others != Others::Refused {
         rules.extend(

@@ -15,15 +15,17 @@ use envoy_types::pb::xds::r#type::matcher::v3::matcher::matcher_list::Predicate;
 
 use super::hosts::{self, Named};
 use super::listeners::{chain, inspecting, with_chains};
-use super::network::{expected_name, fact, hand_on, note, refuse, resolve_name, to_cluster};
+use super::network::{expected_name, fact, hand_on, limit_rate, note, refuse, resolve_name, to_cluster};
 use super::sni::{Chains, all_of, alpn, any_of, not, protocol, sni, state};
-use super::{access_log, names};
+use super::{access_log, limits, names};
 use crate::plan::{Alias, DefaultPolicy, GatewayPlan, Interception, PortSet};
 
 /// Chain that closes the connection.
 pub(super) const REFUSED: &str = "refused";
 /// Chain into the interception listener.
 pub(super) const INTERCEPT: &str = "intercept";
+/// The same for names that no route has.
+pub(super) const INTERCEPT_OPEN: &str = "intercept-open";
 /// Chain that passes bytes untouched.
 pub(super) const PASS: &str = "passthrough";
 
@@ -88,7 +90,9 @@ fn chains(plan: &GatewayPlan) -> Vec<listener::FilterChain> {
     let pass = vec![note_name.clone(), compare.clone(), dial, resolve, guard, to_cluster(names::PASSTHROUGH)];
     let mut chains = vec![chain(REFUSED, vec![refuse()]), chain(PASS, pass)];
     if plan.interception == Interception::All {
+        let slowly = limit_rate(limits::OPEN_NAMES);
         chains.push(chain(INTERCEPT, vec![hand_on(), to_cluster(names::MITM)]));
+        chains.push(chain(INTERCEPT_OPEN, vec![slowly, hand_on(), to_cluster(names::MITM)]));
     }
     for (host, _) in aliases(plan) {
         let cluster = names::alias_passthrough(host);
@@ -108,7 +112,7 @@ fn choice(plan: &GatewayPlan) -> Chains {
     let mut rules = vec![(all_of(vec![sni(".+"), not(sni(NAME))]), REFUSED.to_owned())];
     rules.extend(named.grouped(|_| ()).into_iter().map(|((), hosts)| (sni(&hosts), misdirected.to_owned())));
     if plan.interception == Interception::All {
-        rules.push((intercepted(plan), INTERCEPT.to_owned()));
+        rules.push((intercepted(plan), INTERCEPT_OPEN.to_owned()));
     }
     for (host, _) in aliases(plan) {
         let this = state(names::TARGET_HOST, &format!("(?i){}", hosts::literal(host)));

@@ -194,12 +194,18 @@ impl Session {
     fn due(&mut self, kind: Kind) -> Option<Due> {
         let (snapshot, offers) = (self.snapshot.as_ref()?, &self.offers);
         let subscription = self.subscriptions.get_mut(&kind)?;
-        let due = subscription.due(|name| match kind.on_demand(name) {
+        let wanted = |name: &str| match kind.on_demand(name) {
             true => wanted_leaf(offers, name),
             false => snapshot
                 .find(kind, name)
                 .map_or(Wanted::Absent, |resource| Wanted::Version(&resource.version)),
-        });
+        };
+        // While a response is on its way nothing of its type goes out, and what others wait for is in the snapshot.
+        // An agent that asks for names faster than they are answered must not have all of them compared for each.
+        let due = match kind == Kind::Secret && subscription.outstanding.is_some() {
+            true => subscription.due_among(snapshot.of(kind).map(|resource| resource.name.as_str()), wanted),
+            false => subscription.due(wanted),
+        };
         (!due.is_empty()).then_some(due)
     }
 

@@ -190,6 +190,19 @@ impl Subscription {
         due
     }
 
+    /// The same, of these names alone.
+    pub(crate) fn due_among<'a>(
+        &self,
+        names: impl Iterator<Item = &'a str>,
+        wanted: impl Fn(&str) -> Wanted<'a>,
+    ) -> Due {
+        let mut due = Due::default();
+        for name in names.filter(|name| self.open.contains(*name)) {
+            self.weigh(name, wanted(name), &mut due);
+        }
+        due
+    }
+
     fn weigh(&self, name: &str, wanted: Wanted<'_>, due: &mut Due) {
         let held = self.held.get(name);
         if !self.concerns(name) && !self.owed.contains(name) {

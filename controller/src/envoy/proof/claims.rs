@@ -33,6 +33,7 @@ pub(crate) fn violations(configuration: &Configuration, plan: &GatewayPlan) -> V
     no_name_leads_inside(configuration, &mut all);
     admin_is_not_on_tcp(configuration, &mut all);
     connection::agents_cannot_tell_of_it(configuration, &mut all);
+    super::edge::violations(configuration, plan, &mut all);
     all
 }
 

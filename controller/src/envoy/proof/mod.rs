@@ -4,6 +4,7 @@
 mod cases;
 mod claims;
 mod connection;
+mod edge;
 mod mutations;
 mod reading;
 

@@ -220,3 +220,45 @@ fn a_filter_that_fails_open_is_found() {
     };
     check(change, "light/guard: open when it fails");
 }
+
+#[test]
+fn a_cluster_that_dials_private_addresses_is_found() {
+    for name in [names::CREDENTIALED, names::OPEN_H1, names::OPEN_CLEARTEXT] {
+        let open = |c: &mut Configuration| {
+            use envoy_types::pb::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
+            let cluster = c.clusters.get_mut(name).unwrap();
+            for options in cluster.typed_extension_protocol_options.values_mut() {
+                let unpacked: HttpProtocolOptions = unpack(options);
+                *options = any::pack(&HttpProtocolOptions { http_filters: Vec::new(), ..unpacked });
+            }
+        };
+        check(open, &format!("`{name}` dials what a name leads to"));
+    }
+    let unguarded = |c: &mut Configuration| {
+        let listener = c.listeners.get_mut(names::TUNNEL).unwrap();
+        for chain in &mut listener.filter_chains {
+            chain.filters.retain(|filter| !filter.name.ends_with("network.rbac"));
+        }
+    };
+    check(unguarded, "`passthrough` dials what a name leads to");
+    let strict = |c: &mut Configuration| {
+        use envoy_types::pb::envoy::config::cluster::v3::cluster::ClusterDiscoveryType;
+        c.clusters.get_mut(names::OPEN).unwrap().cluster_discovery_type = Some(ClusterDiscoveryType::Type(1));
+    };
+    check(strict, "`open` finds addresses in another way");
+}
+
+#[test]
+fn a_limit_that_is_missing_is_found() {
+    check(|c| manager(c, |m| m.request_timeout = None), "a limit is missing");
+    check(|c| manager(c, |m| m.common_http_protocol_options = None), "a limit is missing");
+    check(|c| manager(c, |m| m.proxy_100_continue = true), "something passes that no filter sees");
+    let unbounded = |c: &mut Configuration| {
+        c.clusters.get_mut(names::OPEN).unwrap().per_connection_buffer_limit_bytes = None;
+    };
+    check(unbounded, "`open` buffers without a limit");
+    let routes = |c: &mut Configuration| {
+        c.routes.get_mut(names::PROXY_ROUTES).unwrap().response_headers_to_remove.clear();
+    };
+    check(routes, "lets alt-svc through");
+}
