@@ -1,0 +1,65 @@
+//! What the operator of the proxy configured for a row, apart from any proxy's own language.
+
+/// The default: `api.anthropic.com` gets `x-api-key`, every other host is intercepted and gets nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Scenario {
+    /// Hosts that no rule names are refused.
+    pub(crate) deny_all: bool,
+    /// Hosts that no rule names pass untouched instead of being intercepted.
+    pub(crate) others_pass: bool,
+    /// `api.openai.com` gets a credential of its own.
+    pub(crate) second_credential: bool,
+    /// The Secret is not there.
+    pub(crate) no_secret: bool,
+    /// Lines for the spec of Keyward's gateway.
+    pub(crate) lines: Vec<String>,
+    /// Further manifests for Keyward: file name and text.
+    pub(crate) manifests: Vec<(String, String)>,
+    /// The row changes its gateway, so no other row may share it.
+    pub(crate) own: bool,
+}
+
+impl Scenario {
+    pub(crate) fn deny_all(mut self) -> Scenario {
+        self.deny_all = true;
+        self
+    }
+
+    pub(crate) fn others_pass(mut self) -> Scenario {
+        self.others_pass = true;
+        self
+    }
+
+    pub(crate) fn second_credential(mut self) -> Scenario {
+        self.second_credential = true;
+        self
+    }
+
+    pub(crate) fn no_secret(mut self) -> Scenario {
+        self.no_secret = true;
+        self
+    }
+
+    /// Adds a line to the spec of Keyward's gateway, as `requestTimeout: 2s`.
+    pub(crate) fn line(mut self, line: &str) -> Scenario {
+        self.lines.push(line.into());
+        self
+    }
+
+    /// Adds a manifest for Keyward.
+    pub(crate) fn manifest(mut self, name: &str, text: &str) -> Scenario {
+        self.manifests.push((name.into(), text.into()));
+        self
+    }
+
+    /// Has a gateway that no other row uses.
+    pub(crate) fn own(mut self) -> Scenario {
+        self.own = true;
+        self
+    }
+
+    /// Whether any proxy can be told to behave so: it is what `docs/adversarial.md` asks of it.
+    pub(crate) fn is_default(&self) -> bool {
+        Scenario { own: false, ..self.clone() } == Scenario::default()
+    }
+}
