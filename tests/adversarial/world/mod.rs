@@ -109,6 +109,11 @@ impl World {
         site(&self.authority, address, names, identity).await.expect("a listener on port 443")
     }
 
+    /// The certificate of the providers' CA, PEM.
+    pub(crate) fn ca(&self) -> &str {
+        self.authority.pem()
+    }
+
     /// The CA bundle that trusts the providers: what a proxy verifies upstreams with.
     pub(crate) fn bundle(&self) -> &Path {
         self.files.bundle()
