@@ -2,15 +2,14 @@
 
 use std::net::IpAddr;
 
-use harness::gateway::HOST;
 use harness::provider::Identity;
 
+use super::certificates::impostors;
 use crate::row::{EVERY, ONCE, PROXY, Row};
 use crate::scenario::Scenario;
 use crate::stage::Stage;
-use crate::subject::{Subject, keyward};
 use crate::wire::Request;
-use crate::world::{HOSTILE, Site, ip};
+use crate::world::{HOSTILE, ip};
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
@@ -38,12 +37,11 @@ pub(super) fn rows() -> Vec<Row> {
             .under(Scenario::default().others_pass()),
         Row::new(
             "D5.credentialed",
-            "the credentialed host itself leads to a private address: 503",
+            "a host with a credential leads to a private address: 503",
             EVERY,
             credentialed,
         )
-        .under(Scenario::default().own())
-        .without_control(),
+        .under(impostors()),
         Row::new(
             "D5.rebinding",
             "a name leads inside at its second resolution: nothing arrives there",
@@ -58,6 +56,7 @@ pub(super) fn rows() -> Vec<Row> {
             EVERY,
             control,
         )
+        .under(Scenario::default().line(r#"allowedPrivateNetworks: ["10.0.0.0/24", "fd00::/64"]"#))
         .only_keyward("uses a setting of Keyward's"),
     ]
 }
@@ -157,10 +156,10 @@ async fn tunnel(stage: Stage) {
 }
 
 async fn credentialed(stage: Stage) {
-    let inside: IpAddr = "10.0.0.1".parse().expect("an address");
-    let trap = stage.world.site(inside, &[HOST], Identity::Valid).await;
-    stage.world.zone.set(HOST, &[inside]);
-    let reply = stage.ask(&Request::messages()).await;
+    let (inside, name): (IpAddr, _) = ("10.0.0.1".parse().expect("an address"), "inside.example");
+    let trap = stage.world.site(inside, &[name], Identity::Valid).await;
+    stage.world.zone.set(name, &[inside]);
+    let reply = stage.send(&stage.agent_for(name), &Request::messages().authority(name)).await;
     assert_eq!(trap.accepted(), 0, "the listener inside was reached");
     stage.refused(&reply, 503, "upstream_refused");
     stage.nothing_upstream().await;
@@ -197,13 +196,11 @@ async fn rebinding(stage: Stage) {
 }
 
 async fn control(stage: Stage) {
-    let scenario = Scenario::default().line(r#"allowedPrivateNetworks: ["10.0.0.0/24", "fd00::/64"]"#);
-    let open = Stage { subject: Subject::keyward(keyward::start(&scenario).await).into(), ..stage.clone() };
     for (address, name) in [("10.0.0.1", "open-4.example"), ("fd00::1", "open-6.example")] {
         let address: IpAddr = address.parse().expect("an address");
-        let site: Site = open.world.site(address, &[name], Identity::Valid).await;
-        open.world.zone.set(name, &[address]);
-        let reply = open.send(&open.agent_for(name), &Request::messages().authority(name)).await;
+        let site = stage.world.site(address, &[name], Identity::Valid).await;
+        stage.world.zone.set(name, &[address]);
+        let reply = stage.send(&stage.agent_for(name), &Request::messages().authority(name)).await;
         assert_eq!((reply.status(), site.take_requests().len()), (200, 1), "{name}: {reply:?}");
     }
 }

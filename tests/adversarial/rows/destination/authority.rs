@@ -109,8 +109,8 @@ async fn odd(stage: Stage) {
         assert!(reply.is_refusal(), "{text}: {reply:?}");
         // What is not HTTP at all is answered by Envoy, or its stream is reset.
         stage.refused_with_any(&reply, &[0, 400, 421]);
-        stage.nothing_upstream().await;
     }
+    stage.nothing_upstream().await;
 }
 
 async fn none(stage: Stage) {

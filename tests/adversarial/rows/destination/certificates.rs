@@ -23,20 +23,25 @@ pub(super) fn rows() -> Vec<Row> {
             EVERY,
             credentialed,
         )
-        .under(Scenario::default().manifest("impostors.yaml", IMPOSTORS)),
+        .under(impostors()),
         Row::new("D8.sni", "the upstream is asked for, and verified as, the name of the request", PROXY, sni)
             .proved_by_itself(),
     ]
 }
 
-/// The hosts of [`HOSTS`], with the key of the worked example.
+/// Hosts with a credential that are not what they should be.
+pub(super) fn impostors() -> Scenario {
+    Scenario::default().manifest("impostors.yaml", IMPOSTORS)
+}
+
+/// The hosts of [`HOSTS`], and one that leads inside, with the key of the worked example.
 const IMPOSTORS: &str = "
 apiVersion: clrk.apoxy.dev/v1alpha1
 kind: AIProviderRoute
 metadata: {name: impostors}
 spec:
   parentRefs: [{group: clrk.apoxy.dev, kind: EgressGateway, name: echo-bot}]
-  rules: [{matches: [{provider: custom, hosts: [wrong.example, expired.example, unknown.example]}]}]
+  rules: [{matches: [{provider: custom, hosts: [wrong.example, expired.example, unknown.example, inside.example]}]}]
 ---
 apiVersion: clrk.apoxy.dev/v1alpha1
 kind: CredentialInjectionPolicy

@@ -2,9 +2,12 @@
 
 use harness::client::{Way, connect};
 use harness::gateway::HOST;
+use harness::scenario::KEY;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
-use crate::row::{HTTP1, PROXY, Row};
+use crate::row::{HTTP1, ONCE, PROXY, Row};
+use crate::scenario::Scenario;
 use crate::stage::Stage;
 use crate::wire::Request;
 use crate::wire::hello::{Outcome, offer};
@@ -19,6 +22,14 @@ pub(super) fn rows() -> Vec<Row> {
             resources,
         )
         .proved_by_itself(),
+        Row::new(
+            "D11.poison",
+            "after odd server names, names that are new and keys that are new still come through",
+            ONCE,
+            poison,
+        )
+        .under(Scenario::default().own())
+        .only_keyward("rotates Keyward's key"),
         Row::new("D11.none", "no SNI: refused", HTTP1, none),
         Row::new(
             "D11.odd",
@@ -35,10 +46,35 @@ pub(super) fn rows() -> Vec<Row> {
         )
         .proved_by_itself(),
         Row::new("D11.denied", "an unlisted name, under deny-all: no handshake", HTTP1, denied)
-            .under(crate::scenario::Scenario::default().deny_all()),
+            .under(Scenario::default().deny_all()),
         Row::new("D11.leaf", "the leaf is valid for the SNI and nothing else", PROXY, leaf)
             .proved_by_itself(),
     ]
+}
+
+/// Each odd name by itself: afterwards the gateway still learns what is new, and another agent's new name is served.
+async fn poison(stage: Stage) {
+    let odd: [&[u8]; 5] =
+        [b"b\xfccher.example", b"upstream/trust-bundle", b"*", b"\xff", b"a\xc3\x28.example"];
+    for (number, name) in odd.iter().enumerate() {
+        let outcome = try_name(&stage, Some(name)).await;
+        let text = String::from_utf8_lossy(name);
+        assert!(matches!(outcome, Outcome::Refused(_)), "{text:?}: {outcome:?}");
+        let fresh = format!("fresh-{number}.example");
+        let begin = Instant::now();
+        let outcome = try_target(&stage, &format!("{fresh}:443"), Some(fresh.as_bytes())).await;
+        assert_eq!(
+            outcome,
+            Outcome::Accepted,
+            "after {text:?} a new name got nothing for {:?}",
+            begin.elapsed()
+        );
+        let key = format!("{KEY}-{number}");
+        let set = stage.gateway().set_key(&key).await;
+        assert!(set.status.success(), "after {text:?}: {}", String::from_utf8_lossy(&set.stderr));
+    }
+    let reply = stage.ask(&Request::messages()).await;
+    assert_eq!(reply.status(), 401, "the provider still gets its old key: {reply:?}");
 }
 
 /// Offers a server name on a fresh connection of the variant.

@@ -97,7 +97,7 @@ async fn other_sni(stage: Stage) {
 async fn late(stage: Stage) {
     let raw = raw().await;
     let hello = crate::wire::hello::hello(Some(HOST.as_bytes()), &["http/1.1"]);
-    for pause in [Duration::from_millis(20), Duration::from_secs(3)] {
+    for pause in [Duration::from_millis(20), Duration::from_millis(1200)] {
         let target = format!("{}:443", ip(RAW));
         let Ok(mut stream) = connect(stage.subject.proxy, &target).await else { continue };
         for part in [&hello[..1], &hello[1..60], &hello[60..]] {
