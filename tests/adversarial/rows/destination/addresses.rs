@@ -48,7 +48,7 @@ pub(super) fn rows() -> Vec<Row> {
             ONCE,
             rebinding,
         )
-        .under(Scenario::default().own())
+        .under(Scenario::default().own("rebinding"))
         .slow(),
         Row::new(
             "D5.control",

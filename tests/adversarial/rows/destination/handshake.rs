@@ -28,7 +28,7 @@ pub(super) fn rows() -> Vec<Row> {
             ONCE,
             poison,
         )
-        .under(Scenario::default().own())
+        .under(Scenario::default().own("names"))
         .only_keyward("rotates Keyward's key"),
         Row::new("D11.none", "no SNI: refused", HTTP1, none),
         Row::new(

@@ -21,7 +21,7 @@ pub(super) fn rows() -> Vec<Row> {
             EVERY,
             open,
         )
-        .under(Scenario::default().deny_all().own())
+        .under(Scenario::default().deny_all().own("route"))
         .only_keyward("changes Keyward's manifests"),
         Row::new(
             "D13.passthrough",
@@ -29,7 +29,7 @@ pub(super) fn rows() -> Vec<Row> {
             ONCE,
             passthrough,
         )
-        .under(Scenario::default().others_pass().own())
+        .under(Scenario::default().others_pass().own("policy"))
         .only_keyward("changes Keyward's manifests")
         .slow(),
     ]

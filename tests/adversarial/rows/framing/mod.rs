@@ -1,5 +1,6 @@
 //! Framing: what is Envoy's to refuse, and our configuration lets it.
 
+mod downgrade;
 mod frames;
 mod lengths;
 mod pipeline;
@@ -11,7 +12,14 @@ use crate::stage::Stage;
 use crate::wire::{Reply, contains};
 
 pub(super) fn rows() -> Vec<Row> {
-    let groups = [lengths::rows(), pipeline::rows(), upgrade::rows(), pseudo::rows(), frames::rows()];
+    let groups = [
+        lengths::rows(),
+        pipeline::rows(),
+        upgrade::rows(),
+        pseudo::rows(),
+        frames::rows(),
+        downgrade::rows(),
+    ];
     groups.into_iter().flatten().collect()
 }
 

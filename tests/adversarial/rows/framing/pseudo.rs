@@ -89,6 +89,8 @@ async fn late(stage: Stage) {
             good().into_iter().filter(|(known, _)| known != name.as_bytes()).collect();
         fields.extend([pair(b"x-a", b"b"), pair(name.as_bytes(), value.as_bytes())]);
         check(&stage, &fields).await;
+        let reply = stage.ask(&Request::messages().trailer(name, value)).await;
+        refused_as_malformed(&stage, &reply, &format!("{name} in trailers")).await;
     }
 }
 
