@@ -52,7 +52,7 @@ async fn conflict(stage: Stage) {
     for lines in [
         format!("{length}Transfer-Encoding: chunked\r\n"),
         format!("Transfer-Encoding: chunked\r\n{length}"),
-        format!("Content-Length: 5\r\ntransfer-encoding: CHUNKED\r\n"),
+        "Content-Length: 5\r\ntransfer-encoding: CHUNKED\r\n".to_owned(),
     ] {
         check(&stage, &lines, &body).await;
     }
