@@ -10,7 +10,7 @@ MODULE := -p keyward-filter --target wasm32-wasip1
 TOOLS := $(CURDIR)/.tools
 say = @printf '\n== %s\n' "$(1)"
 
-.PHONY: help setup build check test test-native test-wasm demo
+.PHONY: help setup build check test test-native test-wasm adversarial demo
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,11 @@ test-wasm: ## the policy's tests in wasm32 (needs setup)
 	PATH="$(TOOLS)/node/bin:$$PATH" \
 	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER="$(TOOLS)/bin/wasm-bindgen-test-runner" \
 	$(CARGO) test --locked -p keyward-policy --target wasm32-unknown-unknown
+
+adversarial: ## attack the gateway, print a table (ARGS='D1 D5', ARGS='--proxy URL --ca FILE -- COMMAND')
+	@hack/setup rust envoy
+	$(call say,attacks on a running gateway)
+	$(CARGO) test --locked $(NATIVE) --test adversarial -- $(ARGS)
 
 demo: ## show the swap: what the agent sent, what the provider got, what the record says
 	@hack/setup rust curl envoy

@@ -24,6 +24,8 @@ pub struct Builder {
     state: Option<PathBuf>,
     /// For each gateway its name in front of an address with `=`, or nothing, and the address of its proxy port.
     listen: Vec<(String, String)>,
+    /// The address of each transparent port.
+    transparent: String,
     arguments: Vec<String>,
 }
 
@@ -37,6 +39,7 @@ impl Builder {
             envoy: None,
             state: None,
             listen,
+            transparent: "127.0.0.1:0".to_owned(),
             arguments: Vec::new(),
         }
     }
@@ -74,6 +77,12 @@ impl Builder {
     /// Has the proxy port at this address.
     pub fn proxy_at(mut self, address: &str) -> Builder {
         self.listen = vec![(String::new(), address.to_owned())];
+        self
+    }
+
+    /// Has the transparent ports at this address.
+    pub fn transparent_at(mut self, address: &str) -> Builder {
+        address.clone_into(&mut self.transparent);
         self
     }
 
@@ -125,7 +134,7 @@ impl Builder {
         command.arg("--json");
         for (gateway, address) in &self.listen {
             command.arg("--listen").arg(format!("{gateway}{address}"));
-            command.arg("--transparent-listen").arg(format!("{gateway}127.0.0.1:0"));
+            command.arg("--transparent-listen").arg(format!("{gateway}{}", self.transparent));
         }
         command.arg("--module").arg(self.module.clone().unwrap_or_else(|| artefacts::module().to_owned()));
         command.arg("--envoy").arg(self.envoy.clone().unwrap_or_else(artefacts::envoy));

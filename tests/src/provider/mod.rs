@@ -71,7 +71,7 @@ struct Shared {
 /// A running provider. It stops when dropped.
 pub struct Provider {
     address: SocketAddr,
-    authority: Authority,
+    authority: Arc<Authority>,
     shared: Arc<Shared>,
     task: JoinHandle<()>,
     folder: tempfile::TempDir,
@@ -87,15 +87,32 @@ impl Provider {
         Provider::start(Options { behaviour, ..Options::default() }).await
     }
 
-    /// Starts one.
+    /// Starts one with an authority of its own.
     ///
     /// # Errors
     /// When it cannot listen, or its CA cannot be written.
     pub async fn start(options: Options) -> std::io::Result<Provider> {
         let listener = TcpListener::bind(options.listen).await?;
-        let address = listener.local_addr()?;
         // A name of its own: of two authorities with one name in a bundle, Envoy tries only one.
-        let authority = Authority::new(&format!("provider under test at {address}"));
+        let name = format!("provider under test at {}", listener.local_addr()?);
+        Provider::serve(listener, options, Arc::new(Authority::new(&name)))
+    }
+
+    /// Starts one whose certificate this authority signs.
+    ///
+    /// # Errors
+    /// When it cannot listen, or the CA cannot be written.
+    pub async fn start_under(authority: &Arc<Authority>, options: Options) -> std::io::Result<Provider> {
+        let listener = TcpListener::bind(options.listen).await?;
+        Provider::serve(listener, options, Arc::clone(authority))
+    }
+
+    fn serve(
+        listener: TcpListener,
+        options: Options,
+        authority: Arc<Authority>,
+    ) -> std::io::Result<Provider> {
+        let address = listener.local_addr()?;
         let tls = authority.server_config(&options.names, options.identity, &options.alpn);
         let shared = Arc::new(Shared {
             behaviour: Mutex::new(options.behaviour),

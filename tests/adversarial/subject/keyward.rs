@@ -1,0 +1,63 @@
+//! `keyward dev` with the worked example and no alias: names are resolved as in production.
+
+use harness::gateway::{Builder, Gateway, Manifests};
+use harness::scenario::KEY;
+
+use crate::scenario::Scenario;
+
+/// The key of `api.openai.com`, where a scenario has one.
+pub(crate) const SECOND_KEY: &str = "sk-second-real-8Hd2nW5rQ7pL0tVx";
+
+/// A route and policy for a second host.
+const SECOND: &str = r#"
+apiVersion: v1
+kind: Secret
+metadata: {name: second-credentials}
+stringData: {token: SECOND_KEY}
+---
+apiVersion: clrk.apoxy.dev/v1alpha1
+kind: AIProviderRoute
+metadata: {name: second}
+spec:
+  parentRefs: [{group: clrk.apoxy.dev, kind: EgressGateway, name: echo-bot}]
+  rules: [{matches: [{provider: openai}]}]
+---
+apiVersion: clrk.apoxy.dev/v1alpha1
+kind: CredentialInjectionPolicy
+metadata: {name: second}
+spec:
+  parentRefs: [{group: clrk.apoxy.dev, kind: AIProviderRoute, name: second}]
+  secretRef: {name: second-credentials}
+  target: Header
+  headerName: authorization
+  valuePrefix: "Bearer "
+"#;
+
+/// The gateway of a scenario, ready.
+pub(crate) async fn start(scenario: &Scenario) -> Gateway {
+    builder(scenario).start().await
+}
+
+/// The gateway of a scenario, for rows that start it in a way of their own.
+pub(crate) fn builder(scenario: &Scenario) -> Builder {
+    let builder = Gateway::builder(manifests(scenario)).transparent_at("0.0.0.0:0");
+    if scenario.no_secret { builder } else { builder.key(KEY) }
+}
+
+/// The manifests of a scenario; the worked example stands in `example.yaml`.
+pub(crate) fn manifests(scenario: &Scenario) -> Manifests {
+    let mut manifests = Manifests::worked_example();
+    if scenario.deny_all {
+        manifests = manifests.deny_all();
+    }
+    if scenario.others_pass {
+        manifests = manifests.gateway_spec("interception: Routes");
+    }
+    for line in &scenario.lines {
+        manifests = manifests.gateway_spec(line);
+    }
+    if scenario.second_credential {
+        manifests = manifests.file("second.yaml", &SECOND.replace("SECOND_KEY", SECOND_KEY));
+    }
+    scenario.manifests.iter().fold(manifests, |manifests, (name, text)| manifests.file(name, text))
+}
