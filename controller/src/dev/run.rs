@@ -30,7 +30,7 @@ use super::{access, signals};
 use crate::certificates::Leaves;
 use crate::cli::Failure;
 use crate::compile::Compiled;
-use crate::conditions::Programmed;
+use crate::conditions::{Programmed, Statuses};
 use crate::plan::ObjectKey;
 use crate::state::{Lock, StateDir, socket};
 use crate::xds::acks::AckState;
@@ -55,7 +55,10 @@ pub(super) struct Dev {
     xds: PathBuf,
     envoys: Envoys,
     gateways: BTreeMap<ObjectKey, Gateway>,
-    compiled: Compiled,
+    /// What the compiler says of gateways; their Envoys have a say in it.
+    of_gateways: Statuses,
+    /// What the compiler says of all other objects, until it was reported.
+    of_others: Statuses,
     report: Report,
     peers: Peers,
     /// An Envoy acknowledged or refused something.
@@ -102,7 +105,8 @@ impl Dev {
         tokio::spawn(serve(server.clone(), listener));
         Ok(Dev {
             output: Output::new(format, std::io::stdout()),
-            compiled: Compiled::default(),
+            of_gateways: Statuses::default(),
+            of_others: Statuses::default(),
             report: Report::default(),
             peers: Peers::default(),
             answered: Arc::default(),
@@ -176,7 +180,8 @@ impl Dev {
         for error in published {
             self.fail_or_report(Failure::failed(error))?;
         }
-        self.compiled = compiled;
+        self.report.forget_all_but(&compiled.statuses);
+        (self.of_gateways, self.of_others) = compiled.statuses.split();
         Ok(())
     }
 
@@ -261,12 +266,16 @@ impl Dev {
 
     /// Says what is new: conditions that changed, and, once, that everything serves.
     fn announce(&mut self) -> Result<(), Failure> {
-        let mut statuses = self.compiled.statuses.clone();
+        // This runs after every request's line too: thousands of routes are looked at once for each compilation.
+        let mut gateways = self.of_gateways.clone();
         for (key, gateway) in &self.gateways {
-            statuses.set_programmed(key, &gateway.programmed());
+            gateways.set_programmed(key, &gateway.programmed());
         }
-        for event in self.report.changed_conditions(statuses) {
-            self.emit(event)?;
+        let others = std::mem::take(&mut self.of_others);
+        for statuses in [&gateways, &others] {
+            for event in self.report.changed_conditions(statuses) {
+                self.emit(event)?;
+            }
         }
         if !self.ready && self.gateways.keys().all(|key| self.serves(key)) {
             self.ready = true;
