@@ -6,3 +6,4 @@
 pub mod plot;
 pub mod report;
 pub mod stats;
+pub mod scale;

@@ -15,12 +15,15 @@ struct Cli {
 }
 
 #[derive(clap::Subcommand)]
-enum Command {}
+enum Command {
+    Scale(bench::scale::Args),
+}
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let reports: Vec<Report> = match Cli::parse().command {};
-    #[expect(unreachable_code, reason = "no benchmark yet")]
+    let reports: Vec<Report> = match Cli::parse().command {
+        Command::Scale(args) => vec![bench::scale::run(&args).await],
+    };
     finish(&reports)
 }
 
