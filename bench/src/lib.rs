@@ -5,5 +5,5 @@
 
 pub mod plot;
 pub mod report;
-pub mod stats;
 pub mod scale;
+pub mod stats;

@@ -109,7 +109,13 @@ impl Pairs {
 }
 
 /// Measures one. `pairs` are pairs of windows.
-pub(crate) async fn measure(keyward: &Path, routes: usize, buckets: usize, upstream: &Upstream, pairs: usize) -> Cell {
+pub(crate) async fn measure(
+    keyward: &Path,
+    routes: usize,
+    buckets: usize,
+    upstream: &Upstream,
+    pairs: usize,
+) -> Cell {
     let gateway = Gateway::start(keyward, routes, upstream.address, &upstream.ca);
     let mut first = open(&gateway, Http::Two, ROTATED).await;
     let answer = first.send(&request(&tenants::host(ROTATED))).await.expect("an answer");

@@ -98,7 +98,15 @@ impl Gateway {
     pub(crate) async fn set(&self, tenant: usize, generation: usize) {
         let secret = tenants::secret(tenant);
         let mut command = tokio::process::Command::new(&self.keyward);
-        command.args(["secret", "set", &secret, "--from-env", "api-key=KEYWARD_BENCH_KEY", "--timeout", "30s"]);
+        command.args([
+            "secret",
+            "set",
+            &secret,
+            "--from-env",
+            "api-key=KEYWARD_BENCH_KEY",
+            "--timeout",
+            "30s",
+        ]);
         command.arg("--state-dir").arg(self.state.path());
         command.env("KEYWARD_BENCH_KEY", tenants::key(tenant, generation)).kill_on_drop(true);
         let output = command.output().await.expect("keyward starts");

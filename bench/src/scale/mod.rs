@@ -54,7 +54,8 @@ pub(crate) struct Cost {
 pub async fn run(args: &Args) -> Report {
     let builds: BTreeMap<usize, PathBuf> =
         args.buckets.iter().map(|buckets| (*buckets, keyward(*buckets))).collect();
-    let upstream = Upstream::start((0..tenants::PROBED).chain([tenants::GUEST]).map(tenants::host).collect()).await;
+    let upstream =
+        Upstream::start((0..tenants::PROBED).chain([tenants::GUEST]).map(tenants::host).collect()).await;
     let mut cells: Vec<Cell> = Vec::new();
     for (buckets, keyward) in &builds {
         for routes in &args.routes {
@@ -68,8 +69,11 @@ pub async fn run(args: &Args) -> Report {
 
 /// The cost of a request with the most routes beside the fewest, and with each number of buckets beside the fewest.
 async fn costs(args: &Args, builds: &BTreeMap<usize, PathBuf>, upstream: &Upstream) -> Vec<Cost> {
-    let start = |buckets: &usize, routes| Gateway::start(&builds[buckets], routes, upstream.address, &upstream.ca);
-    let (Some(few), Some(many)) = (args.routes.iter().min(), args.routes.iter().max()) else { return Vec::new() };
+    let start =
+        |buckets: &usize, routes| Gateway::start(&builds[buckets], routes, upstream.address, &upstream.ca);
+    let (Some(few), Some(many)) = (args.routes.iter().min(), args.routes.iter().max()) else {
+        return Vec::new();
+    };
     let Some(least) = builds.keys().next() else { return Vec::new() };
     let middle = builds.keys().find(|buckets| **buckets == BUCKETS).unwrap_or(least);
     let mut costs = Vec::new();
@@ -80,7 +84,8 @@ async fn costs(args: &Args, builds: &BTreeMap<usize, PathBuf>, upstream: &Upstre
     let base = start(least, *few);
     for buckets in builds.keys().filter(|buckets| *buckets != least) {
         let of = start(buckets, *few);
-        costs.push(compare(format!("{buckets} buckets beside {least}, {few} routes"), &of, &base, args).await);
+        costs
+            .push(compare(format!("{buckets} buckets beside {least}, {few} routes"), &of, &base, args).await);
     }
     costs
 }

@@ -134,11 +134,9 @@ fn limits_of(cell: &Cell) -> Vec<Limit> {
         limit("bytes of a rotation", cell.pushed_median(), PUSHED),
         limit("p99 of others while a key rotates, ms later", cell.others.later().low, LATER_MS),
     ];
-    limits.extend(
-        cell.neighbour
-            .iter()
-            .map(|pairs| limit("p99 in the same bucket while a key rotates, ms later", pairs.later().low, LATER_MS)),
-    );
+    limits.extend(cell.neighbour.iter().map(|pairs| {
+        limit("p99 in the same bucket while a key rotates, ms later", pairs.later().low, LATER_MS)
+    }));
     limits
 }
 
@@ -153,9 +151,13 @@ fn plots(cells: &[Cell]) -> Vec<(String, String)> {
     let figures: [(&str, &str, &str, Scale, Figure); 5] = [
         ("-ready", "From start to ready", "s", Scale::Linear, |cell| cell.ready_s),
         ("-memory", "Resident memory of Envoy", "MiB", Scale::Linear, |cell| cell.envoy_after_mib),
-        ("-pushed", "Pushed for one rotated key", "kB", Scale::Logarithmic, |cell| cell.pushed_median() / 1e3),
+        ("-pushed", "Pushed for one rotated key", "kB", Scale::Logarithmic, |cell| {
+            cell.pushed_median() / 1e3
+        }),
         ("-used", "From secret set to its first use", "ms", Scale::Linear, |cell| median(&cell.used_ms)),
-        ("-added", "From a manifest to its first use", "ms", Scale::Linear, |cell| median(&cell.guest.added_ms)),
+        ("-added", "From a manifest to its first use", "ms", Scale::Linear, |cell| {
+            median(&cell.guest.added_ms)
+        }),
     ];
     let plot = |(suffix, title, unit, scale, figure): (&str, &str, &str, Scale, Figure)| {
         let x = Axis { label: "routes", scale: Scale::Logarithmic };

@@ -146,7 +146,10 @@ mod tests {
     fn keys_have_their_length_and_their_generation_and_differ() {
         let keys = [key(1, 0), key(1, 70_000), key(2, 0)];
         assert!(keys.iter().all(|key| key.len() == KEY_LENGTH));
-        assert_eq!(keys.iter().map(|key| generation(key)).collect::<Vec<_>>(), [Some(0), Some(70_000), Some(0)]);
+        assert_eq!(
+            keys.iter().map(|key| generation(key)).collect::<Vec<_>>(),
+            [Some(0), Some(70_000), Some(0)]
+        );
         assert!(keys[0] != keys[2]);
         assert_eq!(generation("clrk-injected-by-proxy"), None);
     }
@@ -162,8 +165,13 @@ mod tests {
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         names.sort();
-        let expected =
-            ["gateway.yaml", "tenant-00001.yaml", "tenant-00002.yaml", "tenant-99999.yaml", "upstream-ca.yaml"];
+        let expected = [
+            "gateway.yaml",
+            "tenant-00001.yaml",
+            "tenant-00002.yaml",
+            "tenant-99999.yaml",
+            "upstream-ca.yaml",
+        ];
         assert_eq!(names, expected);
     }
 }

@@ -20,7 +20,8 @@ pub(super) fn deny_what_the_filter_refuses(plan: &mut GatewayPlan, keyring: &Key
     refused
 }
 
-fn is_taken(config: &Config, keyring: &Keyring) -> bool {
+/// Whether the filter takes this configuration.
+pub(super) fn is_taken(config: &Config, keyring: &Keyring) -> bool {
     let Ok(bytes) = serde_json::to_vec(config) else { return false };
     RuleSet::compile(&bytes, Some(keyring), &mut Vault::default()).is_ok()
 }

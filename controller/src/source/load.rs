@@ -1,7 +1,7 @@
 //! Files to objects and problems: pure, but for what it remembers of the time when a file was good.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use policy::api::{Kind, Manifest, ManifestError, SecretValue};
 use serde_json::Value;
@@ -36,22 +36,30 @@ struct Remembered {
     problems: Vec<Problem>,
 }
 
+impl Remembered {
+    /// Whether the file may be read otherwise where these Secrets are overridden in another way: it holds one, or had
+    /// a problem, which may be such a Secret's.
+    fn may_differ(&self, secrets: &BTreeSet<&ObjectKey>) -> bool {
+        let mut held = self.objects.keys().filter(|object| object.kind == Kind::Secret);
+        !secrets.is_empty() && (!self.problems.is_empty() || held.any(|object| secrets.contains(&object.key)))
+    }
+}
+
 /// Turns files into objects.
 ///
 /// A file that cannot be read or parsed keeps its last good objects, and so does an object that its kind refuses;
 /// the other files and objects serve. Where files disagree, the first one by name wins.
 pub fn load(listing: &Listing, last_good: &mut LastGood, overrides: &Overrides) -> Loaded {
     last_good.files.retain(|file, _| listing.contains_key(file));
-    // Which Secrets are overridden (not with what) decides how files are read.
-    let names = overrides.names();
-    let is_same_reading = last_good.names == names;
-    last_good.names = names;
+    // Which Secrets are overridden (not with what) decides how the files that hold them are read.
+    let names = std::mem::replace(&mut last_good.names, overrides.names());
+    let reread = names.differing(&last_good.names);
     let mut loaded = Loaded { objects: Objects::new(), problems: Vec::new() };
     let mut homes = BTreeMap::new();
     for (file, bytes) in listing {
         let remembered = last_good.files.entry(file.clone()).or_default();
         let digest = bytes.as_ref().ok().map(|bytes| <[u8; 32]>::from(Sha256::digest(bytes)));
-        if !is_same_reading || digest.is_none() || digest != remembered.digest {
+        if digest.is_none() || digest != remembered.digest || remembered.may_differ(&reread) {
             *remembered = read(file, bytes, digest, &remembered.objects, overrides);
         }
         loaded.problems.extend(remembered.problems.iter().cloned());
