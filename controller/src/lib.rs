@@ -10,6 +10,7 @@ pub mod conditions;
 pub mod dev;
 pub mod envoy;
 pub mod inputs;
+mod parallel;
 pub mod plan;
 pub mod source;
 pub mod state;

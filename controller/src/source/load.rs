@@ -15,6 +15,7 @@ use super::problem::Problem;
 use super::yaml::{self, Node};
 use super::{DEFAULT_NAMESPACE, Loaded, Objects};
 use crate::conditions::ObjectRef;
+use crate::parallel;
 use crate::plan::ObjectKey;
 
 /// What a directory holds: the bytes of each manifest file by name, or why it could not be read.
@@ -52,21 +53,40 @@ impl Remembered {
 pub fn load(listing: &Listing, last_good: &mut LastGood, overrides: &Overrides) -> Loaded {
     last_good.files.retain(|file, _| listing.contains_key(file));
     // Which Secrets are overridden (not with what) decides how the files that hold them are read.
-    let names = std::mem::replace(&mut last_good.names, overrides.names());
-    let reread = names.differing(&last_good.names);
+    let (before, names) = (std::mem::take(&mut last_good.names), overrides.names());
+    let reread = before.differing(&names);
+    read_again(listing, last_good, &reread, overrides);
+    last_good.names = names;
     let mut loaded = Loaded { objects: Objects::new(), problems: Vec::new() };
     let mut homes = BTreeMap::new();
-    for (file, bytes) in listing {
-        let remembered = last_good.files.entry(file.clone()).or_default();
-        let digest = bytes.as_ref().ok().map(|bytes| <[u8; 32]>::from(Sha256::digest(bytes)));
-        if digest.is_none() || digest != remembered.digest || remembered.may_differ(&reread) {
-            *remembered = read(file, bytes, digest, &remembered.objects, overrides);
-        }
+    for (file, remembered) in &last_good.files {
         loaded.problems.extend(remembered.problems.iter().cloned());
         loaded.problems.extend(merge(file, &remembered.objects, &mut loaded.objects, &mut homes));
     }
     overrides.apply(&mut loaded.objects);
     loaded
+}
+
+/// Reads the files that changed, or that may be read otherwise where these Secrets are overridden in another way.
+fn read_again(
+    listing: &Listing,
+    last_good: &mut LastGood,
+    overridden: &BTreeSet<&ObjectKey>,
+    overrides: &Overrides,
+) {
+    let none = Remembered::default();
+    let files: Vec<_> = listing.iter().collect();
+    let read = parallel::map(&files, |(file, bytes)| {
+        let remembered = last_good.files.get(*file).unwrap_or(&none);
+        let digest = bytes.as_ref().ok().map(|bytes| <[u8; 32]>::from(Sha256::digest(bytes)));
+        let stale = digest.is_none() || digest != remembered.digest || remembered.may_differ(overridden);
+        stale.then(|| read(file, bytes, digest, &remembered.objects, overrides))
+    });
+    for ((file, _), remembered) in files.into_iter().zip(read) {
+        if let Some(remembered) = remembered {
+            last_good.files.insert(file.clone(), remembered);
+        }
+    }
 }
 
 fn read(
