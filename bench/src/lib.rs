@@ -3,6 +3,7 @@
 //! A benchmark has `Args`, which clap reads, and `run`, which returns a [`report::Report`]. It panics when it cannot
 //! measure; a limit that is missed is not a panic but part of the report.
 
+pub mod endurance;
 pub mod plot;
 pub mod report;
 pub mod scale;

@@ -17,12 +17,20 @@ struct Cli {
 #[derive(clap::Subcommand)]
 enum Command {
     Scale(bench::scale::Args),
+    Endurance(bench::endurance::Args),
+    #[command(hide = true)]
+    EnduranceController(bench::endurance::controller::Args),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let reports: Vec<Report> = match Cli::parse().command {
         Command::Scale(args) => vec![bench::scale::run(&args).await],
+        Command::Endurance(args) => bench::endurance::run(&args).await,
+        Command::EnduranceController(args) => {
+            bench::endurance::controller::run(&args).await;
+            Vec::new()
+        }
     };
     finish(&reports)
 }

@@ -92,8 +92,16 @@ spec:
 /// # Errors
 /// The directory cannot be written to.
 pub(crate) fn add(folder: &Path, tenant: usize) -> io::Result<()> {
+    rotate(folder, tenant, 0)
+}
+
+/// Gives a tenant a key of this generation, whole or not at all.
+///
+/// # Errors
+/// The directory cannot be written to.
+pub(crate) fn rotate(folder: &Path, tenant: usize, generation: usize) -> io::Result<()> {
     let unfinished = folder.join(format!(".tenant-{tenant:05}.unfinished"));
-    std::fs::write(&unfinished, manifests(tenant))?;
+    std::fs::write(&unfinished, manifests(tenant, generation))?;
     std::fs::rename(unfinished, file(folder, tenant))
 }
 
@@ -109,9 +117,9 @@ fn file(folder: &Path, tenant: usize) -> std::path::PathBuf {
     folder.join(format!("tenant-{tenant:05}.yaml"))
 }
 
-fn manifests(tenant: usize) -> String {
+fn manifests(tenant: usize, generation: usize) -> String {
     let (name, host, secret, key) =
-        (format!("tenant-{tenant:05}"), host(tenant), secret(tenant), key(tenant, 0));
+        (format!("tenant-{tenant:05}"), host(tenant), secret(tenant), key(tenant, generation));
     format!(
         "apiVersion: v1
 kind: Secret
