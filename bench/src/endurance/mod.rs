@@ -17,6 +17,7 @@ mod stage;
 use std::time::Duration;
 
 use crate::report::Report;
+use crate::scale::Build;
 
 /// Rotate ten thousand times, then mix loads while controller and Envoy are killed in turn
 #[derive(clap::Args)]
@@ -30,13 +31,16 @@ pub struct Args {
     /// Seconds between two kills; the controller and the Envoy take turns
     #[arg(long, default_value_t = 300)]
     kill_every: u64,
+    /// Take the build of `keyward` that an earlier run left in target/bench
+    #[arg(long)]
+    no_build: bool,
 }
 
 /// Runs both. Panics when it cannot measure.
 pub async fn run(args: &Args) -> Vec<Report> {
     let mut reports = Vec::new();
     if args.rotations > 0 {
-        reports.push(rotations::run(args.rotations).await);
+        reports.push(rotations::run(args.rotations, Build::of(args.no_build)).await);
     }
     if args.minutes > 0 {
         let lasts = Duration::from_secs(args.minutes * 60);

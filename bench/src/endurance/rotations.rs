@@ -11,7 +11,7 @@ use crate::report::{Limit, Report, Table};
 use crate::scale::gateway::Gateway;
 use crate::scale::load::Load;
 use crate::scale::upstream::Upstream;
-use crate::scale::{BUCKETS, keyward, tenants};
+use crate::scale::{BUCKETS, Build, keyward, tenants};
 use crate::stats::{median, percentile};
 
 /// Routes of the gateway.
@@ -32,9 +32,9 @@ const TELL: usize = 1_000;
 /// Requests of each connection beside it.
 const PERIOD: Duration = Duration::from_millis(50);
 
-pub(super) async fn run(rotations: usize) -> Report {
+pub(super) async fn run(rotations: usize, build: Build) -> Report {
     let upstream = Upstream::start((0..TENANTS).map(tenants::host).collect()).await;
-    let gateway = Gateway::start(&keyward(BUCKETS), TENANTS, upstream.address, &upstream.ca);
+    let gateway = Gateway::start(&keyward(BUCKETS, build), TENANTS, upstream.address, &upstream.ca);
     let mut memory = [Series::new("Envoy", gateway.envoy()), Series::new("keyward", gateway.controller())];
     let agents =
         [(Http::One, 1), (Http::Two, 2), (Http::Two, 0)].map(|(http, tenant)| gateway.agent(http, tenant));

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-pub(crate) use self::build::{BUCKETS, keyward};
+pub(crate) use self::build::{BUCKETS, Build, keyward};
 use self::cell::Cell;
 use self::gateway::Gateway;
 use self::upstream::Upstream;
@@ -37,6 +37,9 @@ pub struct Args {
     /// Pairs of counted loads, for the cost of matching and of buckets
     #[arg(long, default_value_t = 24)]
     cost_pairs: usize,
+    /// Take the builds of `keyward` that an earlier run left in target/bench
+    #[arg(long)]
+    no_build: bool,
 }
 
 /// Microseconds of Envoy for a request, pair by pair.
@@ -53,7 +56,7 @@ pub(crate) struct Cost {
 /// Measures. Panics when it cannot.
 pub async fn run(args: &Args) -> Report {
     let builds: BTreeMap<usize, PathBuf> =
-        args.buckets.iter().map(|buckets| (*buckets, keyward(*buckets))).collect();
+        args.buckets.iter().map(|buckets| (*buckets, keyward(*buckets, Build::of(args.no_build)))).collect();
     let upstream =
         Upstream::start((0..tenants::PROBED).chain([tenants::GUEST]).map(tenants::host).collect()).await;
     let mut cells: Vec<Cell> = Vec::new();
