@@ -25,7 +25,7 @@ const ROTATION: Duration = Duration::from_millis(100);
 const PERIOD: Duration = Duration::from_millis(20);
 
 /// How long a window of a pair lasts.
-const WINDOW: Duration = Duration::from_millis(1500);
+const WINDOW: Duration = Duration::from_secs(1);
 
 /// The tenant whose key rotates.
 const ROTATED: usize = 0;

@@ -34,7 +34,7 @@ pub struct Args {
     /// Pairs of a quiet window and one in which a key rotates
     #[arg(long, default_value_t = 20)]
     pairs: usize,
-    /// Pairs of counted loads, for the cost of matching and of buckets
+    /// Pairs of counted loads, for the cost of matching and of buckets; 0 leaves them out
     #[arg(long, default_value_t = 24)]
     cost_pairs: usize,
     /// Take the builds of `keyward` that an earlier run left in target/bench
@@ -80,6 +80,9 @@ async fn costs(args: &Args, builds: &BTreeMap<usize, PathBuf>, upstream: &Upstre
     let Some(least) = builds.keys().next() else { return Vec::new() };
     let middle = builds.keys().find(|buckets| **buckets == BUCKETS).unwrap_or(least);
     let mut costs = Vec::new();
+    if args.cost_pairs == 0 {
+        return costs;
+    }
     {
         let (base, of) = (start(middle, *few), start(middle, *many));
         costs.push(compare(format!("{many} routes beside {few}, {middle} buckets"), &of, &base, args).await);

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -73,6 +74,8 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Events>, Infallib
     let generation = text("x-api-key").and_then(tenants::generation);
     let generation = generation.map_or_else(|| "none".to_owned(), |generation| generation.to_string());
     let events = text(EVENTS).and_then(|count| count.parse().ok());
+    // Read to its end: an answer that comes first makes the agent's protocol stack stop half-way.
+    let _ = request.into_body().collect().await;
     let body = events.map_or_else(Events::one, Events::many);
     let response = Response::builder().header("x-generation", generation).body(body);
     Ok(response.expect("a response"))
