@@ -57,7 +57,7 @@ pub(super) async fn run(lasts: Duration, kill_every: Duration) -> Report {
         if killed.elapsed() < kill_every {
             continue;
         }
-        if outages.len() % 2 == 0 {
+        if outages.len().is_multiple_of(2) {
             outages.push(stage.kill_controller().await);
             controller = lives.len();
             lives.push(Series::new("controller", stage.controller()));

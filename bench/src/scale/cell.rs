@@ -27,6 +27,9 @@ const PERIOD: Duration = Duration::from_millis(20);
 /// How long a window of a pair lasts.
 const WINDOW: Duration = Duration::from_secs(1);
 
+/// Between two windows, so that what one began does not count for the next.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// The tenant whose key rotates.
 const ROTATED: usize = 0;
 
@@ -93,7 +96,35 @@ pub(crate) struct Guest {
     pub(crate) longest_ms: Vec<f64>,
 }
 
+/// A window of a pair.
+struct Window {
+    pair: usize,
+    busy: bool,
+    from: Instant,
+    to: Instant,
+}
+
 impl Pairs {
+    /// The 99th percentiles of requests that were due in these windows; pairs that lack some are left out.
+    fn of(windows: &[Window], samples: &[Sample]) -> Pairs {
+        let mut pairs = Pairs::default();
+        let p99 = |window: &Window| {
+            let due = samples.iter().filter(|sample| (window.from..window.to).contains(&sample.due));
+            let latencies: Vec<f64> = due.map(|sample| ms(sample.latency)).collect();
+            (!latencies.is_empty()).then(|| percentile(&latencies, 0.99))
+        };
+        let of = |pair: usize, busy: bool| {
+            windows.iter().find(|window| window.pair == pair && window.busy == busy).and_then(p99)
+        };
+        for window in windows.iter().filter(|window| window.busy) {
+            if let Some((busy, quiet)) = of(window.pair, true).zip(of(window.pair, false)) {
+                pairs.busy.push(busy);
+                pairs.quiet.push(quiet);
+            }
+        }
+        pairs
+    }
+
     /// The median of the ratios.
     #[must_use]
     pub(crate) fn ratio(&self) -> Estimate {
@@ -196,7 +227,7 @@ async fn windows(gateway: &Gateway, pairs: usize, cell: &mut Cell) {
     let neighbours: Vec<_> = neighbour.iter().map(|tenant| gateway.agent(Http::Two, *tenant)).collect();
     let (others, near) = (Load::start(&strangers, PERIOD), Load::start(&neighbours, PERIOD));
     tokio::time::sleep(WINDOW).await;
-    let (mut beside, mut rotations, mut generation) = (Pairs::default(), 0, 1);
+    let (mut windows, mut rotations, mut generation) = (Vec::new(), 0, 1);
     for pair in 0..pairs {
         for busy in [pair % 2 == 0, pair % 2 == 1] {
             let from = Instant::now();
@@ -205,18 +236,14 @@ async fn windows(gateway: &Gateway, pairs: usize, cell: &mut Cell) {
             } else {
                 tokio::time::sleep(WINDOW).await;
             }
-            let to = Instant::now();
-            // What was due in the window is answered by then.
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            note(&mut cell.others, &mut cell.failures, busy, &others.between(from, to));
-            if neighbour.is_some() {
-                note(&mut beside, &mut cell.failures, busy, &near.between(from, to));
-            }
+            windows.push(Window { pair, busy, from, to: Instant::now() });
+            tokio::time::sleep(PAUSE).await;
         }
-        drop((others.take(), near.take()));
     }
-    drop((others.stop().await, near.stop().await));
-    cell.neighbour = neighbour.map(|_| beside);
+    let (others, near) = (others.stop().await, near.stop().await);
+    cell.failures.extend(others.iter().chain(&near).filter_map(|sample| sample.failure.clone()));
+    cell.others = Pairs::of(&windows, &others);
+    cell.neighbour = neighbour.map(|_| Pairs::of(&windows, &near));
     let seconds = WINDOW * u32::try_from(pairs.max(1)).unwrap_or(1);
     cell.rotations_per_second = f64::from(rotations) / seconds.as_secs_f64();
 }
@@ -235,13 +262,6 @@ async fn rotate(gateway: &Gateway, generation: &mut usize) -> u32 {
         gateway.set(ROTATED, *generation).await;
         done += 1;
     }
-}
-
-fn note(pairs: &mut Pairs, failures: &mut Vec<String>, busy: bool, samples: &[Sample]) {
-    failures.extend(samples.iter().filter_map(|sample| sample.failure.clone()));
-    let latencies: Vec<f64> = samples.iter().map(|sample| ms(sample.latency)).collect();
-    let of = if busy { &mut pairs.busy } else { &mut pairs.quiet };
-    of.push(percentile(&latencies, 0.99));
 }
 
 /// A host comes and goes, while another one is asked.
