@@ -1,1 +1,10 @@
-//! What the benchmarks share: statistics of paired measurements, and plots.
+//! What the benchmarks share: statistics of paired measurements, reports and plots; and the benchmarks, one module each.
+//!
+//! A benchmark has `Args`, which clap reads, and `run`, which returns a [`report::Report`]. It panics when it cannot
+//! measure; a limit that is missed is not a panic but part of the report.
+
+pub mod endurance;
+pub mod plot;
+pub mod report;
+pub mod scale;
+pub mod stats;

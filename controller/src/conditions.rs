@@ -249,6 +249,14 @@ pub enum Programmed {
 pub struct Statuses(pub BTreeMap<ObjectRef, ObjectStatus>);
 
 impl Statuses {
+    /// What is said of gateways, and what is said of everything else.
+    #[must_use]
+    pub fn split(self) -> (Statuses, Statuses) {
+        let is_gateway = |status: &ObjectStatus| matches!(status, ObjectStatus::Gateway(_));
+        let (gateways, others) = self.0.into_iter().partition(|(_, status)| is_gateway(status));
+        (Statuses(gateways), Statuses(others))
+    }
+
     /// Merges what the Envoys of a gateway say: `Programmed`, and `Ready`, which is `Accepted` and `Programmed`. A
     /// gateway that was refused keeps its `Ready=False` and its reason, whatever old configuration still serves.
     pub fn set_programmed(&mut self, gateway: &ObjectKey, programmed: &Programmed) {

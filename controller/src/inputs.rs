@@ -80,6 +80,20 @@ impl Inputs {
         inputs
     }
 
+    /// The Secrets that another version of these inputs has other values of; `None` where it differs in more than
+    /// values of Secrets that both have.
+    pub(crate) fn changed_secrets(&self, new: &Inputs) -> Option<Vec<ObjectKey>> {
+        let same = self.gateways == new.gateways
+            && self.routes == new.routes
+            && self.policies == new.policies
+            && self.l4_routes == new.l4_routes
+            && self.deny_policies == new.deny_policies
+            && self.opaque == new.opaque
+            && self.secrets.keys().eq(new.secrets.keys());
+        let changed = self.secrets.iter().zip(&new.secrets).filter(|(old, new)| old != new);
+        same.then(|| changed.map(|((key, _), _)| key.clone()).collect())
+    }
+
     fn add(&mut self, object: &ObjectRef, manifest: &Manifest) {
         let key = object.key.clone();
         let metadata = manifest.metadata();

@@ -11,6 +11,7 @@ mod core_dumps;
 pub mod dev;
 pub mod envoy;
 pub mod inputs;
+mod parallel;
 pub mod plan;
 pub mod source;
 pub mod state;

@@ -9,7 +9,16 @@ use policy::host::HostPattern;
 use policy::wire;
 
 /// How many buckets a gateway has. Fixed for a gateway's life: the filters of its listener are named after them.
-pub const BUCKETS: usize = 32;
+///
+/// `KEYWARD_BENCH_BUCKETS` at build time makes a binary with another number, for measurements of what the number costs
+/// (`keyward-bench scale`). It is no option: a gateway whose controllers differ in it would drain its listeners.
+pub const BUCKETS: usize = match option_env!("KEYWARD_BENCH_BUCKETS") {
+    None => 32,
+    Some(number) => match usize::from_str_radix(number, 10) {
+        Ok(number) => number,
+        Err(_) => panic!("KEYWARD_BENCH_BUCKETS is not a number"),
+    },
+};
 
 /// `namespace/name` of an object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -53,7 +53,7 @@ fn dependencies_point_to_the_policy_and_never_between_filter_and_controller() {
         ("keyward", &["keyward-policy"]),
         // Tests meet the filter only as an artefact, and the controller as one but for its delta session.
         ("keyward-tests", &["keyward-policy", "keyward"]),
-        ("keyward-bench", &["keyward-policy", "keyward-tests"]),
+        ("keyward-bench", &["keyward-policy", "keyward", "keyward-tests"]),
     ] {
         let named = dependencies(package);
         let ours: Vec<_> = OURS.into_iter().filter(|name| named.contains(*name)).collect();

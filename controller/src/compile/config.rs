@@ -91,14 +91,29 @@ fn table<'a, T: Ord + Clone + 'a>(items: impl Iterator<Item = &'a T>) -> Vec<T> 
     items.cloned().collect::<BTreeSet<T>>().into_iter().collect()
 }
 
-/// Routes by age, counted inside the bucket, so that a route elsewhere changes nothing here.
+/// Routes by age, counted inside the bucket, so that a route elsewhere changes nothing here. Rank decides between
+/// rules of different routes alone, so routes that share no host with another have none: most of ten thousand.
 fn ranks(drafts: &BTreeSet<Draft>) -> BTreeMap<ObjectKey, u32> {
+    let contended = contended(drafts);
     let mut ranks = BTreeMap::new();
-    for draft in drafts {
+    for draft in drafts.iter().filter(|draft| contended.contains(&draft.route)) {
         let next = u32::try_from(ranks.len()).unwrap_or(u32::MAX);
         ranks.entry(draft.route.clone()).or_insert(next);
     }
     ranks
+}
+
+/// The routes that may have to be told from another one: they share a host with it, or have a pattern, which other
+/// patterns can overlap. (A name is always narrower than a pattern that covers it.)
+fn contended(drafts: &BTreeSet<Draft>) -> BTreeSet<&ObjectKey> {
+    let mut named: BTreeMap<&str, BTreeSet<&ObjectKey>> = BTreeMap::new();
+    for draft in drafts {
+        for host in &draft.hosts {
+            named.entry(host).or_default().insert(&draft.route);
+        }
+    }
+    let contended = named.into_iter().filter(|(host, routes)| host.contains('*') || routes.len() > 1);
+    contended.flat_map(|(_, routes)| routes).collect()
 }
 
 /// The rule, still denying.

@@ -190,7 +190,8 @@ fn target(key: &ObjectKey, kind: &str, name: &str, inputs: &Inputs) -> Result<Po
     Ok(target)
 }
 
-fn credential(key: &ObjectKey, spec: &Spec, inputs: &Inputs) -> Result<Secret, Unresolved> {
+/// The credential of a policy, or why it has none.
+pub(super) fn credential(key: &ObjectKey, spec: &Spec, inputs: &Inputs) -> Result<Secret, Unresolved> {
     let unresolved =
         |cause, reason, message: String| Unresolved { cause, refusal: Refusal::new(reason, message) };
     let reference = &spec.secret_ref;

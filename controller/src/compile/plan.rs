@@ -13,6 +13,7 @@ use super::fills::{Fills, Share};
 use super::gateway::Settings;
 use super::scope::Scope;
 use crate::inputs::Age;
+use crate::parallel;
 use crate::plan::{Alias, BUCKETS, DefaultPolicy, GatewayPlan, HostPlan, ObjectKey};
 
 /// A route as a gateway sees it: accepted there, or refused for its content.
@@ -168,12 +169,11 @@ fn configurations(
             drafts.entry(bucket).or_default().insert(draft);
         }
     }
-    (0..BUCKETS)
-        .map(|bucket| match drafts.get(&bucket) {
-            Some(drafts) => config::build(gateway, unlisted, drafts, &fills.policies, keyring),
-            None => config::empty(gateway, Unlisted::Deny),
-        })
-        .collect()
+    let buckets: Vec<usize> = (0..BUCKETS).collect();
+    parallel::map(&buckets, |bucket| match drafts.get(bucket) {
+        Some(drafts) => config::build(gateway, unlisted, drafts, &fills.policies, keyring),
+        None => config::empty(gateway, Unlisted::Deny),
+    })
 }
 
 /// A claim's hosts by bucket and ports: a rule speaks of hosts that share both.

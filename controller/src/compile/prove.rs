@@ -5,14 +5,16 @@ use policy::seal::Keyring;
 use policy::wire::{Config, Unlisted};
 
 use super::config::empty;
+use crate::parallel;
 use crate::plan::GatewayPlan;
 
 /// Replaces every configuration that the filter would refuse by one that denies, and names its buckets. It takes a
 /// fault of ours to get here.
 pub(super) fn deny_what_the_filter_refuses(plan: &mut GatewayPlan, keyring: &Keyring) -> Vec<String> {
+    let taken = parallel::map(&plan.buckets, |bucket| is_taken(bucket, keyring));
     let mut refused = Vec::new();
-    for (index, bucket) in plan.buckets.iter_mut().enumerate() {
-        if !is_taken(bucket, keyring) {
+    for (index, (bucket, taken)) in plan.buckets.iter_mut().zip(taken).enumerate() {
+        if !taken {
             refused.push(index.to_string());
             *bucket = empty(&plan.key, Unlisted::Deny);
         }
@@ -20,7 +22,8 @@ pub(super) fn deny_what_the_filter_refuses(plan: &mut GatewayPlan, keyring: &Key
     refused
 }
 
-fn is_taken(config: &Config, keyring: &Keyring) -> bool {
+/// Whether the filter takes this configuration.
+pub(super) fn is_taken(config: &Config, keyring: &Keyring) -> bool {
     let Ok(bytes) = serde_json::to_vec(config) else { return false };
     RuleSet::compile(&bytes, Some(keyring), &mut Vault::default()).is_ok()
 }

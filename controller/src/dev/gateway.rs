@@ -1,5 +1,6 @@
 //! One running gateway: its ports, its Envoy, and what it was told to hold.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -42,9 +43,31 @@ impl Gateway {
     pub(super) fn publish(&mut self, plan: &GatewayPlan) -> Result<(), GenerateError> {
         let snapshot = snapshot(plan, &self.placement())?;
         self.handle.allow(MintPolicy::of(plan));
+        self.hand_out(snapshot);
+        Ok(())
+    }
+
+    /// Hands out the buckets of a plan that changed in their sealed credentials alone.
+    ///
+    /// # Errors
+    /// As [`Gateway::publish`].
+    pub(super) fn publish_buckets(
+        &mut self,
+        plan: &GatewayPlan,
+        buckets: &BTreeSet<usize>,
+    ) -> Result<(), GenerateError> {
+        let mut snapshot = Snapshot::clone(&self.snapshot.borrow());
+        for bucket in buckets {
+            let resource = envoy::bucket(plan, *bucket, &self.placement())?;
+            snapshot.insert(Kind::Extension, Resource::new(resource.name, resource.body));
+        }
+        self.hand_out(snapshot);
+        Ok(())
+    }
+
+    fn hand_out(&mut self, snapshot: Snapshot) {
         self.snapshot.send_replace(Arc::new(snapshot.clone()));
         self.handle.publish(snapshot);
-        Ok(())
     }
 
     fn placement(&self) -> Placement {

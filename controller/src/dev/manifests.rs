@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use policy::api::{Kind, egress_gateway};
+use policy::api::{Kind, Manifest, SecretValue, egress_gateway};
 use policy::seal::Keyring;
 use policy::secret::Secret;
 
 use super::args::Args;
 use super::trust;
 use crate::cli::Failure;
-use crate::compile::{Compiled, compile};
-use crate::conditions::ObjectRef;
+use crate::compile::{Touched, compile, rotate};
+use crate::conditions::{ObjectRef, Statuses};
 use crate::inputs::{Inputs, Reduced};
-use crate::plan::ObjectKey;
+use crate::plan::{GatewayPlan, ObjectKey};
 use crate::source::{Directory, Objects, Overrides, Problem};
 use crate::state::{Overlay, StateDir, StateError};
 
@@ -21,6 +21,9 @@ pub(super) struct Manifests {
     objects: Objects,
     /// The specs of gateways that were accepted last.
     accepted: BTreeMap<ObjectKey, Reduced<egress_gateway::Spec>>,
+    /// What the plans were compiled from; absent while a gateway serves by another spec than the one that is there.
+    inputs: Option<Inputs>,
+    plans: BTreeMap<ObjectKey, GatewayPlan>,
     flags: Overrides,
     overlay: Overlay,
     keyring: Keyring,
@@ -39,6 +42,8 @@ impl Manifests {
             directory: Directory::open(&args.manifests).map_err(Failure::failed)?,
             objects: Objects::new(),
             accepted: BTreeMap::new(),
+            inputs: None,
+            plans: BTreeMap::new(),
             flags: flags(args)?,
             overlay: state.overlay(&keyring).map_err(Failure::failed)?,
             keyring,
@@ -50,17 +55,40 @@ impl Manifests {
         self.directory.changed().await;
     }
 
-    /// Reads and compiles what is there now.
-    pub(super) fn load(&mut self) -> (Compiled, Vec<Problem>) {
+    /// Reads what is there now, and brings the plans up to it.
+    pub(super) fn load(&mut self) -> (Change, Vec<Problem>) {
         let loaded = self.directory.load(&self.overrides());
         self.objects = loaded.objects;
-        (self.compile(), loaded.problems)
+        let inputs = Inputs::from_objects(&self.objects);
+        let change = self.rotated(&inputs).map_or_else(|| self.compile(inputs), Change::Values);
+        (change, loaded.problems)
+    }
+
+    /// The plan of each gateway that serves.
+    pub(super) fn plans(&self) -> &BTreeMap<ObjectKey, GatewayPlan> {
+        &self.plans
+    }
+
+    /// What changed, where nothing but values of Secrets did.
+    fn rotated(&mut self, new: &Inputs) -> Option<Touched> {
+        let changed = self.inputs.as_ref()?.changed_secrets(new)?;
+        let mut touched = Touched::new();
+        for secret in changed {
+            let values = new.secrets.get(&secret)?.clone();
+            for (gateway, buckets) in self.rotate(&secret, values)? {
+                touched.entry(gateway).or_default().extend(buckets);
+            }
+        }
+        Some(touched)
+    }
+
+    fn rotate(&mut self, secret: &ObjectKey, values: BTreeMap<String, SecretValue>) -> Option<Touched> {
+        rotate(self.inputs.as_mut()?, &mut self.plans, secret, values, |_| &self.keyring)
     }
 
     /// A gateway whose object is refused serves on by the spec that was accepted last, with everything else as it is
     /// now: a slip in its spec stops nobody, and a Secret that is deleted meanwhile is gone. Its status is the refusal.
-    fn compile(&mut self) -> Compiled {
-        let mut inputs = Inputs::from_objects(&self.objects);
+    fn compile(&mut self, mut inputs: Inputs) -> Change {
         self.accepted.retain(|key, _| inputs.gateways.contains_key(key));
         let compiled = compile(&inputs, |_| &self.keyring, &self.system_trust);
         let mut refused = Vec::new();
@@ -73,14 +101,16 @@ impl Manifests {
             }
         }
         if refused.is_empty() {
-            return compiled;
+            (self.inputs, self.plans) = (Some(inputs), compiled.gateways);
+            return Change::Everything(compiled.statuses);
         }
         let mut serving = compile(&inputs, |_| &self.keyring, &self.system_trust);
         serving
             .statuses
             .0
             .extend(compiled.statuses.0.into_iter().filter(|(object, _)| refused.contains(object)));
-        serving
+        (self.inputs, self.plans) = (None, serving.gateways);
+        Change::Everything(serving.statuses)
     }
 
     /// The objects as they were last read.
@@ -88,7 +118,7 @@ impl Manifests {
         &self.objects
     }
 
-    /// Keeps new values of a Secret, and compiles with them.
+    /// Keeps new values of a Secret, and brings the plans up to them.
     ///
     /// # Errors
     /// They cannot be kept; then nothing changed.
@@ -97,7 +127,7 @@ impl Manifests {
         secret: &ObjectKey,
         values: BTreeMap<String, Secret>,
         state: &StateDir,
-    ) -> Result<Compiled, StateError> {
+    ) -> Result<Change, StateError> {
         for (key, value) in values {
             self.overlay.set(secret.clone(), key, value);
         }
@@ -105,7 +135,19 @@ impl Manifests {
             self.overlay = state.overlay(&self.keyring)?;
             return Err(error);
         }
-        Ok(self.load().0)
+        Ok(self.set_alone(secret).map_or_else(|| self.load().0, Change::Values))
+    }
+
+    /// Puts what was set into the objects as they were last read, where that changes nothing but its value.
+    fn set_alone(&mut self, secret: &ObjectKey) -> Option<Touched> {
+        let object = ObjectRef::new(Kind::Secret, secret.clone());
+        let mut objects = Objects::from([(object.clone(), self.objects.get(&object)?.clone())]);
+        self.overrides_of(Overrides::default(), |of| of == secret).apply(&mut objects);
+        let manifest = objects.remove(&object)?;
+        let Manifest::Secret(with_value) = &manifest else { return None };
+        let touched = self.rotate(secret, with_value.clone().values())?;
+        self.objects.insert(object, manifest);
+        Some(touched)
     }
 
     /// What `secret set` stored in an earlier run and a `--secret` of this one says differently.
@@ -123,13 +165,25 @@ impl Manifests {
     }
 
     fn overrides(&self) -> Overrides {
-        let mut overrides = self.flags.clone();
-        for (secret, key, value) in self.overlay.iter() {
+        self.overrides_of(self.flags.clone(), |_| true)
+    }
+
+    /// Some overrides, and what was set of some Secrets.
+    fn overrides_of(&self, mut overrides: Overrides, of: impl Fn(&ObjectKey) -> bool) -> Overrides {
+        for (secret, key, value) in self.overlay.iter().filter(|(secret, ..)| of(secret)) {
             // Exposed to be put into the Secret that policies read.
             overrides.set(secret.clone(), key.to_owned(), value.expose().to_vec());
         }
         overrides
     }
+}
+
+/// What became of the plans.
+pub(super) enum Change {
+    /// They are new; this is what is said of the objects.
+    Everything(Statuses),
+    /// Sealed values changed in these buckets, and nothing else.
+    Values(Touched),
 }
 
 fn flags(args: &Args) -> Result<Overrides, Failure> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::event::{ConditionLine, Event};
-use crate::conditions::{ObjectStatus, Statuses};
+use crate::conditions::{ObjectRef, ObjectStatus, Statuses};
 use crate::source::Problem;
 
 #[derive(Default)]
@@ -24,22 +24,27 @@ impl Report {
 
     /// Events for the objects whose conditions changed. A gateway whose Envoys have not answered yet is left out:
     /// what they answer is what matters.
-    pub(super) fn changed_conditions(&mut self, statuses: Statuses) -> Vec<Event> {
-        let mut events = Vec::new();
-        for (object, status) in &statuses.0 {
-            if is_pending(status) || self.statuses.0.get(object) == Some(status) {
-                continue;
-            }
-            self.statuses.0.insert(object.clone(), status.clone());
-            events.push(Event::Conditions {
-                kind: object.kind.to_string(),
-                namespace: object.key.namespace.clone(),
-                name: object.key.name.clone(),
-                conditions: lines(status),
-            });
-        }
+    pub(super) fn changed_conditions(&mut self, statuses: &Statuses) -> Vec<Event> {
+        let settled = statuses.0.iter().filter(|(_, status)| !is_pending(status));
+        settled.filter_map(|(object, status)| self.say(object, status)).collect()
+    }
+
+    /// Forgets the objects that are gone, so that one that comes back is new again.
+    pub(super) fn forget_all_but(&mut self, statuses: &Statuses) {
         self.statuses.0.retain(|object, _| statuses.0.contains_key(object));
-        events
+    }
+
+    fn say(&mut self, object: &ObjectRef, status: &ObjectStatus) -> Option<Event> {
+        if self.statuses.0.get(object) == Some(status) {
+            return None;
+        }
+        self.statuses.0.insert(object.clone(), status.clone());
+        Some(Event::Conditions {
+            kind: object.kind.to_string(),
+            namespace: object.key.namespace.clone(),
+            name: object.key.name.clone(),
+            conditions: lines(status),
+        })
     }
 }
 

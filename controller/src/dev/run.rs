@@ -20,7 +20,7 @@ use super::envoys::{Envoys, Output as EnvoyOutput};
 use super::event::{Event, GatewayState};
 use super::find::{CONTROL_SOCKET, state_path};
 use super::gateway::Gateway;
-use super::manifests::Manifests;
+use super::manifests::{Change, Manifests};
 use super::output::{Format, Output};
 use super::peers::Peers;
 use super::ports::Addresses;
@@ -29,8 +29,8 @@ use super::secrets;
 use super::{access, signals};
 use crate::certificates::Leaves;
 use crate::cli::Failure;
-use crate::compile::Compiled;
-use crate::conditions::Programmed;
+use crate::compile::Touched;
+use crate::conditions::{Programmed, Statuses};
 use crate::plan::ObjectKey;
 use crate::state::{Lock, StateDir, socket};
 use crate::xds::acks::AckState;
@@ -55,7 +55,10 @@ pub(super) struct Dev {
     xds: PathBuf,
     envoys: Envoys,
     gateways: BTreeMap<ObjectKey, Gateway>,
-    compiled: Compiled,
+    /// What the compiler says of gateways; their Envoys have a say in it.
+    of_gateways: Statuses,
+    /// What the compiler says of all other objects, until it was reported.
+    of_others: Statuses,
     report: Report,
     peers: Peers,
     /// An Envoy acknowledged or refused something.
@@ -102,7 +105,8 @@ impl Dev {
         tokio::spawn(serve(server.clone(), listener));
         Ok(Dev {
             output: Output::new(format, std::io::stdout()),
-            compiled: Compiled::default(),
+            of_gateways: Statuses::default(),
+            of_others: Statuses::default(),
             report: Report::default(),
             peers: Peers::default(),
             answered: Arc::default(),
@@ -144,40 +148,53 @@ impl Dev {
 
     /// Reads the manifests again and hands out what differs.
     fn reload(&mut self) -> Result<(), Failure> {
-        let (compiled, problems) = self.manifests.load();
+        let (change, problems) = self.manifests.load();
         for problem in self.report.new_problems(problems) {
             self.emit(Event::Problem { message: problem })?;
         }
-        self.apply(compiled)
+        self.apply(change)
     }
 
-    fn apply(&mut self, compiled: Compiled) -> Result<(), Failure> {
-        let gone: Vec<_> =
-            self.gateways.keys().filter(|key| !compiled.gateways.contains_key(key)).cloned().collect();
+    fn apply(&mut self, change: Change) -> Result<(), Failure> {
+        match change {
+            Change::Everything(statuses) => self.apply_everything(statuses),
+            Change::Values(touched) => self.apply_values(&touched),
+        }
+    }
+
+    /// Hands out plans that are new, and starts and ends gateways.
+    fn apply_everything(&mut self, statuses: Statuses) -> Result<(), Failure> {
+        let known: Vec<ObjectKey> = self.manifests.plans().keys().cloned().collect();
+        let gone: Vec<_> = self.gateways.keys().filter(|key| !known.contains(key)).cloned().collect();
         for key in gone {
             self.remove(&key)?;
         }
-        for key in compiled
-            .gateways
-            .keys()
-            .filter(|key| !self.gateways.contains_key(key))
-            .cloned()
-            .collect::<Vec<_>>()
-        {
-            if let Err(failure) = self.add(&key, &compiled) {
+        let new: Vec<_> = known.iter().filter(|key| !self.gateways.contains_key(key)).collect();
+        for key in new {
+            if let Err(failure) = self.add(key, &known) {
                 self.fail_or_report(failure)?;
             }
         }
-        let published: Vec<_> = self
-            .gateways
-            .iter_mut()
-            .filter_map(|(key, gateway)| gateway.publish(compiled.gateways.get(key)?).err())
-            .collect();
-        for error in published {
+        let plans = self.manifests.plans();
+        let published = self.gateways.iter_mut();
+        let published = published.filter_map(|(key, gateway)| gateway.publish(plans.get(key)?).err());
+        for error in published.collect::<Vec<_>>() {
             self.fail_or_report(Failure::failed(error))?;
         }
-        self.compiled = compiled;
+        self.report.forget_all_but(&statuses);
+        (self.of_gateways, self.of_others) = statuses.split();
         Ok(())
+    }
+
+    /// Hands out buckets whose sealed values are new.
+    fn apply_values(&mut self, touched: &Touched) -> Result<(), Failure> {
+        let mut failed = Vec::new();
+        for (key, buckets) in touched {
+            let Some(plan) = self.manifests.plans().get(key) else { continue };
+            let Some(gateway) = self.gateways.get_mut(key) else { continue };
+            failed.extend(gateway.publish_buckets(plan, buckets).err());
+        }
+        failed.into_iter().try_for_each(|error| self.fail_or_report(Failure::failed(error)))
     }
 
     /// What keeps it from starting ends it; later it goes on with what it has.
@@ -185,14 +202,13 @@ impl Dev {
         if self.ready { self.emit(Event::Problem { message: failure.to_string() }) } else { Err(failure) }
     }
 
-    fn add(&mut self, key: &ObjectKey, compiled: &Compiled) -> Result<(), Failure> {
-        let known: Vec<_> = compiled.gateways.keys().cloned().collect();
+    fn add(&mut self, key: &ObjectKey, known: &[ObjectKey]) -> Result<(), Failure> {
         // After the start a gateway may come or go; the flags were right for those of the start.
         let (listen, transparent) = match self.ready {
             false => (self.args.listen.clone(), self.args.transparent_listen.clone()),
-            true => (named(&self.args.listen, &known), named(&self.args.transparent_listen, &known)),
+            true => (named(&self.args.listen, known), named(&self.args.transparent_listen, known)),
         };
-        let addresses = Addresses::assign(&listen, &transparent, &known)
+        let addresses = Addresses::assign(&listen, &transparent, known)
             .map_err(|error| Failure::Usage(error.to_string()))?;
         let ports = addresses.reserve(key).map_err(Failure::failed)?;
         let authority = self.state.authority(key, OffsetDateTime::now_utc()).map_err(Failure::failed)?;
@@ -221,7 +237,7 @@ impl Dev {
             Err(message) => return drop(answer.send(Answer::Refused { message })),
         };
         let kept = self.manifests.set(&secret, values, &self.state).map_err(|error| error.to_string());
-        let applied = kept.and_then(|compiled| self.apply(compiled).map_err(|error| error.to_string()));
+        let applied = kept.and_then(|change| self.apply(change).map_err(|error| error.to_string()));
         if let Err(message) = applied {
             return drop(answer.send(Answer::Refused { message }));
         }
@@ -261,12 +277,16 @@ impl Dev {
 
     /// Says what is new: conditions that changed, and, once, that everything serves.
     fn announce(&mut self) -> Result<(), Failure> {
-        let mut statuses = self.compiled.statuses.clone();
+        // This runs after every request's line too: thousands of routes are looked at once for each compilation.
+        let mut gateways = self.of_gateways.clone();
         for (key, gateway) in &self.gateways {
-            statuses.set_programmed(key, &gateway.programmed());
+            gateways.set_programmed(key, &gateway.programmed());
         }
-        for event in self.report.changed_conditions(statuses) {
-            self.emit(event)?;
+        let others = std::mem::take(&mut self.of_others);
+        for statuses in [&gateways, &others] {
+            for event in self.report.changed_conditions(statuses) {
+                self.emit(event)?;
+            }
         }
         if !self.ready && self.gateways.keys().all(|key| self.serves(key)) {
             self.ready = true;

@@ -51,15 +51,26 @@ pub(super) fn filters(
     plan: &GatewayPlan,
     placement: &Placement,
 ) -> Result<Vec<(String, Any)>, GenerateError> {
-    let module = placement.module.to_str().ok_or(GenerateError::ModulePath)?;
-    let plugin = |name: String, config: &wire::Config| {
-        let body = plugin(&name, config, module, placement.epoch)?;
-        Ok((name, body))
-    };
-    let buckets = plan.buckets.iter().enumerate().map(|(index, config)| plugin(names::bucket(index), config));
+    let buckets = (0..plan.buckets.len()).map(|index| of_bucket(plan, index, placement));
     let mut all = buckets.collect::<Result<Vec<_>, GenerateError>>()?;
-    all.push(plugin(names::GUARD.to_owned(), &plan.guard)?);
+    all.push(named(names::GUARD.to_owned(), &plan.guard, placement)?);
     Ok(all)
+}
+
+/// The filter configuration of a bucket, with its name.
+pub(super) fn of_bucket(
+    plan: &GatewayPlan,
+    bucket: usize,
+    placement: &Placement,
+) -> Result<(String, Any), GenerateError> {
+    let config = plan.buckets.get(bucket).ok_or(GenerateError::NoSuchBucket)?;
+    named(names::bucket(bucket), config, placement)
+}
+
+fn named(name: String, config: &wire::Config, placement: &Placement) -> Result<(String, Any), GenerateError> {
+    let module = placement.module.to_str().ok_or(GenerateError::ModulePath)?;
+    let body = plugin(&name, config, module, placement.epoch)?;
+    Ok((name, body))
 }
 
 fn plugin(name: &str, config: &wire::Config, module: &str, epoch: u64) -> Result<Any, GenerateError> {

@@ -115,6 +115,16 @@ pub fn resources(plan: &GatewayPlan, placement: &Placement) -> Result<Vec<Resour
     Ok(all)
 }
 
+/// The filter configuration of one bucket, as [`resources`] has it.
+///
+/// # Errors
+/// [`GenerateError`], when the plan has no such bucket.
+pub fn bucket(plan: &GatewayPlan, bucket: usize, placement: &Placement) -> Result<Resource, GenerateError> {
+    let (name, filter) = filters::of_bucket(plan, bucket, placement)?;
+    let body = any::pack(&any::extension(&name, filter));
+    Ok(resource(TypedExtensionConfig::type_url(), &name, body))
+}
+
 fn resource(type_url: String, name: &str, body: Any) -> Resource {
     Resource { type_url, name: name.to_owned(), body }
 }

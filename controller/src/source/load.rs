@@ -1,7 +1,7 @@
 //! Files to objects and problems: pure, but for what it remembers of the time when a file was good.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use policy::api::{Kind, Manifest, ManifestError, SecretValue};
 use serde_json::Value;
@@ -15,6 +15,7 @@ use super::problem::Problem;
 use super::yaml::{self, Node};
 use super::{DEFAULT_NAMESPACE, Loaded, Objects};
 use crate::conditions::ObjectRef;
+use crate::parallel;
 use crate::plan::ObjectKey;
 
 /// What a directory holds: the bytes of each manifest file by name, or why it could not be read.
@@ -36,29 +37,56 @@ struct Remembered {
     problems: Vec<Problem>,
 }
 
+impl Remembered {
+    /// Whether the file may be read otherwise where these Secrets are overridden in another way: it holds one, or had
+    /// a problem, which may be such a Secret's.
+    fn may_differ(&self, secrets: &BTreeSet<&ObjectKey>) -> bool {
+        let mut held = self.objects.keys().filter(|object| object.kind == Kind::Secret);
+        !secrets.is_empty() && (!self.problems.is_empty() || held.any(|object| secrets.contains(&object.key)))
+    }
+}
+
 /// Turns files into objects.
 ///
 /// A file that cannot be read or parsed keeps its last good objects, and so does an object that its kind refuses;
 /// the other files and objects serve. Where files disagree, the first one by name wins.
 pub fn load(listing: &Listing, last_good: &mut LastGood, overrides: &Overrides) -> Loaded {
     last_good.files.retain(|file, _| listing.contains_key(file));
-    // Which Secrets are overridden (not with what) decides how files are read.
-    let names = overrides.names();
-    let is_same_reading = last_good.names == names;
+    // Which Secrets are overridden (not with what) decides how the files that hold them are read.
+    let (before, names) = (std::mem::take(&mut last_good.names), overrides.names());
+    let reread = before.differing(&names);
+    read_again(listing, last_good, &reread, overrides);
     last_good.names = names;
     let mut loaded = Loaded { objects: Objects::new(), problems: Vec::new() };
     let mut homes = BTreeMap::new();
-    for (file, bytes) in listing {
-        let remembered = last_good.files.entry(file.clone()).or_default();
-        let digest = bytes.as_ref().ok().map(|bytes| <[u8; 32]>::from(Sha256::digest(bytes)));
-        if !is_same_reading || digest.is_none() || digest != remembered.digest {
-            *remembered = read(file, bytes, digest, &remembered.objects, overrides);
-        }
+    for (file, remembered) in &last_good.files {
         loaded.problems.extend(remembered.problems.iter().cloned());
         loaded.problems.extend(merge(file, &remembered.objects, &mut loaded.objects, &mut homes));
     }
     overrides.apply(&mut loaded.objects);
     loaded
+}
+
+/// Reads the files that changed, or that may be read otherwise where these Secrets are overridden in another way.
+fn read_again(
+    listing: &Listing,
+    last_good: &mut LastGood,
+    overridden: &BTreeSet<&ObjectKey>,
+    overrides: &Overrides,
+) {
+    let none = Remembered::default();
+    let files: Vec<_> = listing.iter().collect();
+    let read = parallel::map(&files, |(file, bytes)| {
+        let remembered = last_good.files.get(*file).unwrap_or(&none);
+        let digest = bytes.as_ref().ok().map(|bytes| <[u8; 32]>::from(Sha256::digest(bytes)));
+        let stale = digest.is_none() || digest != remembered.digest || remembered.may_differ(overridden);
+        stale.then(|| read(file, bytes, digest, &remembered.objects, overrides))
+    });
+    for ((file, _), remembered) in files.into_iter().zip(read) {
+        if let Some(remembered) = remembered {
+            last_good.files.insert(file.clone(), remembered);
+        }
+    }
 }
 
 fn read(

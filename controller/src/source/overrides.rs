@@ -28,6 +28,14 @@ pub(super) struct OverrideNames {
     set: BTreeSet<(ObjectKey, String)>,
 }
 
+impl OverrideNames {
+    /// The Secrets of which either says something that the other does not.
+    pub(super) fn differing<'a>(&'a self, other: &'a OverrideNames) -> BTreeSet<&'a ObjectKey> {
+        let flags = self.flags.symmetric_difference(&other.flags);
+        flags.chain(self.set.symmetric_difference(&other.set).map(|(secret, _)| secret)).collect()
+    }
+}
+
 #[derive(Default, Clone)]
 struct Flags {
     by_key: BTreeMap<String, Value>,
@@ -74,7 +82,7 @@ impl Overrides {
     }
 
     /// Puts the values into the objects; Secrets that exist only here are created.
-    pub(super) fn apply(&self, objects: &mut Objects) {
+    pub(crate) fn apply(&self, objects: &mut Objects) {
         for (key, flags) in &self.flags {
             let mut secret = take_secret(objects, key);
             secret.data.clear();

@@ -31,17 +31,22 @@ const FORBIDDEN_HEADERS: &[&str] = &[
 pub(crate) const NEVER_METHODS: &[&str] = &["CONNECT", "TRACE"];
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Config, ConfigError> {
-    let mut json = serde_json::Deserializer::from_slice(bytes);
-    // The error of serde may quote a value, so only the field's path is kept.
-    let decoded = serde_path_to_error::deserialize(&mut json)
-        .map_err(|error| ConfigError::new(error.path().to_string(), Fault::Decode));
-    let ended = json.end().map_err(|_| ConfigError::new("the end", Fault::Decode));
-    match decoded.and_then(|config: Config| ended.map(|()| config)) {
+    // A rotation decodes a bucket in every VM: where a fault is, is only looked for where there is one.
+    match serde_json::from_slice::<Config>(bytes) {
         Ok(config) => check_version(config.version).map(|()| config),
         // A newer version may well have fields that this one does not know.
-        Err(error) => {
-            Err(version_alone(bytes).and_then(|version| check_version(version).err()).unwrap_or(error))
-        }
+        Err(_) => Err(version_alone(bytes)
+            .and_then(|version| check_version(version).err())
+            .unwrap_or_else(|| ConfigError::new(place_of_fault(bytes), Fault::Decode))),
+    }
+}
+
+/// Where bytes that do not decode go wrong. The error of serde may quote a value, so only the field's path is kept.
+fn place_of_fault(bytes: &[u8]) -> String {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    match serde_path_to_error::deserialize::<_, Config>(&mut json) {
+        Ok(_) => "the end".to_owned(),
+        Err(error) => error.path().to_string(),
     }
 }
 
@@ -121,7 +126,7 @@ fn each<T, U>(
 }
 
 fn compile_endpoints(table: &[String], at: &str) -> Result<Vec<Glob>, ConfigError> {
-    check_sorted(table, at)?;
+    check_sorted(table, || at.to_owned())?;
     let parse = |(i, text): (usize, &String)| {
         Glob::parse(text).map_err(|_| ConfigError::new(format!("{at}[{i}]"), Fault::Glob))
     };
@@ -129,7 +134,7 @@ fn compile_endpoints(table: &[String], at: &str) -> Result<Vec<Glob>, ConfigErro
 }
 
 fn compile_methods(table: &[String], at: &str) -> Result<Vec<String>, ConfigError> {
-    check_sorted(table, at)?;
+    check_sorted(table, || at.to_owned())?;
     for (i, method) in table.iter().enumerate() {
         let plain =
             !method.is_empty() && method.bytes().all(|b| b.is_ascii_uppercase() || b == b'-' || b == b'_');
@@ -140,8 +145,8 @@ fn compile_methods(table: &[String], at: &str) -> Result<Vec<String>, ConfigErro
 }
 
 fn compile_carriers(table: &Carriers, at: &str) -> Result<Carriers, ConfigError> {
-    check_sorted(&table.headers, &format!("{at}.headers"))?;
-    check_sorted(&table.query, &format!("{at}.query"))?;
+    check_sorted(&table.headers, || format!("{at}.headers"))?;
+    check_sorted(&table.query, || format!("{at}.query"))?;
     for (i, name) in table.headers.iter().enumerate() {
         check_header_name(name, || format!("{at}.headers[{i}]"))?;
     }
@@ -154,7 +159,9 @@ fn compile_carriers(table: &Carriers, at: &str) -> Result<Carriers, ConfigError>
 fn check_agent_side(side: &AgentSide) -> Result<(), ConfigError> {
     match side {
         AgentSide::Tls => Ok(()),
-        AgentSide::TrustedPlaintext { clusters } => check_sorted(clusters, "agent_side.clusters"),
+        AgentSide::TrustedPlaintext { clusters } => {
+            check_sorted(clusters, || "agent_side.clusters".to_owned())
+        }
     }
 }
 
@@ -226,7 +233,7 @@ fn reason(cause: DenyCause) -> Reason {
 
 fn compile_hosts(hosts: &[String], at: &str) -> Result<Vec<HostPattern>, ConfigError> {
     ensure(!hosts.is_empty(), || format!("{at}.hosts"), Fault::Empty)?;
-    check_sorted(hosts, &format!("{at}.hosts"))?;
+    check_sorted(hosts, || format!("{at}.hosts"))?;
     let parse = |(i, text): (usize, &String)| {
         HostPattern::parse(text).map_err(|_| ConfigError::new(format!("{at}.hosts[{i}]"), Fault::Host))
     };
@@ -234,26 +241,26 @@ fn compile_hosts(hosts: &[String], at: &str) -> Result<Vec<HostPattern>, ConfigE
 }
 
 fn check_ports(ports: &[u16], at: &str) -> Result<(), ConfigError> {
-    let at = format!("{at}.ports");
-    ensure(!ports.is_empty(), || at.as_str(), Fault::Empty)?;
-    check_sorted(ports, &at)?;
-    ensure(!ports.contains(&0), || at.as_str(), Fault::Port)
+    let at = || format!("{at}.ports");
+    ensure(!ports.is_empty(), at, Fault::Empty)?;
+    check_sorted(ports, at)?;
+    ensure(!ports.contains(&0), at, Fault::Port)
 }
 
 fn check_injections(injections: &[Injection], at: &str) -> Result<(), ConfigError> {
     ensure(!injections.is_empty(), || format!("{at}.then.inject"), Fault::Empty)?;
     for (i, injection) in injections.iter().enumerate() {
-        let at = format!("{at}.then.inject[{i}]");
+        let at = || format!("{at}.then.inject[{i}]");
         let Target::Header { name, prefix } = &injection.target;
-        ensure(!injection.policy.is_empty(), || format!("{at}.policy"), Fault::Empty)?;
-        check_header_name(name, || format!("{at}.target.header.name"))?;
+        ensure(!injection.policy.is_empty(), || format!("{}.policy", at()), Fault::Empty)?;
+        check_header_name(name, || format!("{}.target.header.name", at()))?;
         let visible = prefix.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
-        ensure(visible, || format!("{at}.target.header.prefix"), Fault::Prefix)?;
+        ensure(visible, || format!("{}.target.header.prefix", at()), Fault::Prefix)?;
         let before = injections.iter().take(i);
         let filled = before
             .map(|earlier| &earlier.target)
             .any(|Target::Header { name: earlier, .. }| crate::decide::same_header(earlier.as_bytes(), name));
-        ensure(!filled, || format!("{at}.target"), Fault::Duplicate)?;
+        ensure(!filled, || format!("{}.target", at()), Fault::Duplicate)?;
     }
     Ok(())
 }
@@ -273,8 +280,8 @@ pub fn is_settable_header(name: &str) -> bool {
     check_header_name(name, String::new).is_ok()
 }
 
-fn check_sorted<T: PartialOrd>(items: &[T], at: &str) -> Result<(), ConfigError> {
-    ensure(items.is_sorted_by(|a, b| a < b), || at, Fault::Unsorted)
+fn check_sorted<T: PartialOrd>(items: &[T], at: impl FnOnce() -> String) -> Result<(), ConfigError> {
+    ensure(items.is_sorted_by(|a, b| a < b), at, Fault::Unsorted)
 }
 
 fn ensure<S: Into<String>>(holds: bool, at: impl FnOnce() -> S, fault: Fault) -> Result<(), ConfigError> {
