@@ -4,8 +4,10 @@
 
 use std::process::ExitCode;
 
+use bench::cost;
 use bench::report::Report;
 use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// What a request, a rotation and ten thousand hosts cost, beside what Envoy does by itself
 #[derive(Parser)]
@@ -15,13 +17,27 @@ struct Cli {
 }
 
 #[derive(clap::Subcommand)]
-enum Command {}
+enum Command {
+    /// CPU time of Envoy for a request
+    Cost(cost::Args),
+}
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let reports: Vec<Report> = match Cli::parse().command {};
-    #[expect(unreachable_code, reason = "no benchmark yet")]
-    finish(&reports)
+    let cli = Cli::parse();
+    let mut terminate = signal(SignalKind::terminate()).expect("a signal handler");
+    tokio::select! {
+        reports = run(cli.command) => finish(&reports),
+        // Dropping the benchmark ends what it started.
+        _ = tokio::signal::ctrl_c() => ExitCode::from(130),
+        _ = terminate.recv() => ExitCode::from(143),
+    }
+}
+
+async fn run(command: Command) -> Vec<Report> {
+    match command {
+        Command::Cost(args) => vec![cost::run(&args).await],
+    }
 }
 
 /// Prints and keeps every report; success when every limit held.
