@@ -81,21 +81,23 @@ impl Limit {
         self.value <= self.at_most
     }
 
-    fn text(&self) -> String {
+    /// One line that says whether it was held.
+    #[must_use]
+    pub fn text(&self) -> String {
         let verdict = if self.held() { "held" } else { "MISSED" };
         format!("limit {verdict}: {}: {:.3}, at most {}", self.what, self.value, self.at_most)
     }
 }
 
 impl Report {
-    /// Prints it and writes its files; whether every limit held. Panics when nothing can be written.
+    /// Prints it and writes its files; the limits that were missed. Panics when nothing can be written.
     #[must_use]
-    pub fn finish(&self) -> bool {
+    pub fn finish(self) -> Vec<Limit> {
         println!("\n{}", self.text());
         for path in self.write(&folder()) {
             println!("wrote {}", path.display());
         }
-        self.limits.iter().all(Limit::held)
+        self.limits.into_iter().filter(|limit| !limit.held()).collect()
     }
 
     fn text(&self) -> String {

@@ -21,11 +21,11 @@ pub(super) struct Started {
     pub(super) admin: PathBuf,
 }
 
-pub(super) async fn start(parts: &Parts, workers: u32, routes: &[String], upstream: &Upstream) -> Started {
+pub(super) async fn start(parts: &Parts, workers: u32, upstream: &Upstream) -> Started {
     let folder = tempfile::Builder::new().prefix("kwb").tempdir().expect("a temporary directory");
     let [manifests, state] = ["manifests", "state"].map(|name| folder.path().join(name));
     std::fs::create_dir(&manifests).expect("a folder");
-    for (name, text) in self::manifests(routes, upstream).files() {
+    for (name, text) in self::manifests(upstream).files() {
         std::fs::write(manifests.join(name), text).expect("a manifest");
     }
     let module = parts.module.clone().unwrap_or_else(|| artefacts::module().to_owned());
@@ -62,13 +62,11 @@ fn program(parts: &Parts) -> PathBuf {
     program
 }
 
-/// The worked example, with further hosts that have routes, all at this provider.
-fn manifests(routes: &[String], upstream: &Upstream) -> Manifests {
-    let hosts: Vec<_> = std::iter::once(HOST).chain(routes.iter().map(String::as_str)).collect();
+/// The worked example, at this provider.
+fn manifests(upstream: &Upstream) -> Manifests {
     let line = format!(
         "upstreamTLS: {{additionalTrustBundleSecretRef: {{name: provider-ca}}, hostAliases: [{{ip: 127.0.0.1, hostnames: \
-         [{}], port: {}}}]}}",
-        hosts.join(", "),
+         [{HOST}], port: {}}}]}}",
         upstream.address.port()
     );
     let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "provider-ca"},

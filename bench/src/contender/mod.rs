@@ -102,17 +102,11 @@ impl Contender {
     }
 }
 
-/// Starts these contenders in front of this provider, and proves that each does its job. `routes` are further hosts
-/// with a route of their own. Panics when one does not start.
-pub async fn start(
-    kinds: &[Kind],
-    parts: &Parts,
-    workers: u32,
-    routes: &[String],
-    upstream: &Upstream,
-) -> Vec<Contender> {
+/// Starts these contenders in front of this provider, and proves that each does its job. Panics when one does
+/// not start.
+pub async fn start(kinds: &[Kind], parts: &Parts, workers: u32, upstream: &Upstream) -> Vec<Contender> {
     let workers = parts.workers.unwrap_or(workers);
-    let keyward = keyward::start(parts, workers, routes, upstream).await;
+    let keyward = keyward::start(parts, workers, upstream).await;
     let dump = dump::Dump::read(&keyward.admin);
     let mut all = Vec::new();
     for kind in kinds.iter().copied().filter(|kind| *kind != Kind::Keyward) {

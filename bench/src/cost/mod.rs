@@ -70,7 +70,7 @@ pub async fn run(args: &Args) -> Report {
 async fn measure(args: &Args, http: Http) -> Samples {
     let alpn = if http == Http::One { "http/1.1" } else { "h2" };
     let upstream = Upstream::start(&[HOST.to_owned()], &[alpn, "http/1.1"]).await;
-    let contenders = contender::start(&args.contenders, &args.parts, WORKERS, &[], &upstream).await;
+    let contenders = contender::start(&args.contenders, &args.parts, WORKERS, &upstream).await;
     let mut samples = Samples::new();
     for round in 0..args.pairs {
         for turn in 0..contenders.len() {
