@@ -28,8 +28,8 @@ impl Agent {
 
     /// The p99 of a window, milliseconds. Panics when a request is not answered with 200.
     pub(super) async fn p99(&mut self, rate: u32, window: Duration) -> f64 {
-        let period =
-            Duration::from_secs(1) * u32::try_from(self.connections.len()).expect("a handful") / rate;
+        let count = u32::try_from(self.connections.len()).expect("a handful");
+        let period = Duration::from_secs(1) * count / rate;
         let begin = Instant::now();
         let mut running = JoinSet::new();
         for (connection, offset) in self.connections.drain(..).zip(0_u32..) {
