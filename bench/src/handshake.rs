@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use harness::client::{Agent, Http};
+use harness::client::{Agent, Failure, Http};
 use serde_json::json;
 
 use crate::contender::{self, Contender, HOST, Kind, Parts};
@@ -87,7 +87,8 @@ async fn sample(contender: &Contender, case: Case, round: usize) -> f64 {
             Case::Bare | Case::Known => HOST.to_owned(),
             Case::New => format!("n{round}-{number}.bench.example"),
         };
-        times.push(handshake(&contender.agent(Http::Two, &host)).await.as_secs_f64() * 1e3);
+        let time = handshake(&contender.agent(Http::Two, &host)).await;
+        times.push(time.unwrap_or_else(|error| panic!("no handshake for {host}: {error:?}")));
     }
     if case == Case::New {
         tokio::time::sleep(PAUSE).await;
@@ -95,13 +96,11 @@ async fn sample(contender: &Contender, case: Case, round: usize) -> f64 {
     median(&times)
 }
 
-/// Time of one. Panics when it fails.
-pub(crate) async fn handshake(agent: &Agent) -> Duration {
+/// Time of one, milliseconds.
+pub(crate) async fn handshake(agent: &Agent) -> Result<f64, Failure> {
     let start = Instant::now();
-    let stream = agent.open().await.unwrap_or_else(|error| panic!("a handshake failed: {error:?}"));
-    let time = start.elapsed();
-    drop(stream);
-    time
+    agent.open().await?;
+    Ok(start.elapsed().as_secs_f64() * 1e3)
 }
 
 fn report(args: &Args, samples: &Samples) -> Report {

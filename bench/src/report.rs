@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use harness::artefacts;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -123,11 +124,11 @@ impl Report {
     }
 }
 
-/// Where reports are written: `bench` in the target directory that this program was built into.
+/// Where reports are written: `bench` in the target directory.
 #[must_use]
 pub fn folder() -> PathBuf {
-    let program = std::env::current_exe().expect("the path of this program");
-    program.ancestors().nth(2).expect("a target directory").join("bench")
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    artefacts::root().join(target).join("bench")
 }
 
 #[cfg(test)]

@@ -39,7 +39,10 @@ impl Dump {
         } else {
             body.to_owned()
         };
-        let dump: Value = serde_json::from_str(&body).expect("JSON");
+        Dump::of(&serde_json::from_str(&body).expect("JSON"))
+    }
+
+    fn of(dump: &Value) -> Dump {
         let part = |kind: &str| {
             let kind = format!("type.googleapis.com/envoy.admin.v3.{kind}");
             let parts = dump["configs"].as_array().expect("parts");
@@ -172,4 +175,78 @@ fn unchunked(mut body: &str) -> String {
         body = &rest[size + 2..];
     }
     whole
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(kind: &str, name: &str, value: &Value) -> Value {
+        json!({"@type": format!("type.googleapis.com/envoy.admin.v3.{kind}"), name: value})
+    }
+
+    /// A gateway with one listener, whose manager has this prefix.
+    fn dump(stat_prefix: &str) -> Dump {
+        let tls = json!({
+            "custom_tls_certificate_selector": {"name": "on demand"},
+            "validation_context_sds_secret_config": {"name": "trust"},
+        });
+        let manager = json!({
+            "@type": MANAGER,
+            "stat_prefix": stat_prefix,
+            "rds": {"route_config_name": "r"},
+            "http_filters": [{"name": "light/guard"}, {"name": "router"}],
+        });
+        let listener =
+            json!({"@type": "L", "address": {"socket_address": {"port_value": 5}}, "a": [tls], "b": manager});
+        let routes =
+            json!({"@type": "R", "name": "r", "typed_per_filter_config": {"light/guard": {}, "dns": {}}});
+        let configs = [
+            part("BootstrapConfigDump", "bootstrap", &json!({"stats_config": 1})),
+            part(
+                "ListenersConfigDump",
+                "dynamic_listeners",
+                &json!([{"active_state": {"listener": listener}}]),
+            ),
+            part(
+                "ClustersConfigDump",
+                "dynamic_active_clusters",
+                &json!([{"cluster": {"@type": "C", "name": "c"}}]),
+            ),
+            part("RoutesConfigDump", "dynamic_route_configs", &json!([{"route_config": routes}])),
+        ];
+        Dump::of(&json!({"configs": configs}))
+    }
+
+    fn listener(stat_prefix: &str) -> Value {
+        let [leaf, key, trust] = ["leaf", "key", "trust"].map(Path::new);
+        let stand = Stand { filters: &[json!({"name": "swapped"})], leaf: [leaf, key], trust };
+        let bootstrap = dump(stat_prefix).bootstrap(Path::new("admin"), &stand);
+        assert_eq!(bootstrap["static_resources"]["clusters"], json!([{"name": "c"}]));
+        assert_eq!(bootstrap["stats_config"], 1);
+        bootstrap["static_resources"]["listeners"][0].clone()
+    }
+
+    #[test]
+    fn a_gateway_without_its_controller_keeps_all_but_the_filters() {
+        let listener = listener("mitm");
+        assert_eq!(listener["address"]["socket_address"]["port_value"], 0);
+        assert_eq!(listener["b"]["http_filters"], json!([{"name": "swapped"}, {"name": "router"}]));
+        assert_eq!(
+            listener["b"]["route_config"],
+            json!({"name": "r", "typed_per_filter_config": {"dns": {}}})
+        );
+        assert_eq!(listener["a"][0]["validation_context"]["trusted_ca"]["filename"], "trust");
+        assert_eq!(listener["a"][0]["tls_certificates"][0]["private_key"]["filename"], "key");
+    }
+
+    #[test]
+    fn only_the_interception_chain_gets_other_filters() {
+        assert_eq!(listener("proxy")["b"]["http_filters"], json!([{"name": "router"}]));
+    }
+
+    #[test]
+    fn a_chunked_body_is_put_together() {
+        assert_eq!(unchunked("3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"), "abcde");
+    }
 }

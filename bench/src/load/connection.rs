@@ -17,7 +17,7 @@ pub struct Connection {
 }
 
 enum Wire {
-    One { stream: TlsStream<TcpStream>, buffer: BytesMut },
+    One { stream: Box<TlsStream<TcpStream>>, buffer: BytesMut },
     Two { sender: SendRequest<Bytes>, driver: JoinHandle<()> },
 }
 
@@ -35,7 +35,7 @@ impl Connection {
         let stream = agent.open().await.unwrap_or_else(|error| panic!("no connection for {host}: {error:?}"));
         let _ = stream.get_ref().0.set_nodelay(true);
         let wire = match agent.http {
-            Http::One => Wire::One { stream, buffer: BytesMut::new() },
+            Http::One => Wire::One { stream: Box::new(stream), buffer: BytesMut::new() },
             Http::Two => {
                 let (sender, connection) = h2::client::handshake(stream).await.expect("an HTTP/2 preface");
                 // A connection that ends is seen by whoever uses it.

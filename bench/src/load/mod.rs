@@ -4,7 +4,7 @@ mod connection;
 
 use std::time::{Duration, Instant};
 
-use harness::client::{Agent, Http};
+use harness::client::Http;
 use tokio::task::JoinSet;
 
 pub use connection::Connection;
@@ -74,9 +74,4 @@ impl Load {
         }
         all
     }
-}
-
-/// Opens one connection. Panics when it cannot be opened.
-pub async fn open(agent: &Agent, host: &str) -> Connection {
-    Connection::open(agent, host).await
 }
