@@ -7,15 +7,13 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use policy::denial::Denial;
+use policy::record::HeaderMap;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, LogLevel, MapType};
 
 /// The host refused a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Refused;
-
-/// A header map, in order, duplicates included.
-pub(crate) type Headers = Vec<(String, Vec<u8>)>;
 
 /// What the listener wrote about the connection; `None`: nothing.
 pub(crate) fn connection() -> Result<Option<Vec<u8>>, Refused> {
@@ -28,7 +26,7 @@ pub(crate) fn cluster() -> Result<Option<Vec<u8>>, Refused> {
 }
 
 /// The request's head. To be called while its headers are held, not after.
-pub(crate) fn request_headers() -> Result<Headers, Refused> {
+pub(crate) fn request_headers() -> Result<HeaderMap, Refused> {
     hostcalls::get_map_bytes(MapType::HttpRequestHeaders).map_err(|_| Refused)
 }
 
@@ -43,7 +41,7 @@ pub(crate) fn remove_request_header(name: &str) -> Result<(), Refused> {
 }
 
 /// The response's head. To be called while its headers are held, not after.
-pub(crate) fn response_headers() -> Result<Headers, Refused> {
+pub(crate) fn response_headers() -> Result<HeaderMap, Refused> {
     hostcalls::get_map_bytes(MapType::HttpResponseHeaders).map_err(|_| Refused)
 }
 
@@ -55,6 +53,31 @@ pub(crate) fn set_response_header(name: &str, value: &[u8]) -> Result<(), Refuse
 /// Adds one more value of a response header.
 pub(crate) fn add_response_header(name: &str, value: &[u8]) -> Result<(), Refused> {
     hostcalls::add_map_value_bytes(MapType::HttpResponseHeaders, name, value).map_err(|_| Refused)
+}
+
+/// The request's trailers. To be called while they are held, not after.
+pub(crate) fn request_trailers() -> Result<HeaderMap, Refused> {
+    hostcalls::get_map_bytes(MapType::HttpRequestTrailers).map_err(|_| Refused)
+}
+
+/// Removes every value of a request trailer.
+pub(crate) fn remove_request_trailer(name: &str) -> Result<(), Refused> {
+    hostcalls::remove_map_value(MapType::HttpRequestTrailers, name).map_err(|_| Refused)
+}
+
+/// The response's trailers. To be called while they are held, not after.
+pub(crate) fn response_trailers() -> Result<HeaderMap, Refused> {
+    hostcalls::get_map_bytes(MapType::HttpResponseTrailers).map_err(|_| Refused)
+}
+
+/// Leaves exactly one value of a response trailer.
+pub(crate) fn set_response_trailer(name: &str, value: &[u8]) -> Result<(), Refused> {
+    hostcalls::set_map_value_bytes(MapType::HttpResponseTrailers, name, Some(value)).map_err(|_| Refused)
+}
+
+/// Adds one more value of a response trailer.
+pub(crate) fn add_response_trailer(name: &str, value: &[u8]) -> Result<(), Refused> {
+    hostcalls::add_map_value_bytes(MapType::HttpResponseTrailers, name, value).map_err(|_| Refused)
 }
 
 /// Answers the request here, in place of the upstream.

@@ -1,14 +1,14 @@
 //! One request: judged at its head, its answer scrubbed, its record handed to the access log.
 //!
-//! Bodies and trailers are never asked for: in the *light* capability class the host does not call those callbacks.
+//! Bodies are never asked for: in the *light* capability class the host does not call those callbacks.
 
 use std::rc::Rc;
 
-use policy::decide::{Edit, Facts, Head, Plan};
+use policy::decide::{Edit, Facts, Head, Plan, Verdict};
 use policy::denial::{Denial, Reason};
-use policy::record::Record;
+use policy::record::{HeaderMap, Record};
 use policy::rules::RuleSet;
-use policy::scrub::Scrubber;
+use policy::scrub::{Rewrite, Scrubber};
 use policy::wire::AgentSide;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
@@ -20,84 +20,78 @@ use crate::vm;
 pub(crate) struct Stream {
     rules: Option<Rc<RuleSet>>,
     progress: Progress,
+    /// `None` until the request is judged, and where the vault is out of reach: what cannot be scrubbed is not written.
     record: Option<Record>,
 }
 
 enum Progress {
-    /// Forwarded, or not seen yet: the response is scrubbed of these.
-    Forwarded(Scrubber),
+    /// Forwarded, or not seen yet.
+    Forwarded,
     /// Answered here: the response is ours.
     Refused,
 }
 
 impl Stream {
     pub(crate) fn new(rules: Option<Rc<RuleSet>>) -> Self {
-        Stream { rules, progress: Progress::Forwarded(Scrubber::default()), record: None }
+        Stream { rules, progress: Progress::Forwarded, record: None }
     }
 
-    /// Judges the request and edits it in place.
+    /// Judges the request, and edits it in place.
     fn judge(&mut self) -> Result<(), Denial> {
         let headers = host::request_headers().map_err(host_failed)?;
         #[cfg(feature = "trap")]
         trap_on_request(&headers);
-        let head = Head::from_map(borrow(&headers));
         let Some(rules) = self.rules.clone() else {
-            return Err(self.record_refusal("", &Facts::parse(b""), &head, Reason::NoConfiguration.into()));
+            return self.keep(None, &Facts::parse(b""), headers, Err(Reason::NoConfiguration.into()));
         };
         let property = connection_property(rules.agent_side()).map_err(host_failed)?;
         let facts = facts(rules.agent_side(), property.as_deref());
-        match rules.decide(&facts, &head) {
-            Ok(plan) => self.carry_out(&rules, &facts, &head, &plan),
-            Err(denial) => Err(self.record_refusal(rules.gateway(), &facts, &head, denial)),
-        }
+        let verdict = rules.decide(&facts, &Head::of(&headers)).and_then(carry_out);
+        self.keep(Some(&rules), &facts, headers, verdict)
     }
 
-    fn carry_out(
+    /// Keeps what the record is written from, and the scrubber that goes with it. Nothing is forwarded whose answer
+    /// could not be scrubbed.
+    fn keep(
         &mut self,
-        rules: &RuleSet,
+        rules: Option<&RuleSet>,
         facts: &Facts<'_>,
-        head: &Head<'_>,
-        plan: &Plan,
+        headers: HeaderMap,
+        verdict: Verdict,
     ) -> Result<(), Denial> {
-        let scrubber = vm::with(|vm| vm.vault.scrubber(&plan.scrub)).ok_or(Reason::HostCallFailed)?;
-        for edit in &plan.edits {
-            if apply(edit).is_err() {
-                return Err(self.record_refusal(rules.gateway(), facts, head, host_failed(Refused)));
+        let outcome = verdict.as_ref().map(|_| ()).map_err(Denial::clone);
+        let scrubber = match (&verdict, rules) {
+            (Ok(plan), _) => vm::with(|vm| vm.vault.scrubber(&plan.scrub)),
+            (Err(_), Some(rules)) => {
+                let live = rules.credentials_at(facts, &Head::of(&headers));
+                vm::with(|vm| vm.vault.scrubber(&live))
             }
-        }
-        self.record = Some(Record::forwarded(rules, facts, head, plan, &scrubber));
-        self.progress = Progress::Forwarded(scrubber);
-        Ok(())
-    }
-
-    fn record_refusal(
-        &mut self,
-        gateway: &str,
-        facts: &Facts<'_>,
-        head: &Head<'_>,
-        denial: Denial,
-    ) -> Denial {
-        let live = self.rules.as_ref().map(|rules| rules.credentials_at(facts, head)).unwrap_or_default();
-        let scrubber = vm::with(|vm| vm.vault.scrubber(&live));
-        // A record that cannot be scrubbed is not written.
-        self.record = scrubber.map(|scrubber| Record::refused(gateway, facts, head, &denial, &scrubber));
-        denial
+            (Err(_), None) => Some(Scrubber::default()),
+        };
+        let scrubber =
+            scrubber.ok_or_else(|| outcome.clone().err().unwrap_or(Reason::HostCallFailed.into()))?;
+        self.record = Some(Record::new(rules, facts, headers, verdict, scrubber));
+        outcome
     }
 
     /// Scrubs the response's head and adds it to the record.
     fn scrub(&mut self) -> Result<(), Refused> {
-        let Progress::Forwarded(scrubber) = &self.progress else { return Ok(()) };
+        let (Progress::Forwarded, Some(record)) = (&self.progress, &mut self.record) else { return Ok(()) };
         let headers = host::response_headers()?;
-        let headers: Vec<_> = borrow(&headers).collect();
-        for rewrite in scrubber.rewrite(&headers) {
-            let mut values = rewrite.values.iter();
-            values.next().map_or(Ok(()), |first| host::set_response_header(&rewrite.name, first))?;
-            values.try_for_each(|value| host::add_response_header(&rewrite.name, value))?;
+        for rewrite in record.scrubber().rewrite(&headers) {
+            replace(&rewrite, host::set_response_header, host::add_response_header)?;
         }
-        if let Some(record) = &mut self.record {
-            record.answered(&headers, scrubber);
-        }
+        record.answered(headers);
         Ok(())
+    }
+
+    /// Scrubs the response's trailers.
+    fn scrub_trailers(&self) -> Result<(), Refused> {
+        let (Progress::Forwarded, Some(record)) = (&self.progress, &self.record) else { return Ok(()) };
+        let rewrites = record.scrubber().rewrite(&host::response_trailers()?);
+        rewrites
+            .iter()
+            .try_for_each(|rewrite| replace(rewrite, host::set_response_trailer, host::add_response_trailer))
     }
 
     /// Answers here. Nothing is forwarded even when the answer cannot be sent.
@@ -120,11 +114,19 @@ impl HttpContext for Stream {
         }
     }
 
+    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+        passing(drop_request_trailers())
+    }
+
     fn on_http_response_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
         match self.scrub() {
             Ok(()) => Action::Continue,
             Err(refused) => self.refuse(&host_failed(refused)),
         }
+    }
+
+    fn on_http_response_trailers(&mut self, _count: usize) -> Action {
+        passing(self.scrub_trailers())
     }
 
     fn on_log(&mut self) {
@@ -152,6 +154,12 @@ fn facts<'a>(side: &AgentSide, property: Option<&'a [u8]>) -> Facts<'a> {
     }
 }
 
+/// Applies every edit, or refuses.
+fn carry_out(plan: Plan) -> Verdict {
+    plan.edits.iter().try_for_each(apply).map_err(host_failed)?;
+    Ok(plan)
+}
+
 fn apply(edit: &Edit) -> Result<(), Refused> {
     match edit {
         Edit::RemoveHeader(name) => host::remove_request_header(name),
@@ -161,8 +169,30 @@ fn apply(edit: &Edit) -> Result<(), Refused> {
     }
 }
 
-fn borrow(headers: &host::Headers) -> impl Iterator<Item = (&[u8], &[u8])> {
-    headers.iter().map(|(name, value)| (name.as_bytes(), value.as_slice()))
+/// A host call with a name and a value.
+type Put = fn(&str, &[u8]) -> Result<(), Refused>;
+
+/// Leaves exactly these values under the name.
+fn replace(rewrite: &Rewrite, set: Put, add: Put) -> Result<(), Refused> {
+    let mut values = rewrite.values.iter();
+    values.next().map_or(Ok(()), |first| set(&rewrite.name, first))?;
+    values.try_for_each(|value| add(&rewrite.name, value))
+}
+
+/// No provider needs a request's trailers, and some read them as headers.
+fn drop_request_trailers() -> Result<(), Refused> {
+    host::request_trailers()?.iter().try_for_each(|(name, _)| host::remove_request_trailer(name))
+}
+
+/// Trailers that the host does not let us change end the request: its head is on its way, so no answer can be given.
+fn passing(changed: Result<(), Refused>) -> Action {
+    match changed {
+        Ok(()) => Action::Continue,
+        Err(Refused) => {
+            let _ = host::reset();
+            Action::Pause
+        }
+    }
 }
 
 fn host_failed(_: Refused) -> Denial {
@@ -171,7 +201,7 @@ fn host_failed(_: Refused) -> Denial {
 
 /// Aborts the module when a test asks for it.
 #[cfg(feature = "trap")]
-fn trap_on_request(headers: &host::Headers) {
+fn trap_on_request(headers: &HeaderMap) {
     if headers.iter().any(|(name, _)| name == "x-keyward-trap") {
         std::process::abort();
     }

@@ -15,7 +15,6 @@ pub use head::Head;
 pub(crate) use head::{is_token_byte, same_header};
 pub(crate) use strip::{ROUTERS_HEADER, is_control_header};
 
-use crate::authority::Authority;
 use crate::denial::{Denial, Reason};
 use crate::glob;
 use crate::host;
@@ -23,7 +22,7 @@ use crate::path;
 use crate::rules::{Credential, Rule, RuleSet, Then};
 use crate::secret::Secret;
 use crate::wire::{AgentSide, Carriers, Unlisted};
-use strip::Stripping;
+use strip::{Stripping, parameters_of};
 
 /// Methods that a rule without a list allows.
 pub const DEFAULT_METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
@@ -45,8 +44,27 @@ pub struct Plan {
     pub scrub: Vec<Rc<Credential>>,
     /// Whether the agent sent a credential of its own.
     pub smuggle: Smuggle,
-    /// Query parameters whose values no record shows.
-    pub secret_query: Vec<String>,
+    /// Where credentials travel on the host.
+    carriers: Vec<Rc<Carriers>>,
+}
+
+/// What comes of a request.
+pub type Verdict = Result<Plan, Denial>;
+
+impl Plan {
+    /// Path and query that go upstream, where they are not those of the request.
+    #[must_use]
+    pub fn path(&self) -> Option<&[u8]> {
+        self.edits.iter().find_map(|edit| match edit {
+            Edit::SetPath(path) => Some(path.as_slice()),
+            Edit::RemoveHeader(_) | Edit::SetHeader { .. } => None,
+        })
+    }
+
+    /// Names of the query parameters that carry credentials on the host.
+    pub(crate) fn credential_parameters(&self) -> impl Iterator<Item = &str> {
+        parameters_of(&self.carriers)
+    }
 }
 
 /// One change to the request's head.
@@ -62,6 +80,16 @@ pub enum Edit {
         /// The value, prefix included.
         value: Rc<Secret>,
     },
+}
+
+impl Edit {
+    /// The name of the header that it removes or sets.
+    pub(crate) fn header(&self) -> Option<&[u8]> {
+        match self {
+            Edit::RemoveHeader(name) | Edit::SetHeader { name, .. } => Some(name.as_bytes()),
+            Edit::SetPath(_) => None,
+        }
+    }
 }
 
 /// What became of a request.
@@ -101,13 +129,13 @@ impl RuleSet {
     ///
     /// # Errors
     /// [`Denial`]: answer locally, forward nothing.
-    pub fn decide(&self, facts: &Facts<'_>, head: &Head<'_>) -> Result<Plan, Denial> {
+    pub fn decide(&self, facts: &Facts<'_>, head: &Head<'_>) -> Verdict {
         head.check_names()?;
         head.check_method()?;
         let authority = connection::agree(&self.agent_side, facts, head)?;
         let known: Vec<_> = self.of_host(&authority.host).collect();
         if known.is_empty() {
-            return unlisted(self.other_hosts, head, Reason::HostNotListed, &[]);
+            return unlisted(self.other_hosts, head, Reason::HostNotListed, Vec::new());
         }
         if matches!(facts, Facts::Cleartext) {
             return Err(Reason::Cleartext.into());
@@ -120,8 +148,8 @@ impl RuleSet {
         match most_specific(&served, head)? {
             Some(rule) => self.carry_out(rule, facts, head),
             None => {
-                let carriers: Vec<_> = served.iter().map(|(_, rule)| rule.carriers.as_ref()).collect();
-                let mut plan = unlisted(self.unlisted, head, Reason::EndpointNotListed, &carriers)?;
+                let carriers = served.iter().map(|(_, rule)| Rc::clone(&rule.carriers)).collect();
+                let mut plan = unlisted(self.unlisted, head, Reason::EndpointNotListed, carriers)?;
                 plan.scrub = self.credentials_of(&authority.host);
                 Ok(plan)
             }
@@ -135,7 +163,7 @@ impl RuleSet {
             .map_or_else(|_| Vec::new(), |named| self.credentials_of(&named.host))
     }
 
-    fn carry_out(&self, rule: &Rule, facts: &Facts<'_>, head: &Head<'_>) -> Result<Plan, Denial> {
+    fn carry_out(&self, rule: &Rule, facts: &Facts<'_>, head: &Head<'_>) -> Verdict {
         let refuse = |reason| Denial { reason, route: Some(rule.route.clone()) };
         match &rule.then {
             Then::Deny(reason) => Err(refuse(*reason)),
@@ -155,23 +183,23 @@ impl RuleSet {
     }
 }
 
-fn unlisted(what: Unlisted, head: &Head<'_>, reason: Reason, carriers: &[&Carriers]) -> Result<Plan, Denial> {
+fn unlisted(what: Unlisted, head: &Head<'_>, reason: Reason, carriers: Vec<Rc<Carriers>>) -> Verdict {
     if !head.has_method_of(DEFAULT_METHODS) {
         return Err(Reason::MethodNotAllowed.into());
     }
     match what {
         Unlisted::Deny => Err(reason.into()),
         Unlisted::Pass => {
-            let stripping = Stripping::of(head, carriers, &[]);
+            let stripping = Stripping::of(head, &carriers, &[]);
             Ok(stripping.into_plan(Decision::Passed, Some(reason), carriers))
         }
     }
 }
 
 fn inject(rule: &Rule, credentials: &[Rc<Credential>], head: &Head<'_>) -> Plan {
-    let carriers = [rule.carriers.as_ref()];
+    let carriers = vec![Rc::clone(&rule.carriers)];
     let stripping = Stripping::of(head, &carriers, credentials);
-    let mut plan = stripping.into_plan(Decision::Injected, None, &carriers);
+    let mut plan = stripping.into_plan(Decision::Injected, None, carriers);
     plan.route = Some(rule.route.clone());
     plan.edits.extend(credentials.iter().map(|credential| Edit::SetHeader {
         name: credential.header.clone(),
@@ -226,11 +254,6 @@ fn method_claim(rule: &Rule, head: &Head<'_>) -> Option<bool> {
         None => head.has_method_of(DEFAULT_METHODS).then_some(false),
         Some(listed) => head.has_method_of(listed).then_some(true),
     }
-}
-
-/// The canonical authority of a request, for records of requests that were refused before it was compared.
-pub(crate) fn authority_for_record(facts: &Facts<'_>, head: &Head<'_>) -> Option<Authority> {
-    connection::authority(facts, head).ok()
 }
 
 #[cfg(test)]

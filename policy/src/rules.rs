@@ -25,7 +25,7 @@ use crate::wire::{AgentSide, Carriers, Config, Unlisted};
 
 /// The rules of one filter. A request keeps the set that it started with.
 pub struct RuleSet {
-    pub(crate) gateway: String,
+    pub(crate) gateway: Rc<str>,
     pub(crate) agent_side: AgentSide,
     pub(crate) unlisted: Unlisted,
     pub(crate) other_hosts: Unlisted,

@@ -22,6 +22,8 @@ use view::View;
 pub struct Live {
     secret: Secret,
     forms: Vec<Form>,
+    /// Length of the shortest form, in bytes.
+    shortest: usize,
 }
 
 impl Live {
@@ -34,13 +36,19 @@ impl Live {
             forms.push(Form::new(bare));
             (0..3).for_each(|offset| push_base64(&mut forms, bare, offset));
         }
-        Live { secret, forms }
+        let shortest = forms.iter().map(Form::length).min().unwrap_or_default();
+        Live { secret, forms, shortest }
     }
 
     /// The value.
     #[must_use]
     pub fn secret(&self) -> &Secret {
         &self.secret
+    }
+
+    /// Whether a value is long enough: undoing escapes makes it no longer.
+    fn fits_into(&self, value: &[u8]) -> bool {
+        value.len() >= self.shortest
     }
 
     fn find(&self, view: &View<'_>, found: &mut Vec<Range<usize>>) {
@@ -97,8 +105,8 @@ impl Scrubber {
     /// The value with `[redacted]` in place of each credential; `None` when it holds none.
     #[must_use]
     pub fn scrub(&self, value: &[u8]) -> Option<Vec<u8>> {
-        // No form of a credential is shorter than the shortest credential.
-        if value.len() < MIN_BYTES || self.live.is_empty() {
+        // Most header values are shorter than any key.
+        if !self.live.iter().any(|live| live.fits_into(value)) {
             return None;
         }
         let mut found = Vec::new();
@@ -122,15 +130,14 @@ impl Scrubber {
     /// The headers of which some value holds a credential, with every value that they are to have. Replacing one value
     /// of several is no host call, so a header is rewritten as a whole.
     #[must_use]
-    pub fn rewrite(&self, headers: &[(&[u8], &[u8])]) -> Vec<Rewrite> {
+    pub fn rewrite(&self, headers: &[(String, Vec<u8>)]) -> Vec<Rewrite> {
         let mut rewrites: Vec<Rewrite> = Vec::new();
         for (name, value) in headers {
-            let name_text = String::from_utf8_lossy(name);
-            let known = rewrites.iter().any(|rewrite| rewrite.name == name_text);
+            let known = rewrites.iter().any(|rewrite| rewrite.name == *name);
             if !known && self.scrub(value).is_some() {
-                let all = headers.iter().filter(|(other, _)| other == name).map(|(_, value)| *value);
-                let values = all.map(|value| self.scrub(value).unwrap_or_else(|| value.to_vec())).collect();
-                rewrites.push(Rewrite { name: name_text.into_owned(), values });
+                let all = headers.iter().filter(|(other, _)| other == name).map(|(_, value)| value);
+                let values = all.map(|value| self.scrub(value).unwrap_or_else(|| value.clone())).collect();
+                rewrites.push(Rewrite { name: name.clone(), values });
             }
         }
         rewrites

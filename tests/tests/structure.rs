@@ -46,8 +46,7 @@ fn linked(package: &str) -> BTreeSet<String> {
 
 #[test]
 fn dependencies_point_to_the_policy_and_never_between_filter_and_controller() {
-    const OURS: [&str; 5] =
-        ["keyward-policy", "keyward-filter", "keyward", "keyward-tests", "keyward-bench"];
+    const OURS: [&str; 5] = ["keyward-policy", "keyward-filter", "keyward", "keyward-tests", "keyward-bench"];
     for (package, may) in [
         ("keyward-policy", &[][..]),
         ("keyward-filter", &["keyward-policy"]),

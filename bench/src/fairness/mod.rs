@@ -37,7 +37,7 @@ const HANDSHAKES: u32 = 40;
 /// Whether a crowd of other agents moves an agent's p99, or a route host's handshake
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// Rounds; each measures a window without and one with each crowd
+    /// Windows without and with each crowd
     #[arg(long, value_name = "N", default_value_t = 24)]
     pub pairs: usize,
     /// Requests a second of the agent that is measured
@@ -104,9 +104,10 @@ pub async fn run(args: &Args) -> Report {
     let agent = Agent::open(&contender, CONNECTIONS).await;
     let mut stage = Stage { contender, agent, names: Arc::default(), failed: 0 };
     let mut samples = Samples::new();
-    for round in 0..args.pairs {
-        for case in &args.crowds {
-            let windows = samples.entry(*case).or_default();
+    // One crowd after the other: what random names leave behind would be in the way of new names.
+    for case in &args.crowds {
+        let windows = samples.entry(*case).or_default();
+        for round in 0..args.pairs {
             // Which comes first alternates: what drifts favours neither.
             for loaded in [round % 2 == 0, round % 2 != 0] {
                 let value = stage.window(*case, loaded, args).await;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::envoy::bootstrap::Capacity;
 use crate::plan::ObjectKey;
 use crate::source::SecretFlag;
 
@@ -34,6 +35,14 @@ pub struct Args {
     /// The filter module to load [default: $KEYWARD_MODULE, then keyward.wasm beside this program]
     #[arg(long, value_name = "PATH")]
     pub module: Option<PathBuf>,
+    /// Connections of agents that each Envoy holds at once; further ones are closed
+    #[arg(long, value_name = "NUMBER", default_value_t = Capacity::default().connections,
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub envoy_connections: u32,
+    /// Heap of each Envoy in MiB; near it requests are refused instead
+    #[arg(long, value_name = "MIB", default_value_t = Capacity::default().heap_mib,
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub envoy_heap: u32,
     /// Print JSON lines on standard output; the first says where the gateways listen
     #[arg(long)]
     pub json: bool,

@@ -9,9 +9,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::args::Args;
+use super::capacity;
 use crate::cli::Failure;
 use crate::envoy::binary::{self, Binary};
-use crate::envoy::bootstrap::bootstrap;
+use crate::envoy::bootstrap::{Capacity, bootstrap};
 use crate::envoy::module;
 use crate::envoy::process::{Envoy, Launch, ProcessError, Spawner};
 use crate::plan::ObjectKey;
@@ -30,6 +31,9 @@ const GRACE: Duration = Duration::from_secs(3);
 /// Worker threads of each Envoy.
 const WORKERS: u32 = 2;
 
+/// This program, whatever became of its file since it was started (proc(5)).
+const OWN_BINARY: &str = "/proc/self/exe";
+
 /// What an Envoy has to say.
 pub(super) enum Output {
     /// A line of its access log.
@@ -44,6 +48,7 @@ pub(super) struct Envoys {
     start: Arc<Start>,
     state: StateDir,
     module: PathBuf,
+    capacity: Capacity,
     running: BTreeMap<ObjectKey, Running>,
     outputs: (mpsc::Sender<Output>, mpsc::Receiver<Output>),
 }
@@ -72,8 +77,13 @@ impl Envoys {
         let module = module::find(args.module.clone()).map_err(Failure::failed)?;
         Ok(Envoys {
             module: state.keep_module(&module).map_err(Failure::failed)?,
-            start: Arc::new(Start { spawner: Spawner::start().map_err(Failure::failed)?, binary, callers }),
+            start: Arc::new(Start {
+                spawner: Spawner::start(OWN_BINARY.into()).map_err(Failure::failed)?,
+                binary,
+                callers,
+            }),
             state: state.clone(),
+            capacity: capacity::within_limits(args),
             running: BTreeMap::new(),
             outputs: mpsc::channel(1024),
         })
@@ -123,7 +133,7 @@ impl Envoys {
         let admin = directory.join("admin.sock");
         Ok(Launch {
             binary: self.start.binary.path.clone(),
-            bootstrap: bootstrap(key, xds, &admin),
+            bootstrap: bootstrap(key, xds, &admin, self.capacity),
             directory,
             admin,
             keyring: self.state.keyring()?,

@@ -2,6 +2,7 @@
 
 mod access;
 mod args;
+mod capacity;
 pub(crate) mod control;
 mod envoys;
 mod event;

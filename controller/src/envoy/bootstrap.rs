@@ -4,11 +4,23 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::names;
+use super::{names, overload};
 use crate::plan::ObjectKey;
 
-/// Connections that one Envoy accepts at once, over all listeners.
-const MAX_CONNECTIONS: u64 = 50_000;
+/// What one Envoy may hold at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capacity {
+    /// Connections of agents at once, over all listeners.
+    pub connections: u32,
+    /// Heap, in MiB. Near it Envoy refuses requests, then connections. Memory of the filter's VMs comes on top.
+    pub heap_mib: u32,
+}
+
+impl Default for Capacity {
+    fn default() -> Self {
+        Capacity { connections: 10_000, heap_mib: 1024 }
+    }
+}
 
 /// What the admin interface answers: what is read, nothing that changes Envoy. Above all not `/logging`, since below
 /// `info` Envoy prints injected headers.
@@ -20,12 +32,14 @@ const ADMIN_PATHS: [&str; 7] =
 /// The admin interface is a Unix socket of mode 0600, never TCP. Paths must be UTF-8 and, as socket paths, shorter
 /// than 108 bytes.
 #[must_use]
-pub fn bootstrap(gateway: &ObjectKey, xds_socket: &Path, admin_socket: &Path) -> Value {
+pub fn bootstrap(gateway: &ObjectKey, xds_socket: &Path, admin_socket: &Path, capacity: Capacity) -> Value {
     json!({
         "node": {"id": gateway.to_string(), "cluster": "keyward"},
         "admin": {
             "address": {"pipe": {"path": admin_socket, "mode": 0o600}},
             "allow_paths": ADMIN_PATHS.map(|path| json!({"prefix": path})),
+            // To be asked also when agents have taken every connection.
+            "ignore_global_conn_limit": true,
         },
         "bootstrap_extensions": [{
             "name": "envoy.bootstrap.internal_listener",
@@ -45,15 +59,11 @@ pub fn bootstrap(gateway: &ObjectKey, xds_socket: &Path, admin_socket: &Path) ->
             // Statistics of one leaf each: an agent chooses the names.
             {"safe_regex": {"regex": r"(?:.*\.)?(?:on_demand_secret|sds)\..*"}},
         ]}}},
-        "overload_manager": {
-            "resource_monitors": [{
-                "name": "envoy.resource_monitors.global_downstream_max_connections",
-                "typed_config": typed(
-                    "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
-                    json!({"max_active_downstream_connections": MAX_CONNECTIONS.to_string()}),
-                ),
-            }],
-        },
+        "layered_runtime": {"layers": [{"name": "keyward", "static_layer": {
+            // A connection inside Envoy that ends must not be a reset outside: the agent would lose its last answer.
+            "envoy.reloadable_features.enable_send_rst_on_user_space_socket": false,
+        }}]},
+        "overload_manager": overload::manager(capacity),
     })
 }
 
@@ -82,7 +92,7 @@ fn controller(socket: &Path) -> Value {
     })
 }
 
-fn typed(name: &str, mut config: Value) -> Value {
+pub(super) fn typed(name: &str, mut config: Value) -> Value {
     if let Value::Object(fields) = &mut config {
         fields.insert("@type".to_owned(), json!(format!("type.googleapis.com/{name}")));
     }

@@ -7,6 +7,7 @@ use envoy_types::pb::envoy::config::cluster::v3 as cluster;
 use envoy_types::pb::envoy::config::core::v3 as core;
 use envoy_types::pb::envoy::config::endpoint::v3 as endpoint;
 use envoy_types::pb::envoy::extensions::clusters::dynamic_forward_proxy::v3 as forward;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
 use envoy_types::pb::envoy::extensions::transport_sockets::internal_upstream::v3::InternalUpstreamTransport;
 use envoy_types::pb::envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
@@ -14,7 +15,7 @@ use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_optio
 
 use super::any::{internal_address, number, pack, seconds, socket_address};
 use super::dns::{self, Cache};
-use super::{hosts, names, tls, tunnel};
+use super::{hosts, limits, names, tls, tunnel, upstream_guard};
 use crate::plan::{Alias, GatewayPlan};
 
 /// Envoy's default of 1,024 connections, requests and waiting requests would bite. What one agent may hold is a
@@ -30,8 +31,10 @@ enum Speaks {
     Https,
     /// TLS and HTTP/1.1, for upgrades: an HTTP/2 provider without RFC 8441 would fail them.
     Https1,
-    /// Bytes, or HTTP/1.1 in the clear.
-    Cleartext,
+    /// HTTP/1.1 in the clear.
+    Http1,
+    /// Whatever the agent speaks.
+    Bytes,
 }
 
 /// Every cluster of the gateway, in the order of their names.
@@ -41,8 +44,8 @@ pub(super) fn clusters(plan: &GatewayPlan) -> Vec<cluster::Cluster> {
         resolved(plan, names::CREDENTIALED_H1, Cache::Credentialed, Speaks::Https1),
         resolved(plan, names::OPEN, Cache::Open, Speaks::Https),
         resolved(plan, names::OPEN_H1, Cache::Open, Speaks::Https1),
-        resolved(plan, names::OPEN_CLEARTEXT, Cache::Open, Speaks::Cleartext),
-        resolved(plan, names::PASSTHROUGH, Cache::Open, Speaks::Cleartext),
+        resolved(plan, names::OPEN_CLEARTEXT, Cache::Open, Speaks::Http1),
+        resolved(plan, names::PASSTHROUGH, Cache::Open, Speaks::Bytes),
         internal(names::MITM),
     ];
     if tunnel::exists(plan) {
@@ -53,7 +56,7 @@ pub(super) fn clusters(plan: &GatewayPlan) -> Vec<cluster::Cluster> {
         all.push(addressed(&names::alias_h1(host), alias, Speaks::Https1));
     }
     for (host, alias) in tunnel::aliases(plan) {
-        all.push(addressed(&names::alias_passthrough(host), alias, Speaks::Cleartext));
+        all.push(addressed(&names::alias_passthrough(host), alias, Speaks::Bytes));
     }
     all.sort_by(|a, b| a.name.cmp(&b.name));
     all
@@ -66,6 +69,7 @@ fn resolved(plan: &GatewayPlan, name: &str, cache: Cache, speaks: Speaks) -> clu
         ),
         ..Default::default()
     };
+    let guard = upstream_guard::http(&plan.allowed_private_networks);
     cluster::Cluster {
         lb_policy: cluster::cluster::LbPolicy::ClusterProvided as i32,
         cluster_discovery_type: Some(cluster::cluster::ClusterDiscoveryType::ClusterType(
@@ -74,13 +78,17 @@ fn resolved(plan: &GatewayPlan, name: &str, cache: Cache, speaks: Speaks) -> clu
                 typed_config: Some(pack(&config)),
             },
         )),
-        ..speaking(name, speaks)
+        ..speaking(name, speaks, guard.into())
     }
 }
 
+/// An address that the operator wrote, exempt from the guard.
 fn addressed(name: &str, alias: &Alias, speaks: Speaks) -> cluster::Cluster {
     let address = socket_address(SocketAddr::new(alias.ip, alias.port));
-    cluster::Cluster { load_assignment: Some(one_endpoint(name, address)), ..speaking(name, speaks) }
+    cluster::Cluster {
+        load_assignment: Some(one_endpoint(name, address)),
+        ..speaking(name, speaks, Vec::new())
+    }
 }
 
 fn internal(name: &str) -> cluster::Cluster {
@@ -95,9 +103,9 @@ fn internal(name: &str) -> cluster::Cluster {
     }
 }
 
-fn speaking(name: &str, speaks: Speaks) -> cluster::Cluster {
+fn speaking(name: &str, speaks: Speaks, http_filters: Vec<HttpFilter>) -> cluster::Cluster {
     let mut cluster = base(name);
-    if let Some(options) = http_options(speaks) {
+    if let Some(options) = http_options(speaks, http_filters) {
         cluster.typed_extension_protocol_options =
             [("envoy.extensions.upstreams.http.v3.HttpProtocolOptions".to_owned(), pack(&options))].into();
     }
@@ -111,6 +119,7 @@ fn base(name: &str) -> cluster::Cluster {
     cluster::Cluster {
         name: name.to_owned(),
         connect_timeout: seconds(CONNECT_TIMEOUT),
+        per_connection_buffer_limit_bytes: number(limits::BUFFER),
         circuit_breakers: Some(cluster::CircuitBreakers {
             thresholds: vec![cluster::circuit_breakers::Thresholds {
                 max_connections: number(CAP),
@@ -129,27 +138,37 @@ fn base(name: &str) -> cluster::Cluster {
     }
 }
 
-fn http_options(speaks: Speaks) -> Option<HttpProtocolOptions> {
+fn http_options(speaks: Speaks, http_filters: Vec<HttpFilter>) -> Option<HttpProtocolOptions> {
     let protocol = match speaks {
-        Speaks::Https => options::UpstreamProtocolOptions::AutoConfig(options::AutoHttpConfig::default()),
-        Speaks::Https1 => http1(),
-        Speaks::Cleartext => return None,
+        Speaks::Https => options::UpstreamProtocolOptions::AutoConfig(options::AutoHttpConfig {
+            http_protocol_options: Some(http1()),
+            http2_protocol_options: Some(limits::upstream_http2()),
+            ..Default::default()
+        }),
+        Speaks::Https1 | Speaks::Http1 => {
+            options::UpstreamProtocolOptions::ExplicitHttpConfig(options::ExplicitHttpConfig {
+                protocol_config: Some(options::explicit_http_config::ProtocolConfig::HttpProtocolOptions(
+                    http1(),
+                )),
+            })
+        }
+        Speaks::Bytes => return None,
     };
     let by_name =
         core::UpstreamHttpProtocolOptions { auto_sni: true, auto_san_validation: true, ..Default::default() };
     Some(HttpProtocolOptions {
+        common_http_protocol_options: Some(limits::upstream()),
+        // Without effect in the clear, where Envoy asks for it all the same.
         upstream_http_protocol_options: Some(by_name),
         upstream_protocol_options: Some(protocol),
+        http_filters,
         ..Default::default()
     })
 }
 
-fn http1() -> options::UpstreamProtocolOptions {
-    options::UpstreamProtocolOptions::ExplicitHttpConfig(options::ExplicitHttpConfig {
-        protocol_config: Some(options::explicit_http_config::ProtocolConfig::HttpProtocolOptions(
-            core::Http1ProtocolOptions::default(),
-        )),
-    })
+/// No trailers: HTTP/1.1 clients do not ask for them.
+fn http1() -> core::Http1ProtocolOptions {
+    core::Http1ProtocolOptions { enable_trailers: false, allow_chunked_length: false, ..Default::default() }
 }
 
 fn one_endpoint(cluster: &str, address: core::Address) -> endpoint::ClusterLoadAssignment {

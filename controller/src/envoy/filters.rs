@@ -15,9 +15,9 @@ use crate::plan::GatewayPlan;
 pub const KEYRING_VARIABLE: &str = "KEYWARD_KEYRING";
 
 /// The *light* capability class: what the module may import from the host, and which of its exports the host calls.
-/// Bodies and trailers are not among them, so a light filter never sees one. A call to an import that is missing here
+/// Bodies are not among them, so a light filter never sees one. A call to an import that is missing here
 /// traps. `proxy_on_delete` frees a stream; `fd_write` and `proc_exit` are how the module's runtime aborts.
-const LIGHT: [&str; 25] = [
+const LIGHT: [&str; 26] = [
     "environ_get",
     "environ_sizes_get",
     "fd_write",
@@ -32,10 +32,11 @@ const LIGHT: [&str; 25] = [
     "proxy_on_configure",
     "proxy_on_context_create",
     "proxy_on_delete",
-    "proxy_on_done",
     "proxy_on_log",
     "proxy_on_request_headers",
+    "proxy_on_request_trailers",
     "proxy_on_response_headers",
+    "proxy_on_response_trailers",
     "proxy_on_tick",
     "proxy_on_vm_start",
     "proxy_remove_header_map_value",

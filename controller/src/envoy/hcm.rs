@@ -4,26 +4,23 @@
 //! `server` is the upstream's.
 
 use envoy_types::pb::envoy::config::accesslog::v3::AccessLog;
+use envoy_types::pb::envoy::config::common::mutation_rules::v3::{HeaderMutation, header_mutation};
 use envoy_types::pb::envoy::config::core::v3 as core;
 use envoy_types::pb::envoy::extensions::filters::http::dynamic_forward_proxy::v3 as forward;
 use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
 use envoy_types::pb::envoy::extensions::filters::http::set_filter_state::v3 as set_filter_state;
 use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
+use envoy_types::pb::envoy::extensions::http::early_header_mutation::header_mutation::v3 as early;
+use envoy_types::pb::envoy::r#type::matcher::v3 as matcher;
 use envoy_types::pb::google::protobuf::Any;
 use prost::Name;
 
 use super::any::{self, ads, boolean, number, pack, seconds};
 use super::dns::{self, Cache};
 use super::network::crossing;
-use super::{access_log, names, refusal};
+use super::{access_log, limits, names, refusal};
 use crate::plan::GatewayPlan;
-
-/// Longest time between the first and the last byte of a request's headers.
-const HEADERS_TIMEOUT: u64 = 10;
-/// Envoy's default of 16 MiB a stream would let one agent buffer that much for each of its streams.
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 4 << 20;
 
 /// Host and port of a CONNECT target, without the brackets of an IPv6 address.
 const HOST: &str = r"%CEL(re.extract(request.host, '^\\[?([^\\]]*)\\]?:[0-9]+$', '\\1'))%";
@@ -34,11 +31,10 @@ pub(super) fn proxy(plan: &GatewayPlan) -> hcm::HttpConnectionManager {
     hcm::HttpConnectionManager {
         http_filters: vec![facts(), module(names::GUARD), resolver(plan, Cache::Open), router()],
         upgrade_configs: upgrades("CONNECT"),
+        // A CONNECT meets no filter of ours, and Envoy's router takes orders from these.
+        early_header_mutation_extensions: vec![without_orders()],
         // Python below 3.12 sends `CONNECT … HTTP/1.0`.
-        http_protocol_options: Some(core::Http1ProtocolOptions {
-            accept_http_10: true,
-            ..Default::default()
-        }),
+        http_protocol_options: Some(core::Http1ProtocolOptions { accept_http_10: true, ..http1() }),
         ..base(plan, "proxy", names::PROXY_ROUTES, access_log::proxy())
     }
 }
@@ -50,6 +46,7 @@ pub(super) fn mitm(plan: &GatewayPlan) -> hcm::HttpConnectionManager {
     hcm::HttpConnectionManager {
         http_filters: modules.chain(rest).collect(),
         upgrade_configs: upgrades("websocket"),
+        http_protocol_options: Some(http1()),
         // What the agent writes as `:scheme` decides nothing.
         scheme_header_transformation: Some(core::SchemeHeaderTransformation {
             transformation: Some(core::scheme_header_transformation::Transformation::SchemeToOverwrite(
@@ -62,7 +59,9 @@ pub(super) fn mitm(plan: &GatewayPlan) -> hcm::HttpConnectionManager {
 }
 
 fn base(plan: &GatewayPlan, stat_prefix: &str, routes: &str, log: AccessLog) -> hcm::HttpConnectionManager {
-    use hcm::http_connection_manager::{RouteSpecifier, ServerHeaderTransformation};
+    use hcm::http_connection_manager::{
+        PathWithEscapedSlashesAction, RouteSpecifier, ServerHeaderTransformation,
+    };
     hcm::HttpConnectionManager {
         stat_prefix: stat_prefix.to_owned(),
         route_specifier: Some(RouteSpecifier::Rds(hcm::Rds {
@@ -77,17 +76,46 @@ fn base(plan: &GatewayPlan, stat_prefix: &str, routes: &str, log: AccessLog) -> 
         skip_xff_append: true,
         generate_request_id: boolean(false),
         server_header_transformation: ServerHeaderTransformation::PassThrough as i32,
+        // Paths reach the filter as they were sent: it refuses what can be read in two ways.
         normalize_path: boolean(false),
         merge_slashes: false,
+        path_with_escaped_slashes_action: PathWithEscapedSlashesAction::KeepUnchanged as i32,
+        // Interim answers of an upstream end here: no filter sees them, so nothing would scrub them.
+        proxy_100_continue: false,
+        stream_error_on_invalid_http_message: boolean(false),
+        max_request_headers_kb: number(limits::HEAD_KIB),
         stream_idle_timeout: any::duration(plan.request_timeout),
-        request_headers_timeout: seconds(HEADERS_TIMEOUT),
-        http2_protocol_options: Some(core::Http2ProtocolOptions {
-            initial_stream_window_size: number(STREAM_WINDOW),
-            initial_connection_window_size: number(CONNECTION_WINDOW),
-            ..Default::default()
-        }),
+        request_timeout: any::duration(limits::upload(plan.request_timeout)),
+        request_headers_timeout: seconds(limits::HEAD_TIMEOUT),
+        common_http_protocol_options: Some(limits::downstream(plan.request_timeout)),
+        http2_protocol_options: Some(limits::downstream_http2()),
         ..Default::default()
     }
+}
+
+/// HTTP/1.1 as RFC 9112 has it, and nothing besides: no length beside chunks, no trailers, no method of one's own.
+/// A request line with an absolute URL must be understood; its host then counts, as everywhere.
+fn http1() -> core::Http1ProtocolOptions {
+    core::Http1ProtocolOptions {
+        allow_absolute_url: boolean(true),
+        override_stream_error_on_invalid_http_message: boolean(false),
+        allow_chunked_length: false,
+        enable_trailers: false,
+        allow_custom_methods: false,
+        ..Default::default()
+    }
+}
+
+/// Removes `x-envoy-*` before anything is read.
+fn without_orders() -> core::TypedExtensionConfig {
+    let named = matcher::StringMatcher {
+        match_pattern: Some(matcher::string_matcher::MatchPattern::Prefix("x-envoy-".to_owned())),
+        ignore_case: false,
+    };
+    let remove = header_mutation::RemoveOnMatch { key_matcher: Some(named) };
+    let mutation = HeaderMutation { action: Some(header_mutation::Action::RemoveOnMatch(remove)) };
+    let config = early::HeaderMutation { mutations: vec![mutation] };
+    any::extension("envoy.http.early_header_mutation.header_mutation", pack(&config))
 }
 
 /// Facts about the caller that cross into the internal listeners. The agent cannot write filter state.

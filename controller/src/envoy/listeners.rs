@@ -5,10 +5,10 @@ use envoy_types::pb::envoy::config::listener::v3 as listener;
 use envoy_types::pb::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
 use envoy_types::pb::google::protobuf::Any;
 
-use super::any::{merged, pack, seconds, socket_address};
+use super::any::{merged, number, pack, seconds, socket_address};
 use super::network::{fact, filter, note_tls};
 use super::sni::Chains;
-use super::{Placement, access_log, hcm, names, tls, transparent, tunnel};
+use super::{Placement, access_log, hcm, limits, names, tls, transparent, tunnel};
 use crate::plan::GatewayPlan;
 
 /// Longest time for a TLS handshake with the agent. It also bounds how long a controller may take for a leaf.
@@ -33,6 +33,7 @@ fn proxy(plan: &GatewayPlan, placement: &Placement) -> listener::Listener {
         name: names::PROXY_LISTENER.to_owned(),
         address: Some(socket_address(placement.proxy)),
         filter_chains: vec![chain("proxy", vec![http(&hcm::proxy(plan))])],
+        per_connection_buffer_limit_bytes: number(limits::BUFFER),
         ..Default::default()
     }
 }
@@ -65,6 +66,7 @@ pub(super) fn inspecting(name: &str, timeout: u64, access_log: Vec<AccessLog>) -
         )),
         listener_filters: vec![inspector],
         listener_filters_timeout: seconds(timeout),
+        per_connection_buffer_limit_bytes: number(limits::BUFFER),
         access_log,
         ..Default::default()
     }

@@ -12,11 +12,13 @@ mod dns;
 mod filters;
 mod hcm;
 mod hosts;
+mod limits;
 mod listeners;
 mod mitm_routes;
 pub mod module;
 pub mod names;
 mod network;
+mod overload;
 mod private_networks;
 pub mod process;
 #[cfg(test)]
@@ -28,6 +30,7 @@ mod sni;
 mod tls;
 mod transparent;
 mod tunnel;
+mod upstream_guard;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

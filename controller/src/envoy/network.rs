@@ -14,7 +14,7 @@ use envoy_types::pb::google::protobuf::Any;
 
 use super::any::{format, inline, merged, pack, regex};
 use super::dns::{self, Cache};
-use super::names;
+use super::{names, upstream_guard};
 use crate::plan::GatewayPlan;
 
 /// Filter state with the SNI, for [`expected_name`] alone.
@@ -88,14 +88,19 @@ pub(super) fn to_cluster(cluster: &str) -> listener::Filter {
     filter("envoy.filters.network.tcp_proxy", pack(&config))
 }
 
-/// Resolves the SNI, or the host in `envoy.upstream.dynamic_host`, for the cluster after it.
-pub(super) fn resolve_name(plan: &GatewayPlan) -> listener::Filter {
+/// Resolves the SNI, or the host in `envoy.upstream.dynamic_host`, for the cluster after it, and closes connections
+/// that would lead to a private address.
+pub(super) fn resolve_name(plan: &GatewayPlan) -> [listener::Filter; 2] {
     let config = sni_forward::FilterConfig {
         dns_cache_config: Some(dns::cache(plan, Cache::Open)),
+        save_upstream_address: true,
         port_specifier: Some(sni_forward::filter_config::PortSpecifier::PortValue(443)),
         ..Default::default()
     };
-    filter("envoy.filters.network.sni_dynamic_forward_proxy", pack(&config))
+    [
+        filter("envoy.filters.network.sni_dynamic_forward_proxy", pack(&config)),
+        upstream_guard::bytes(&plan.allowed_private_networks),
+    ]
 }
 
 /// Lets a connection through when its SNI equals the host of its CONNECT target, when it has none, or when the

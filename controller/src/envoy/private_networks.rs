@@ -49,12 +49,21 @@ struct Network {
 
 /// Matches what must not be reached: the private networks but for the allowed ones.
 pub(super) fn matcher(allowed: &[(IpAddr, u8)]) -> AddressMatcher {
+    let range = |(address, length): (IpAddr, u8)| CidrRange {
+        address_prefix: address.to_string(),
+        prefix_len: number(length.into()),
+    };
+    AddressMatcher { ranges: forbidden(allowed).into_iter().map(range).collect(), invert_match: false }
+}
+
+/// The networks that must not be reached, as address and length.
+pub(super) fn forbidden(allowed: &[(IpAddr, u8)]) -> Vec<(IpAddr, u8)> {
     let allowed: Vec<Network> =
         allowed.iter().map(|(address, length)| Network::new(*address, *length)).collect();
     let private =
         PRIVATE.iter().filter_map(|(address, length)| Some(Network::new(address.parse().ok()?, *length)));
-    let ranges = private.flat_map(|network| network.without(&allowed)).map(Network::range).collect();
-    AddressMatcher { ranges, invert_match: false }
+    let left = private.flat_map(|network| network.without(&allowed));
+    left.map(|network| (network.address(), network.length)).collect()
 }
 
 impl Network {
@@ -95,10 +104,6 @@ impl Network {
             Ok(bits) if self.width == 32 => IpAddr::V4(bits.into()),
             _ => IpAddr::V6(self.bits.into()),
         }
-    }
-
-    fn range(self) -> CidrRange {
-        CidrRange { address_prefix: self.address().to_string(), prefix_len: number(self.length.into()) }
     }
 }
 

@@ -2,6 +2,7 @@
 //! form that provider SDKs show. The same form as the filter's own refusals.
 
 use envoy_types::pb::envoy::config::accesslog::v3 as accesslog;
+use envoy_types::pb::envoy::config::accesslog::v3::access_log_filter::FilterSpecifier;
 use envoy_types::pb::envoy::config::core::v3 as core;
 use envoy_types::pb::envoy::config::route::v3::DirectResponseAction;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
@@ -21,7 +22,7 @@ pub(super) enum Refusal {
     Unavailable,
     /// The upstream cannot be reached, or is not who it should be.
     Upstream,
-    /// The upstream, or the agent, was silent for too long.
+    /// The upstream, or the agent, was silent or slow for too long.
     Silence,
     /// A limit was reached.
     Overloaded,
@@ -98,14 +99,9 @@ impl Refusal {
         headers
     }
 
-    fn mapper(self, flags: &[&str]) -> hcm::ResponseMapper {
-        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+    fn mapper(self, of: FilterSpecifier) -> hcm::ResponseMapper {
         hcm::ResponseMapper {
-            filter: Some(accesslog::AccessLogFilter {
-                filter_specifier: Some(accesslog::access_log_filter::FilterSpecifier::ResponseFlagFilter(
-                    accesslog::ResponseFlagFilter { flags },
-                )),
-            }),
+            filter: Some(accesslog::AccessLogFilter { filter_specifier: Some(of) }),
             status_code: self.status().and_then(number),
             body: Some(self.body()),
             headers_to_add: self.headers(),
@@ -116,10 +112,22 @@ impl Refusal {
 
 /// Rewrites Envoy's own answers. Those of the filter and of routes carry no flag and stay as they are.
 pub(super) fn local_replies() -> hcm::LocalReplyConfig {
-    hcm::LocalReplyConfig {
-        mappers: FLAGS.iter().map(|(flags, refusal)| refusal.mapper(flags)).collect(),
-        body_format: None,
-    }
+    let flagged = FLAGS.iter().map(|(flags, refusal)| refusal.mapper(flagged(flags)));
+    // A request that came too slowly carries no flag.
+    let slow = Refusal::Silence.mapper(with_status(408));
+    hcm::LocalReplyConfig { mappers: flagged.chain([slow]).collect(), body_format: None }
+}
+
+fn flagged(flags: &[&str]) -> FilterSpecifier {
+    let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+    FilterSpecifier::ResponseFlagFilter(accesslog::ResponseFlagFilter { flags })
+}
+
+fn with_status(status: u32) -> FilterSpecifier {
+    let value = core::RuntimeUInt32 { default_value: status, runtime_key: "keyward.unset".to_owned() };
+    let comparison =
+        accesslog::ComparisonFilter { op: accesslog::comparison_filter::Op::Eq as i32, value: Some(value) };
+    FilterSpecifier::StatusCodeFilter(accesslog::StatusCodeFilter { comparison: Some(comparison) })
 }
 
 fn header(name: &str, value: &str) -> core::HeaderValueOption {

@@ -56,7 +56,8 @@ fn chains(plan: &GatewayPlan, others: Others) -> Vec<listener::FilterChain> {
     let mut chains =
         vec![chain(REFUSED, vec![peer(), refuse()]), chain(INTERCEPT, vec![peer(), to_cluster(names::MITM)])];
     if others != Others::Refused {
-        chains.push(chain(PASS, vec![peer(), resolve_name(plan), to_cluster(names::PASSTHROUGH)]));
+        let [resolve, guard] = resolve_name(plan);
+        chains.push(chain(PASS, vec![peer(), resolve, guard, to_cluster(names::PASSTHROUGH)]));
     }
     if others != Others::Refused {
         chains.extend(tunnel::aliases(plan).map(|(host, _)| {

@@ -84,8 +84,8 @@ fn chains(plan: &GatewayPlan) -> Vec<listener::FilterChain> {
         fact("envoy.upstream.dynamic_host", "%FILTER_STATE(keyward.target_host:PLAIN)%"),
         fact("envoy.upstream.dynamic_port", "%FILTER_STATE(keyward.target_port:PLAIN)%"),
     ]);
-    let pass =
-        vec![note_name.clone(), compare.clone(), dial, resolve_name(plan), to_cluster(names::PASSTHROUGH)];
+    let [resolve, guard] = resolve_name(plan);
+    let pass = vec![note_name.clone(), compare.clone(), dial, resolve, guard, to_cluster(names::PASSTHROUGH)];
     let mut chains = vec![chain(REFUSED, vec![refuse()]), chain(PASS, pass)];
     if plan.interception == Interception::All {
         chains.push(chain(INTERCEPT, vec![hand_on(), to_cluster(names::MITM)]));

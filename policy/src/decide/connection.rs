@@ -33,6 +33,13 @@ impl<'a> Facts<'a> {
     }
 }
 
+impl Facts<'_> {
+    /// The port of an authority that names none.
+    pub(crate) fn default_port(&self) -> u16 {
+        if matches!(self, Facts::Cleartext) { HTTP_PORT } else { HTTPS_PORT }
+    }
+}
+
 /// The canonical authority, once everything that is known about the connection agrees with it.
 pub(super) fn agree(side: &AgentSide, facts: &Facts<'_>, head: &Head<'_>) -> Result<Authority, Reason> {
     let authority = authority(facts, head)?;
@@ -50,22 +57,19 @@ pub(super) fn agree(side: &AgentSide, facts: &Facts<'_>, head: &Head<'_>) -> Res
 
 /// The canonical authority of the head alone.
 pub(super) fn authority(facts: &Facts<'_>, head: &Head<'_>) -> Result<Authority, Reason> {
-    let default_port = if matches!(facts, Facts::Cleartext) { HTTP_PORT } else { HTTPS_PORT };
-    Authority::parse_or(head.authority, default_port).map_err(|_| Reason::AuthorityMalformed)
+    Authority::parse_or(head.authority, facts.default_port()).map_err(|_| Reason::AuthorityMalformed)
 }
 
 fn compare(authority: &Authority, sni: Option<&[u8]>, target: Option<&[u8]>) -> Result<(), Reason> {
-    let sni = sni.and_then(|sni| authority::name(sni).ok()).ok_or(Reason::SniMissing)?;
-    if sni != authority.host {
-        return Err(Reason::SniMismatch);
+    let sni = sni.ok_or(Reason::SniMissing)?;
+    // The canonical form of a name is itself in lower case.
+    if !sni.eq_ignore_ascii_case(authority.host.as_bytes()) {
+        return Err(authority::name(sni).map_or(Reason::SniMissing, |_| Reason::SniMismatch));
     }
-    let (host, port) = match target {
+    let agrees = match target {
         // The transparent port stands for 443.
-        None => (sni, HTTPS_PORT),
-        Some(target) => {
-            let target = Authority::parse(target).map_err(|_| Reason::TargetMismatch)?;
-            (target.host, target.port)
-        }
+        None => authority.port == HTTPS_PORT,
+        Some(target) => Authority::parse(target).is_ok_and(|target| target == *authority),
     };
-    if host == authority.host && port == authority.port { Ok(()) } else { Err(Reason::TargetMismatch) }
+    if agrees { Ok(()) } else { Err(Reason::TargetMismatch) }
 }

@@ -21,6 +21,12 @@ pub struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
+    /// The head in a header map.
+    #[must_use]
+    pub fn of(map: &'a [(String, Vec<u8>)]) -> Self {
+        Head::from_map(map.iter().map(|(name, value)| (name.as_bytes(), value.as_slice())))
+    }
+
     /// Sorts a header map into a head. A pseudo-header that is unknown or comes twice stays among the headers, where
     /// its name is refused.
     #[must_use]
@@ -76,7 +82,8 @@ impl<'a> Head<'a> {
 
 /// A byte of a token (RFC 9110, 5.6.2).
 pub(crate) fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9')
+        || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
 }
 
 /// Whether a name that an agent sent may be read as `name`: in any case, and with `_` for `-` as CGI-like servers do.

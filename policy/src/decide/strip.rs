@@ -30,6 +30,10 @@ const PROXY_AUTHORIZATION: &str = "proxy-authorization";
 
 /// Whether a header tells someone behind us another path, method, host or caller.
 pub(crate) fn is_control_header(name: &[u8]) -> bool {
+    // Most headers begin otherwise.
+    if !matches!(name.first(), Some(b'x' | b'X' | b'f' | b'F')) {
+        return false;
+    }
     let prefixed = |prefix: &&str| name.get(..prefix.len()).is_some_and(|start| same_header(start, prefix));
     CONTROL_PREFIXES.iter().any(prefixed) || CONTROL_HEADERS.iter().any(|control| same_header(name, control))
 }
@@ -42,7 +46,7 @@ pub(super) struct Stripping {
 
 impl Stripping {
     /// Finds control headers, `carriers`, and other spellings of the places that `credentials` fill.
-    pub(super) fn of(head: &Head<'_>, carriers: &[&Carriers], credentials: &[Rc<Credential>]) -> Self {
+    pub(super) fn of(head: &Head<'_>, carriers: &[Rc<Carriers>], credentials: &[Rc<Credential>]) -> Self {
         let mut stripping = Stripping { edits: Vec::new(), smuggle: Smuggle::None };
         for (name, value) in &head.headers {
             let carrier = is_carrier(name, carriers, credentials);
@@ -64,7 +68,7 @@ impl Stripping {
         self,
         decision: Decision,
         reason: Option<Reason>,
-        carriers: &[&Carriers],
+        carriers: Vec<Rc<Carriers>>,
     ) -> Plan {
         Plan {
             edits: self.edits,
@@ -74,7 +78,7 @@ impl Stripping {
             credentials: Vec::new(),
             scrub: Vec::new(),
             smuggle: self.smuggle,
-            secret_query: query_names(carriers),
+            carriers,
         }
     }
 
@@ -87,8 +91,9 @@ impl Stripping {
         }
     }
 
-    fn strip_query(&mut self, head: &Head<'_>, carriers: &[&Carriers]) {
-        if let Some(stripped) = query::strip(head.path, &query_names(carriers)) {
+    fn strip_query(&mut self, head: &Head<'_>, carriers: &[Rc<Carriers>]) {
+        let carries = |name: &[u8]| query::is_one_of(name, parameters_of(carriers));
+        if let Some(stripped) = query::strip(head.path, carries) {
             self.edits.push(Edit::SetPath(stripped.target));
             if stripped.held_value {
                 self.smuggle = Smuggle::Attempted;
@@ -97,14 +102,15 @@ impl Stripping {
     }
 }
 
-fn is_carrier(name: &[u8], carriers: &[&Carriers], credentials: &[Rc<Credential>]) -> bool {
+fn is_carrier(name: &[u8], carriers: &[Rc<Carriers>], credentials: &[Rc<Credential>]) -> bool {
     same_header(name, PROXY_AUTHORIZATION)
         || credentials.iter().any(|credential| same_header(name, &credential.header))
         || carriers.iter().flat_map(|table| &table.headers).any(|carrier| same_header(name, carrier))
 }
 
-fn query_names(carriers: &[&Carriers]) -> Vec<String> {
-    carriers.iter().flat_map(|table| &table.query).cloned().collect()
+/// Names of the query parameters in which credentials travel.
+pub(super) fn parameters_of(carriers: &[Rc<Carriers>]) -> impl Iterator<Item = &str> {
+    carriers.iter().flat_map(|table| &table.query).map(String::as_str)
 }
 
 /// Nothing, or the placeholder, alone or behind a scheme such as `Bearer`.

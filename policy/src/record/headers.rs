@@ -1,7 +1,11 @@
 //! Header lists as records show them.
 
+use std::borrow::Cow;
+
+use super::HeaderMap;
+use super::line::Texts;
 use crate::decide::{Edit, Head, Plan, ROUTERS_HEADER, same_header};
-use crate::query::REDACTED;
+use crate::query::{REDACTED, is_one_of};
 use crate::scrub::Scrubber;
 
 /// Headers whose values no record shows, whatever they hold. Injected names are added by the plan itself.
@@ -32,59 +36,60 @@ const SECRET_QUERY: &[&str] = &[
     "x-amz-signature",
 ];
 
-/// The names of query parameters to redact, `more` included.
-pub(super) fn query_names(more: &[String]) -> Vec<String> {
-    SECRET_QUERY.iter().map(|name| (*name).to_owned()).chain(more.iter().cloned()).collect()
+/// Whether no record shows the value of a query parameter of this decoded name.
+pub(super) fn is_secret_parameter(name: &[u8], plan: Option<&Plan>) -> bool {
+    let carriers = plan.into_iter().flat_map(Plan::credential_parameters);
+    is_one_of(name, SECRET_QUERY.iter().copied().chain(carriers))
 }
 
-/// Names and values as text, redacted by name and by value.
-pub(super) fn clean_all(
-    headers: &[(&[u8], &[u8])],
-    secret: &[&str],
-    scrubber: &Scrubber,
-) -> Vec<(String, String)> {
-    let plain = headers.iter().filter(|(name, _)| !name.starts_with(b":") && *name != ROUTERS_HEADER);
-    plain.map(|(name, value)| (text(name), clean_value(name, value, secret, scrubber))).collect()
+/// The headers that went upstream, or those of a request that was refused.
+pub(super) fn request<'a>(head: &Head<'a>, plan: Option<&'a Plan>, scrubber: &Scrubber) -> Texts<'a> {
+    let edits = plan.map_or(&[][..], |plan| &plan.edits);
+    let kept = head.headers.iter().filter(|(name, _)| {
+        *name != ROUTERS_HEADER && !edits.iter().any(|edit| edit.header() == Some(*name))
+    });
+    let set = edits.iter().filter_map(|edit| match edit {
+        Edit::SetHeader { name, .. } => Some((name.as_str().into(), REDACTED.into())),
+        Edit::RemoveHeader(_) | Edit::SetPath(_) => None,
+    });
+    kept.map(|(name, value)| (text(name), clean_value(name, value, None, scrubber))).chain(set).collect()
 }
 
-fn clean_value(name: &[u8], value: &[u8], secret: &[&str], scrubber: &Scrubber) -> String {
-    if SECRET_HEADERS.iter().chain(secret).any(|secret| same_header(name, secret)) {
-        REDACTED.to_owned()
+/// The headers of the answer. Nothing is shown under a name that was injected.
+pub(super) fn response<'a>(map: &'a HeaderMap, plan: Option<&Plan>, scrubber: &Scrubber) -> Texts<'a> {
+    let plain = map.iter().filter(|(name, _)| !name.starts_with(':'));
+    plain
+        .map(|(name, value)| (name.as_str().into(), clean_value(name.as_bytes(), value, plan, scrubber)))
+        .collect()
+}
+
+fn clean_value<'a>(name: &[u8], value: &'a [u8], plan: Option<&Plan>, scrubber: &Scrubber) -> Cow<'a, str> {
+    let injected = plan.into_iter().flat_map(|plan| &plan.credentials).map(|credential| credential.header());
+    if SECRET_HEADERS.iter().copied().chain(injected).any(|secret| same_header(name, secret)) {
+        REDACTED.into()
     } else {
         clean(value, scrubber)
     }
 }
 
-/// Text without any live credential.
-pub(super) fn clean(value: &[u8], scrubber: &Scrubber) -> String {
-    scrubber.scrub(value).map_or_else(|| text(value), |scrubbed| text(&scrubbed))
+/// Text without any live credential. Bytes that are not UTF-8 are replaced, so that the record is always valid JSON.
+pub(super) fn clean<'a>(value: &'a [u8], scrubber: &Scrubber) -> Cow<'a, str> {
+    match scrubber.scrub(value) {
+        Some(scrubbed) => text(&scrubbed).into_owned().into(),
+        None => text(value),
+    }
 }
 
-/// Bytes that are not UTF-8 are replaced, so that the record is always valid JSON.
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+fn text(bytes: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
 }
 
 /// Cuts a text to a length in bytes, at a character; whether there was anything to cut.
-pub(super) fn cut(text: &mut String, length: usize) -> bool {
+pub(super) fn cut(text: &mut Cow<'_, str>, length: usize) -> bool {
     let longer = text.len() > length;
     if longer {
         let end = (0..=length).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-        text.truncate(end);
+        text.to_mut().truncate(end);
     }
     longer
-}
-
-/// The head that goes upstream, without the headers that the plan sets: their values stay out of sight.
-pub(super) fn injected<'a>(head: &'a Head<'_>, plan: &'a Plan) -> Head<'a> {
-    let mut after: Head<'a> = head.clone();
-    for edit in &plan.edits {
-        match edit {
-            Edit::RemoveHeader(name) | Edit::SetHeader { name, .. } => {
-                after.headers.retain(|(other, _)| *other != name.as_bytes());
-            }
-            Edit::SetPath(path) => after.path = path,
-        }
-    }
-    after
 }

@@ -14,37 +14,39 @@ const SNAPSHOT: &str = include_str!("../../tests/vectors/record.json");
 
 const FACTS: &[u8] = b"api.anthropic.com|api.anthropic.com:443";
 
-fn head<'a>(path: &'a [u8], headers: &[(&'a [u8], &'a [u8])]) -> Head<'a> {
-    Head {
-        method: b"POST",
-        scheme: b"https",
-        authority: b"api.anthropic.com",
-        path,
-        protocol: None,
-        headers: headers.to_vec(),
-    }
+fn map(headers: &[(&[u8], &[u8])]) -> HeaderMap {
+    let name = |name: &[u8]| String::from_utf8(name.to_vec()).unwrap();
+    headers.iter().map(|(given, value)| (name(given), value.to_vec())).collect()
 }
 
-fn record_of(rules: &RuleSet, vault: &Vault, head: &Head<'_>, answer: &[(&[u8], &[u8])]) -> Record {
+fn request(path: &[u8], headers: &[(&[u8], &[u8])]) -> HeaderMap {
+    let pseudo: [(&[u8], &[u8]); 4] = [
+        (b":method", b"POST"),
+        (b":scheme", b"https"),
+        (b":authority", b"api.anthropic.com"),
+        (b":path", path),
+    ];
+    map(&[&pseudo[..], headers].concat())
+}
+
+fn record_of(rules: &RuleSet, vault: &Vault, request: HeaderMap, answer: &[(&[u8], &[u8])]) -> Record {
     let facts = Facts::parse(FACTS);
-    match rules.decide(&facts, head) {
-        Err(denial) => {
-            let scrubber = vault.scrubber(&rules.credentials_at(&facts, head));
-            Record::refused(rules.gateway(), &facts, head, &denial, &scrubber)
-        }
-        Ok(plan) => {
-            let scrubber = vault.scrubber(&plan.scrub);
-            let mut record = Record::forwarded(rules, &facts, head, &plan, &scrubber);
-            record.answered(answer, &scrubber);
-            record
-        }
+    let verdict = rules.decide(&facts, &Head::of(&request));
+    let (scrubber, forwarded) = match &verdict {
+        Err(_) => (vault.scrubber(&rules.credentials_at(&facts, &Head::of(&request))), false),
+        Ok(plan) => (vault.scrubber(&plan.scrub), true),
+    };
+    let mut record = Record::new(Some(rules), &facts, request, verdict, scrubber);
+    if forwarded {
+        record.answered(map(answer));
     }
+    record
 }
 
 fn json_of(path: &[u8], headers: &[(&[u8], &[u8])], answer: &[(&[u8], &[u8])]) -> String {
     let mut vault = Vault::default();
     let rules = compile(&sealed(config(), KEY), &mut vault);
-    record_of(&rules, &vault, &head(path, headers), answer).to_json()
+    record_of(&rules, &vault, request(path, headers), answer).to_json()
 }
 
 #[test]
@@ -87,8 +89,8 @@ fn the_snapshot_shows_no_credential() {
 
 #[test]
 fn a_request_without_configuration_has_a_record_too() {
-    let denial = Denial::new(Reason::NoConfiguration);
-    let record = Record::refused("", &Facts::parse(b""), &head(b"/", &[]), &denial, &Scrubber::default());
+    let verdict = Err(Reason::NoConfiguration.into());
+    let record = Record::new(None, &Facts::parse(b""), request(b"/", &[]), verdict, Scrubber::default());
     let json: Value = serde_json::from_str(&record.to_json()).unwrap();
     assert_eq!((&json["reason"], &json["status"]), (&Value::from("no_configuration"), &Value::from(503)));
 }

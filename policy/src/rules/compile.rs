@@ -68,7 +68,7 @@ pub(super) fn compile(
     check_agent_side(&config.agent_side)?;
     let tables = Tables::compile(config)?;
     let mut set = RuleSet {
-        gateway: config.gateway.clone(),
+        gateway: config.gateway.as_str().into(),
         agent_side: config.agent_side.clone(),
         unlisted: config.unlisted,
         other_hosts: config.other_hosts,

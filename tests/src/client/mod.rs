@@ -6,6 +6,7 @@
 mod agent;
 mod connect;
 mod failure;
+pub mod frames;
 mod http1;
 mod http2;
 mod message;

@@ -49,10 +49,15 @@ impl Manifests {
 
     /// Says that hosts are at this provider, and that its CA is to be trusted.
     #[must_use]
-    pub fn alias(mut self, hosts: &[&str], provider: &Provider) -> Manifests {
-        let port = provider.address().port();
+    pub fn alias(self, hosts: &[&str], provider: &Provider) -> Manifests {
+        self.alias_at(hosts, provider.address().port(), provider.ca())
+    }
+
+    /// Says that hosts are at this port of 127.0.0.1, and that this CA is to be trusted.
+    #[must_use]
+    pub fn alias_at(mut self, hosts: &[&str], port: u16, ca: &str) -> Manifests {
         self.aliases.push(format!("{{ip: 127.0.0.1, hostnames: [{}], port: {port}}}", hosts.join(", ")));
-        self.bundle.push_str(provider.ca());
+        self.bundle.push_str(ca);
         self
     }
 

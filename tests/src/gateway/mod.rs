@@ -1,6 +1,7 @@
 //! The gateway under test: `keyward dev` with a real Envoy, on manifests of the test's own, as a process.
 
 mod builder;
+mod envoy;
 mod manifests;
 mod survivors;
 

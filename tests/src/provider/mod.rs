@@ -13,6 +13,7 @@ pub mod control;
 mod echo;
 mod log;
 mod raw;
+mod scripted;
 mod serve;
 mod tee;
 
@@ -28,6 +29,7 @@ use tokio::task::JoinHandle;
 pub use behaviour::{Behaviour, Echo};
 pub use certificates::{Authority, Identity};
 pub use log::{Connection, Received};
+pub use scripted::Scripted;
 
 use log::Log;
 

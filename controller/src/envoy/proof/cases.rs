@@ -8,7 +8,7 @@ use policy::host::HostPattern;
 use policy::wire;
 
 use super::{Configuration, violations};
-use crate::envoy::bootstrap::bootstrap;
+use crate::envoy::bootstrap::{Capacity, bootstrap};
 use crate::envoy::{GenerateError, Placement, resources};
 use crate::plan::{
     Alias, BUCKETS, DefaultPolicy, Dns, GatewayPlan, HostPlan, Interception, LookupFamily, ObjectKey,
@@ -111,7 +111,7 @@ pub(super) fn configuration(plan: &GatewayPlan) -> Configuration {
     let resources = resources(plan, &placement()).unwrap();
     Configuration::read(
         &resources,
-        bootstrap(&plan.key, Path::new("/run/xds.sock"), Path::new("/run/admin.sock")),
+        bootstrap(&plan.key, Path::new("/run/xds.sock"), Path::new("/run/admin.sock"), Capacity::default()),
     )
 }
 

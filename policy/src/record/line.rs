@@ -1,0 +1,104 @@
+//! A record as it is serialized, borrowed from what it is written from.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+
+use super::headers::{self, clean, cut};
+use super::{MAX_BYTES, Record, TOO_LARGE};
+use crate::authority::Authority;
+use crate::decide::{Decision, Head, Plan, Smuggle};
+use crate::denial::Reason;
+use crate::query;
+
+/// Names with values.
+pub(super) type Texts<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
+
+#[derive(Clone, Serialize)]
+pub(super) struct Line<'a> {
+    decision: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    gateway: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    route: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    credentials: Vec<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    smuggle_attempt: bool,
+    method: Cow<'a, str>,
+    host: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    port: Option<u16>,
+    path: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    query: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    request_headers: Texts<'a>,
+    response_headers: Texts<'a>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    truncated: bool,
+}
+
+impl<'a> Line<'a> {
+    /// The request went upstream, if it did, with `target` as its path and query.
+    pub(super) fn of(record: &'a Record, plan: Option<&'a Plan>, head: &Head<'a>, target: &'a [u8]) -> Self {
+        let scrubber = &record.scrubber;
+        let denial = record.verdict.as_ref().err();
+        let authority = Authority::parse_or(head.authority, record.default_port).ok();
+        let path = target.split(|b| *b == b'?').next().unwrap_or(target);
+        let route = plan.map_or(denial.and_then(|denial| denial.route.as_ref()), |plan| plan.route.as_ref());
+        Line {
+            decision: plan.map_or(Decision::Denied, |plan| plan.decision).as_str(),
+            reason: plan.map_or(denial.map(|denial| denial.reason), |plan| plan.reason).map(Reason::as_str),
+            gateway: Cow::Borrowed(&record.gateway),
+            route: route.map(|route| Cow::Borrowed(&**route)),
+            credentials: plan.iter().flat_map(|plan| &plan.credentials).map(|c| c.id().into()).collect(),
+            smuggle_attempt: plan.is_some_and(|plan| plan.smuggle == Smuggle::Attempted),
+            method: clean(head.method, scrubber),
+            port: authority.as_ref().map(|known| known.port),
+            host: authority.map_or_else(|| clean(head.authority, scrubber), |known| Cow::Owned(known.host)),
+            path: clean(path, scrubber),
+            query: query::redact(target, |name| headers::is_secret_parameter(name, plan))
+                .map(|query| Cow::Owned(clean(&query, scrubber).into_owned())),
+            status: status(record),
+            request_headers: headers::request(head, plan, scrubber),
+            response_headers: headers::response(&record.response, plan, scrubber),
+            truncated: false,
+        }
+    }
+
+    pub(super) fn to_json(&self) -> String {
+        let mut json = Vec::with_capacity(MAX_BYTES / 2);
+        // A struct of texts and numbers always serializes, and always to text.
+        let written = serde_json::to_writer(&mut json, self).ok();
+        written.and_then(|()| String::from_utf8(json).ok()).unwrap_or_else(|| TOO_LARGE.to_owned())
+    }
+
+    /// With values of at most `value` bytes, and header lists of at most `list` entries.
+    pub(super) fn cut(&self, value: usize, list: usize) -> Line<'a> {
+        let mut line = self.clone();
+        let texts = [&mut line.gateway, &mut line.method, &mut line.host, &mut line.path];
+        let texts =
+            texts.into_iter().chain(&mut line.route).chain(&mut line.query).chain(&mut line.credentials);
+        let mut truncated = false;
+        texts.for_each(|text| truncated |= cut(text, value));
+        for headers in [&mut line.request_headers, &mut line.response_headers] {
+            truncated |= headers.len() > list;
+            headers.truncate(list);
+            for (name, text) in headers {
+                truncated |= cut(name, value) | cut(text, value);
+            }
+        }
+        line.truncated |= truncated;
+        line
+    }
+}
+
+/// Of the answer, or of the refusal.
+fn status(record: &Record) -> Option<u16> {
+    let answer = record.response.iter().find(|(name, _)| name == ":status");
+    let answer = answer.and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok());
+    answer.or_else(|| Some(record.verdict.as_ref().err()?.status()))
+}
