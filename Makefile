@@ -10,7 +10,7 @@ MODULE := -p keyward-filter --target wasm32-wasip1
 TOOLS := $(CURDIR)/.tools
 say = @printf '\n== %s\n' "$(1)"
 
-.PHONY: help setup build check test test-native test-wasm adversarial demo
+.PHONY: help setup build check test test-native test-wasm adversarial demo bench
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,5 +61,13 @@ demo: ## show the swap: what the agent sent, what the provider got, what the rec
 	@hack/setup rust curl envoy
 	$(call say,building keyward and a provider to talk to)
 	$(CARGO) run --locked -p keyward-tests --no-default-features --bin demo
+
+bench: ## measure what a request costs beside what Envoy does by itself, and hold it to the stated limits
+	@hack/setup rust envoy vegeta
+	$(call say,building the filter$(,) keyward and the benchmarks$(,) optimised)
+	$(CARGO) build --locked $(MODULE) --profile module
+	$(CARGO) build --locked --release -p keyward -p keyward-bench
+	$(call say,measuring: the machine should have nothing else to do)
+	"$${CARGO_TARGET_DIR:-target}/release/keyward-bench" all
 
 , := ,

@@ -4,8 +4,10 @@
 
 use std::process::ExitCode;
 
-use bench::report::Report;
+use bench::report::{Limit, Report};
+use bench::{cost, endurance, fairness, handshake, latency, scale};
 use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// What a request, a rotation and ten thousand hosts cost, beside what Envoy does by itself
 #[derive(Parser)]
@@ -16,27 +18,71 @@ struct Cli {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    Scale(bench::scale::Args),
-    Endurance(bench::endurance::Args),
+    /// What `make bench` runs: the next four, as they are without arguments
+    All,
+    /// CPU time of Envoy for a request
+    Cost(cost::Args),
+    /// p50 and p99 at a fixed rate; time to the first event of a stream
+    Latency(latency::Args),
+    /// Time of CONNECT and TLS handshake, for names seen before and for new ones
+    Handshake(handshake::Args),
+    /// Whether a crowd of other agents moves an agent's p99, or a route host's handshake
+    Fairness(fairness::Args),
+    Scale(scale::Args),
+    Endurance(endurance::Args),
     #[command(hide = true)]
-    EnduranceController(bench::endurance::controller::Args),
+    EnduranceController(endurance::controller::Args),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let reports: Vec<Report> = match Cli::parse().command {
-        Command::Scale(args) => vec![bench::scale::run(&args).await],
-        Command::Endurance(args) => bench::endurance::run(&args).await,
-        Command::EnduranceController(args) => {
-            bench::endurance::controller::run(&args).await;
-            Vec::new()
-        }
-    };
-    finish(&reports)
+    let cli = Cli::parse();
+    let mut terminate = signal(SignalKind::terminate()).expect("a signal handler");
+    tokio::select! {
+        missed = run(cli.command) => verdict(&missed),
+        // Dropping the benchmark ends what it started.
+        _ = tokio::signal::ctrl_c() => ExitCode::from(130),
+        _ = terminate.recv() => ExitCode::from(143),
+    }
 }
 
-/// Prints and keeps every report; success when every limit held.
-fn finish(reports: &[Report]) -> ExitCode {
-    let held: Vec<bool> = reports.iter().map(Report::finish).collect();
-    ExitCode::from(u8::from(held.contains(&false)))
+/// Runs it, and returns the limits that were missed.
+async fn run(command: Command) -> Vec<Limit> {
+    match command {
+        Command::All => all().await,
+        Command::Cost(args) => cost::run(&args).await.finish(),
+        Command::Latency(args) => latency::run(&args).await.finish(),
+        Command::Handshake(args) => handshake::run(&args).await.finish(),
+        Command::Fairness(args) => fairness::run(&args).await.finish(),
+        Command::Scale(args) => scale::run(&args).await.finish(),
+        Command::Endurance(args) => {
+            endurance::run(&args).await.into_iter().flat_map(Report::finish).collect()
+        }
+        Command::EnduranceController(args) => {
+            endurance::controller::run(&args).await;
+            Vec::new()
+        }
+    }
+}
+
+async fn all() -> Vec<Limit> {
+    let mut missed = cost::run(&defaults()).await.finish();
+    missed.extend(latency::run(&defaults()).await.finish());
+    missed.extend(handshake::run(&defaults()).await.finish());
+    missed.extend(fairness::run(&defaults()).await.finish());
+    missed
+}
+
+/// The arguments of a benchmark that is given none.
+fn defaults<A: clap::Args>() -> A {
+    let command = A::augment_args(clap::Command::new("bench"));
+    A::from_arg_matches(&command.get_matches_from(["bench"])).expect("arguments that all have defaults")
+}
+
+/// Names the limits that were missed.
+fn verdict(missed: &[Limit]) -> ExitCode {
+    for limit in missed {
+        eprintln!("{}", limit.text());
+    }
+    ExitCode::from(u8::from(!missed.is_empty()))
 }

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use harness::artefacts;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -81,21 +82,23 @@ impl Limit {
         self.value <= self.at_most
     }
 
-    fn text(&self) -> String {
+    /// One line that says whether it was held.
+    #[must_use]
+    pub fn text(&self) -> String {
         let verdict = if self.held() { "held" } else { "MISSED" };
         format!("limit {verdict}: {}: {:.3}, at most {}", self.what, self.value, self.at_most)
     }
 }
 
 impl Report {
-    /// Prints it and writes its files; whether every limit held. Panics when nothing can be written.
+    /// Prints it and writes its files; the limits that were missed. Panics when nothing can be written.
     #[must_use]
-    pub fn finish(&self) -> bool {
+    pub fn finish(self) -> Vec<Limit> {
         println!("\n{}", self.text());
         for path in self.write(&folder()) {
             println!("wrote {}", path.display());
         }
-        self.limits.iter().all(Limit::held)
+        self.limits.into_iter().filter(|limit| !limit.held()).collect()
     }
 
     fn text(&self) -> String {
@@ -121,11 +124,11 @@ impl Report {
     }
 }
 
-/// Where reports are written: `bench` in the target directory that this program was built into.
+/// Where reports are written: `bench` in the target directory.
 #[must_use]
 pub fn folder() -> PathBuf {
-    let program = std::env::current_exe().expect("the path of this program");
-    program.ancestors().nth(2).expect("a target directory").join("bench")
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    artefacts::root().join(target).join("bench")
 }
 
 #[cfg(test)]

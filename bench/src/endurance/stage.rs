@@ -84,7 +84,7 @@ impl Stage {
         let authority: Authority =
             kept.authority(&gateway(), OffsetDateTime::now_utc()).expect("an authority");
         let ca = authority.certificate().to_owned();
-        let spawner = Spawner::start().expect("a thread");
+        let spawner = Spawner::start(harness::artefacts::keyward().to_owned()).expect("a thread");
         let controller = controller(manifests.path(), state.path(), proxy);
         let envoy = launch(&spawner, &kept).await;
         let mut stage = Stage {
@@ -181,7 +181,7 @@ async fn launch(spawner: &Spawner, state: &StateDir) -> Envoy {
     assert!(Keyring::parse(&keyring).is_ok());
     let launch = Launch {
         binary: harness::artefacts::envoy(),
-        bootstrap: bootstrap(&gateway(), &state.path().join("xds.sock"), &admin),
+        bootstrap: bootstrap(&gateway(), &state.path().join("xds.sock"), &admin, Capacity::default()),
         directory,
         admin,
         keyring,

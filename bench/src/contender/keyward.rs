@@ -1,0 +1,94 @@
+//! Keyward as a contender: `keyward dev` on the worked example, pointed at the provider of the benchmarks.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use harness::artefacts;
+use harness::gateway::Manifests;
+use serde_json::{Value, json};
+
+use super::{Contender, HOST, KEY, Kind, Parts, envoy_with_workers};
+use crate::child::Child;
+use crate::upstream::Upstream;
+
+/// Ready within this time on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A started gateway, and where its Envoy can be asked.
+pub(super) struct Started {
+    pub(super) contender: Contender,
+    pub(super) admin: PathBuf,
+}
+
+pub(super) async fn start(parts: &Parts, workers: u32, upstream: &Upstream) -> Started {
+    let folder = tempfile::Builder::new().prefix("kwb").tempdir().expect("a temporary directory");
+    let [manifests, state] = ["manifests", "state"].map(|name| folder.path().join(name));
+    std::fs::create_dir(&manifests).expect("a folder");
+    for (name, text) in self::manifests(upstream).files() {
+        std::fs::write(manifests.join(name), text).expect("a manifest");
+    }
+    let module = parts.module.clone().unwrap_or_else(|| artefacts::module().to_owned());
+    let mut command = Command::new(program(parts));
+    command.arg("dev").arg("--manifests").arg(manifests).arg("--state-dir").arg(&state).arg("--json");
+    command.args(["--listen", "127.0.0.1:0", "--secret", "anthropic-credentials=KEYWARD_BENCH_KEY"]);
+    command.arg("--envoy").arg(envoy_with_workers(folder.path(), workers)).arg("--module").arg(module);
+    command.env("KEYWARD_BENCH_KEY", KEY);
+    let process = Child::spawn(command);
+    let (process, line) = tokio::task::spawn_blocking(move || {
+        let line = process.first_line(PATIENCE);
+        (process, line)
+    })
+    .await
+    .expect("a gateway that gets ready");
+    let ready: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("not a JSON line: {line}"));
+    let gateway = &ready["gateways"][0];
+    let text = |name: &str| gateway[name].as_str().unwrap_or_else(|| panic!("no {name} in {line}"));
+    let contender = Contender {
+        kind: Kind::Keyward,
+        proxy: text("proxy").trim_start_matches("http://").parse().expect("an address"),
+        ca: std::fs::read_to_string(text("ca")).expect("the CA of the gateway"),
+        envoy: envoy_of(&state),
+        _process: process,
+        _folder: folder,
+    };
+    Started { contender, admin: admin_of(&state) }
+}
+
+fn program(parts: &Parts) -> PathBuf {
+    let beside = || std::env::current_exe().expect("the path of this program").with_file_name("keyward");
+    let program = parts.keyward.clone().unwrap_or_else(beside);
+    assert!(program.is_file(), "{} is missing: `make bench` builds it", program.display());
+    program
+}
+
+/// The worked example, at this provider.
+fn manifests(upstream: &Upstream) -> Manifests {
+    let line = format!(
+        "upstreamTLS: {{additionalTrustBundleSecretRef: {{name: provider-ca}}, hostAliases: [{{ip: 127.0.0.1, hostnames: \
+         [{HOST}], port: {}}}]}}",
+        upstream.address.port()
+    );
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "provider-ca"},
+        "stringData": {"ca.crt": upstream.ca}});
+    Manifests::worked_example().gateway_spec(&line).file("provider-ca.yaml", &secret.to_string())
+}
+
+/// The Envoy that this gateway started. Panics when there is none.
+fn envoy_of(state: &Path) -> u32 {
+    let needle = state.to_str().expect("a path in UTF-8");
+    let processes = std::fs::read_dir("/proc").expect("/proc").filter_map(Result::ok);
+    let numbers = processes.filter_map(|process| process.file_name().to_str()?.parse::<u32>().ok());
+    let is_envoy = |number: &u32| {
+        let command = std::fs::read(format!("/proc/{number}/cmdline")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&command).into_owned();
+        text.split('\0').next().is_some_and(|program| program.ends_with("/envoy")) && text.contains(needle)
+    };
+    numbers.into_iter().find(is_envoy).expect("an Envoy that was started")
+}
+
+fn admin_of(state: &Path) -> PathBuf {
+    let entries = std::fs::read_dir(state).expect("a state directory").filter_map(Result::ok);
+    let sockets = entries.map(|entry| entry.path().join("admin.sock"));
+    sockets.into_iter().find(|socket| socket.exists()).expect("an admin socket")
+}

@@ -1,0 +1,198 @@
+//! The provider that gateways are measured in front of: real TLS, and an answer that costs it next to nothing.
+//!
+//! The answer has the head of a real one (twelve headers). The query says what else is wanted: [`NOTE_KEY`], [`EVENTS`]
+//! or [`HOLD`].
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body_util::channel::Channel;
+use http_body_util::{BodyExt as _, Either, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rustls::ServerConfig;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+
+/// Query of a request whose `x-api-key` is noted.
+pub const NOTE_KEY: &str = "note-key";
+/// Query of a request that is answered by three events of a stream, [`EVENT_GAP`] apart.
+pub const EVENTS: &str = "events";
+/// Query of a request whose answer begins and does not end.
+pub const HOLD: &str = "hold";
+
+/// Silence between two events.
+pub const EVENT_GAP: Duration = Duration::from_millis(20);
+
+/// The body of the usual answer.
+const BODY: &str = r#"{"id":"msg_013Zva2CMHLNnjNjJKqJ2EFu","type":"message","role":"assistant","model":"claude-test","content":[{"type":"text","text":"Hello! How can I help you today?"}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":12,"output_tokens":10}}"#;
+const EVENT: &str = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"Hello\"}}\n\n";
+
+type Answer = Either<Full<Bytes>, Channel<Bytes>>;
+
+/// A running provider. It stops when dropped.
+pub struct Upstream {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The certificate of its CA, PEM.
+    pub ca: String,
+    noted: Arc<Mutex<Option<String>>>,
+    task: JoinHandle<()>,
+}
+
+impl Upstream {
+    /// Starts one with a certificate for these names that offers these protocols. Panics when it cannot listen.
+    pub async fn start(names: &[String], alpn: &[&str]) -> Upstream {
+        let (tls, ca) = identity(names, alpn);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let noted = Arc::default();
+        let task = tokio::spawn(accept(listener, TlsAcceptor::from(Arc::new(tls)), Arc::clone(&noted)));
+        Upstream { address, ca, noted, task }
+    }
+
+    /// The `x-api-key` of the last request with [`NOTE_KEY`], taken.
+    #[must_use]
+    pub fn noted(&self) -> Option<String> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, tls: TlsAcceptor, noted: Arc<Mutex<Option<String>>>) {
+    let head = Arc::new(head());
+    // Whoever listens no longer is dropped, and its connections with it.
+    let mut connections = tokio::task::JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let (tls, noted, head) = (tls.clone(), Arc::clone(&noted), Arc::clone(&head));
+        let _ = stream.set_nodelay(true);
+        connections.spawn(async move {
+            let Ok(stream) = tls.accept(stream).await else { return };
+            let service = service_fn(move |request| answer(request, Arc::clone(&head), Arc::clone(&noted)));
+            let mut server = auto::Builder::new(TokioExecutor::new());
+            server.http2().max_concurrent_streams(5000);
+            // A connection that ends in an error has ended.
+            let _ = server.serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    head: Arc<HeaderMap>,
+    noted: Arc<Mutex<Option<String>>>,
+) -> Result<Response<Answer>, Infallible> {
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    if query == NOTE_KEY {
+        let key = request.headers().get("x-api-key").and_then(|value| value.to_str().ok());
+        *noted.lock().unwrap_or_else(PoisonError::into_inner) = key.map(str::to_owned);
+    }
+    // What cannot be read is answered all the same.
+    let _ = request.into_body().collect().await;
+    let body = match query.as_str() {
+        EVENTS => Either::Right(events(3)),
+        HOLD => Either::Right(events(usize::MAX)),
+        _ => Either::Left(Full::new(Bytes::from_static(BODY.as_bytes()))),
+    };
+    let mut response = Response::new(body);
+    response.headers_mut().clone_from(&head);
+    if let Either::Right(_) = response.body() {
+        response.headers_mut().insert("content-type", HeaderValue::from_static("text/event-stream"));
+    }
+    Ok(response)
+}
+
+/// A body of this many events; one without end keeps silent after its first.
+fn events(count: usize) -> Channel<Bytes> {
+    let (mut sender, body) = Channel::new(1);
+    tokio::spawn(async move {
+        for number in 0..count {
+            match (number, count) {
+                (0, _) => {}
+                (_, usize::MAX) => std::future::pending().await,
+                _ => tokio::time::sleep(EVENT_GAP).await,
+            }
+            if sender.send_data(Bytes::from_static(EVENT.as_bytes())).await.is_err() {
+                return;
+            }
+        }
+    });
+    body
+}
+
+/// Eleven headers; the server adds `date`, and `content-length` where there is one.
+fn head() -> HeaderMap {
+    let headers = [
+        ("content-type", "application/json"),
+        ("anthropic-ratelimit-requests-limit", "4000"),
+        ("anthropic-ratelimit-requests-remaining", "3999"),
+        ("anthropic-ratelimit-requests-reset", "2026-01-01T00:00:00Z"),
+        ("request-id", "req_011CSHoEeqs5C35K2UUqR7Fy"),
+        ("strict-transport-security", "max-age=31536000; includeSubDomains; preload"),
+        ("anthropic-organization-id", "7e3c1c4e-3e7c-4a6c-9a0e-5c7f0ff2a8f6"),
+        ("server", "cloudflare"),
+        ("x-robots-tag", "none"),
+        ("cf-cache-status", "DYNAMIC"),
+    ];
+    headers
+        .into_iter()
+        .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value)))
+        .collect()
+}
+
+/// A TLS identity from a CA of its own, and that CA's certificate.
+fn identity(names: &[String], alpn: &[&str]) -> (ServerConfig, String) {
+    let authority = Authority::new("provider of the benchmarks");
+    let (certificate, key) = authority.leaf(names);
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let mut config = ServerConfig::builder_with_provider(harness::tls::crypto())
+        .with_safe_default_protocol_versions()
+        .expect("the default protocol versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key)
+        .expect("a certificate that fits its key");
+    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    (config, authority.pem)
+}
+
+/// A certificate authority of one run.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    /// Its certificate, PEM.
+    pub pem: String,
+}
+
+impl Authority {
+    /// Makes one. Panics when the operating system gives no randomness.
+    #[must_use]
+    pub fn new(name: &str) -> Authority {
+        let key = KeyPair::generate().expect("a key pair");
+        let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).expect("a self-signed certificate");
+        Authority { pem: certificate.pem(), issuer: Issuer::new(params, key) }
+    }
+
+    /// A leaf for these names, with its key. Panics on what is no name.
+    #[must_use]
+    pub fn leaf(&self, names: &[String]) -> (rcgen::Certificate, KeyPair) {
+        let key = KeyPair::generate().expect("a key pair");
+        let params = CertificateParams::new(names.to_vec()).expect("DNS names");
+        (params.signed_by(&key, &self.issuer).expect("a signed certificate"), key)
+    }
+}
