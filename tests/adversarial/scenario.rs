@@ -13,8 +13,12 @@ pub(crate) struct Scenario {
     pub(crate) no_secret: bool,
     /// Lines for the spec of Keyward's gateway.
     pub(crate) lines: Vec<String>,
+    /// Texts of Keyward's worked example, and what stands in their place.
+    pub(crate) replaced: Vec<(String, String)>,
     /// Further manifests for Keyward: file name and text.
     pub(crate) manifests: Vec<(String, String)>,
+    /// Keyward's module is the variant that aborts on a request with the header `x-keyward-trap`.
+    pub(crate) trapping: bool,
     /// The row changes its gateway, so no other row may share it.
     pub(crate) own: bool,
 }
@@ -43,6 +47,18 @@ impl Scenario {
     /// Adds a line to the spec of Keyward's gateway, as `requestTimeout: 2s`.
     pub(crate) fn line(mut self, line: &str) -> Scenario {
         self.lines.push(line.into());
+        self
+    }
+
+    /// Replaces a text of Keyward's worked example, which must have it.
+    pub(crate) fn replace(mut self, old: &str, new: &str) -> Scenario {
+        self.replaced.push((old.into(), new.into()));
+        self
+    }
+
+    /// Runs the module that aborts on request.
+    pub(crate) fn trapping(mut self) -> Scenario {
+        self.trapping = true;
         self
     }
 
