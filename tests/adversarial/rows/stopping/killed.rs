@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use harness::gateway::Gateway;
 use rustix::process::Signal;
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 use super::{becomes, protected, request};
 use crate::processes::signal;
@@ -101,19 +102,17 @@ async fn killed(stage: Stage) {
 
 async fn busy(stage: Stage) {
     let (gateway, agents, ports) = serving(&stage).await;
-    let asking: Vec<_> = agents
-        .iter()
-        .map(|agent| {
-            let (stage, agent) = (stage.clone(), agent.clone());
-            tokio::spawn(async move {
-                let end = Instant::now() + Duration::from_secs(2);
-                while Instant::now() < end {
-                    let reply = stage.send(&agent, &request()).await;
-                    assert!(reply.status() == 200 || reply.is_refusal(), "{reply:?}");
-                }
-            })
-        })
-        .collect();
+    let mut asking = JoinSet::new();
+    for agent in agents.clone() {
+        let stage = stage.clone();
+        asking.spawn(async move {
+            let end = Instant::now() + Duration::from_secs(2);
+            while Instant::now() < end {
+                let reply = stage.send(&agent, &request()).await;
+                assert!(reply.status() == 200 || reply.is_refusal(), "{reply:?}");
+            }
+        });
+    }
     let mut open = stage.http1_over(agents[0].open().await.expect("a connection"));
     assert_eq!(open.ask(&request().to_http1()).await.map(|answer| answer.status), Ok(200));
     tokio::time::sleep(Duration::from_millis(200)).await;
@@ -121,8 +120,8 @@ async fn busy(stage: Stage) {
     is_gone(&stage, gateway, ports).await;
     let (_, ended) = open.rest(Duration::from_secs(5)).await;
     assert!(ended, "a connection outlives the gateway");
-    for one in asking {
-        one.await.expect("served or refused");
+    while let Some(one) = asking.join_next().await {
+        one.expect("served or refused");
     }
     protected(&stage);
 }

@@ -52,12 +52,14 @@ fn restarts(stage: &Stage) -> u64 {
     counts.iter().sum()
 }
 
-/// Sends what may be malformed. It is served or refused for what it is; a 503 would be a filter that failed.
+/// Sends what may be malformed. It is served or refused for what it is; any other 503 would be a filter that failed.
 async fn check(stage: &Stage, request: &Request) {
     let reply = stage.ask(request).await;
-    assert!(reply.status() == 200 || reply.is_refusal(), "{request:?}: {reply:?}");
-    assert_ne!(reply.status(), 503, "{request:?}: {reply:?}");
-    assert!(reply.status() < 500 || reply.status() == 501, "{request:?}: {reply:?}");
+    let sent = String::from_utf8_lossy(&request.to_http1()).chars().take(300).collect::<String>();
+    assert!(reply.status() == 200 || reply.is_refusal(), "{sent:?}: {reply:?}");
+    // What the provider itself does not take is its own affair.
+    let upstream = reply.answered().is_some_and(|answer| answer.reason() == "upstream_refused");
+    assert!(reply.status() < 500 || reply.status() == 501 || upstream, "{sent:?}: {reply:?}");
 }
 
 /// Every byte that some parser treats in its own way.

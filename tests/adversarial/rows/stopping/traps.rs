@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use harness::client::Http;
 
+use tokio::task::JoinSet;
+
 use super::{becomes, protected, recovers, request};
 use crate::neighbour::envoys;
 use crate::row::{EVERY, ONCE, Port, Row, Variant};
@@ -43,15 +45,17 @@ async fn again(stage: Stage) {
 
 async fn others(stage: Stage) {
     let ways = [Variant::On(Http::One, Port::Proxy), Variant::On(Http::Two, Port::Transparent)];
-    let asking: Vec<_> =
-        ways.into_iter().map(|variant| tokio::spawn(ask(Stage { variant, ..stage.clone() }))).collect();
+    let mut asking = JoinSet::new();
+    for variant in ways {
+        asking.spawn(ask(Stage { variant, ..stage.clone() }));
+    }
     for _ in 0..10 {
         let reply = stage.ask(&request().field("x-keyward-trap", "1")).await;
         stage.refused_with_any(&reply, &[503]);
         tokio::time::sleep(Duration::from_millis(60)).await;
     }
-    for one in asking {
-        one.await.expect("served or refused");
+    while let Some(one) = asking.join_next().await {
+        one.expect("served or refused");
     }
     recovers(&stage).await;
     protected(&stage);
