@@ -8,7 +8,7 @@ use crate::row::{ONCE, PROXY, Row};
 use crate::scenario::Scenario;
 use crate::stage::Stage;
 use crate::wire::http1::Http1;
-use crate::wire::http2::{Frame, PREFACE, SETTINGS};
+use crate::wire::http2::Session;
 use crate::wire::{Reply, Request};
 use crate::world::OTHER;
 
@@ -120,7 +120,6 @@ async fn forms(stage: Stage) {
         connect(&format!("{HOST}:443:443")),
         format!("connect {HOST}:443 HTTP/1.1\r\nHost: {HOST}\r\n\r\n"),
         format!("CONNECT {HOST}:443 HTTP/1.1\r\nHost: {HOST}\r\nTransfer-Encoding: gzip, chunked, x\r\n\r\n"),
-        format!("CONNECT  {HOST}:443 HTTP/1.1\r\nHost: {HOST}\r\n\r\n"),
     ];
     for bytes in &refused {
         let reply = stage.ask_proxy(bytes.as_bytes()).await;
@@ -141,15 +140,34 @@ async fn forms(stage: Stage) {
         drop(stage.ask_proxy(head.as_bytes()).await);
         stage.nothing_upstream().await;
     }
-    // Envoy takes any version for 1.1; the tunnel is the same.
-    drop(
-        stage
-            .ask_proxy(format!("CONNECT {HOST}:443 HTTP/9.9\r\nHost: {HOST}\r\n\r\n{inside}").as_bytes())
-            .await,
-    );
-    stage.nothing_upstream().await;
-    let http2 = [PREFACE, &Frame::new(SETTINGS, 0, 0, []).bytes()].concat();
-    let reply = stage.ask_proxy(&http2).await;
-    assert!(reply.is_refusal(), "HTTP/2 in the clear at the proxy port: {reply:?}");
-    stage.nothing_upstream().await;
+    // Envoy takes any version for 1.1, and two spaces for one; the tunnel is the same.
+    for line in [format!("CONNECT {HOST}:443 HTTP/9.9"), format!("CONNECT  {HOST}:443 HTTP/1.1")] {
+        drop(stage.ask_proxy(format!("{line}\r\nHost: {HOST}\r\n\r\n{inside}").as_bytes()).await);
+        stage.nothing_upstream().await;
+    }
+    http2_forms(&stage).await;
+}
+
+/// The same in HTTP/2 in the clear, where the proxy port speaks it.
+async fn http2_forms(stage: &Stage) {
+    let field = |name: &str, value: &str| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
+    let connect = |target: &str| vec![field(":method", "CONNECT"), field(":authority", target)];
+    let other = format!("{OTHER}:443");
+    for fields in [
+        connect(&other),
+        connect(&format!("{HOST}:80")),
+        connect(""),
+        [connect(&other), vec![field(":scheme", "https"), field(":path", "/v1/messages")]].concat(),
+        [connect(&other), vec![field(":protocol", "websocket")]].concat(),
+        Request::messages().scheme("http").to_http2(),
+        Request::messages().to_http2(),
+    ] {
+        let stream = TcpStream::connect(stage.subject.proxy).await.expect("the proxy port");
+        let mut http = Session::start(stream, stage.seen.clone()).await;
+        let number = http.open(&fields, true).await;
+        let reply: Reply = http.answer(number).await.into();
+        let sent: Vec<_> = fields.iter().map(|(_, value)| String::from_utf8_lossy(value)).collect();
+        assert!(reply.is_refusal(), "{sent:?}: {reply:?}");
+        stage.nothing_upstream().await;
+    }
 }
