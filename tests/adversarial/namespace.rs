@@ -63,6 +63,9 @@ pub(crate) fn find() -> Result<&'static [&'static str], Refused> {
 pub(crate) fn worker(way: &[&str], arguments: &Arguments) -> std::io::Result<Command> {
     let mut command = Command::new("unshare");
     command.args(way).arg("--").arg(std::env::current_exe()?).arg("--worker").args(arguments.of_worker());
+    if arguments.proxy.is_none() {
+        harness::artefacts::hand_to(&mut command);
+    }
     // What is tested is how the machine's own bundle is found.
     command.env_remove("SSL_CERT_FILE").env_remove("SSL_CERT_DIR");
     Ok(command)

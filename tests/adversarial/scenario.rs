@@ -19,8 +19,10 @@ pub(crate) struct Scenario {
     pub(crate) manifests: Vec<(String, String)>,
     /// Keyward's module is the variant that aborts on a request with the header `x-keyward-trap`.
     pub(crate) trapping: bool,
-    /// The row changes its gateway, so no other row may share it.
-    pub(crate) own: bool,
+    /// Rows change their gateway, so it is shared only by those that say this word.
+    pub(crate) own: &'static str,
+    /// Rows change their gateway for good, so each case has a fresh one.
+    pub(crate) fresh: bool,
 }
 
 impl Scenario {
@@ -68,14 +70,20 @@ impl Scenario {
         self
     }
 
-    /// Has a gateway that no other row uses.
-    pub(crate) fn own(mut self) -> Scenario {
-        self.own = true;
+    /// Has a gateway that only rows use that say the same word: they change it, and change it back.
+    pub(crate) fn own(mut self, name: &'static str) -> Scenario {
+        self.own = name;
+        self
+    }
+
+    /// Has a gateway for each case: it is changed for good.
+    pub(crate) fn fresh(mut self) -> Scenario {
+        self.fresh = true;
         self
     }
 
     /// Whether any proxy can be told to behave so: it is what `docs/adversarial.md` asks of it.
     pub(crate) fn is_default(&self) -> bool {
-        Scenario { own: false, ..self.clone() } == Scenario::default()
+        Scenario { own: "", fresh: false, ..self.clone() } == Scenario::default()
     }
 }

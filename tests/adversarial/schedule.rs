@@ -24,16 +24,17 @@ pub(crate) type Broken = String;
 /// What the machine lacks, by name.
 pub(crate) fn run(rows: &[Row], arguments: &Arguments) -> Result<Outcomes, Broken> {
     let way = namespace::find().map_err(|refused| refused.to_string())?;
-    let queue = Mutex::new(jobs(rows, arguments));
+    let queue = Mutex::new(Queue { jobs: jobs(rows, arguments), ready: BTreeMap::new() });
     let (outcomes, broken) = (Mutex::new(Outcomes::new()), Mutex::new(None));
     // Somebody else's proxy has one address: it is there once.
     let workers = if arguments.proxy.is_some() { 1 } else { arguments.workers.max(1) };
     std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                if let Err(reason) = work(way, arguments, &queue, &outcomes) {
-                    lock(&queue).clear();
-                    *lock(&broken) = Some(reason);
+        for number in 0..workers {
+            let (queue, outcomes, broken) = (&queue, &outcomes, &broken);
+            scope.spawn(move || {
+                if let Err(reason) = work(number, way, arguments, queue, outcomes) {
+                    lock(queue).jobs.clear();
+                    *lock(broken) = Some(reason);
                 }
             });
         }
@@ -42,6 +43,12 @@ pub(crate) fn run(rows: &[Row], arguments: &Arguments) -> Result<Outcomes, Broke
         Some(reason) => Err(reason),
         None => Ok(outcomes.into_inner().unwrap_or_else(PoisonError::into_inner)),
     }
+}
+
+/// Jobs that wait, and which proxy each worker has ready.
+struct Queue {
+    jobs: Vec<Queued>,
+    ready: BTreeMap<usize, (Scenario, Target)>,
 }
 
 /// A job with what decides its order.
@@ -88,14 +95,14 @@ pub(crate) fn not_applicable(row: &Row, variant: Variant, arguments: &Arguments)
 }
 
 fn work(
+    number: usize,
     way: &[&str],
     arguments: &Arguments,
-    queue: &Mutex<Vec<Queued>>,
+    queue: &Mutex<Queue>,
     outcomes: &Mutex<Outcomes>,
 ) -> Result<(), Broken> {
     let mut worker: Option<Worker> = None;
-    let mut last = None;
-    while let Some(queued) = take(queue, last.as_ref()) {
+    while let Some(queued) = lock(queue).take(number) {
         let ready = match &mut worker {
             Some(ready) => ready,
             None => worker.insert(Worker::start(way, arguments)?),
@@ -110,22 +117,28 @@ fn work(
         }
         let Job { row, variant, target } = queued.job;
         lock(outcomes).insert((row, variant, target), outcome);
-        last = Some((queued.scenario, target));
     }
     Ok(())
 }
 
-/// The next job: a slow one, else one for the proxy that is ready, else any.
-fn take(queue: &Mutex<Vec<Queued>>, ready: Option<&(Scenario, Target)>) -> Option<Queued> {
-    let mut queue = lock(queue);
-    let fits = |queued: &Queued| {
-        ready.is_some_and(|(scenario, target)| *scenario == queued.scenario && *target == queued.job.target)
-    };
-    let at = match queue.first() {
-        Some(first) if first.slow => 0,
-        _ => queue.iter().position(fits).unwrap_or(0),
-    };
-    (!queue.is_empty()).then(|| queue.remove(at))
+impl Queue {
+    /// The next job of a worker: a slow one, else one for the proxy that it has ready, else one for a proxy that no
+    /// other worker has, else any.
+    fn take(&mut self, worker: usize) -> Option<Queued> {
+        let has = |queued: &Queued, ready: &(Scenario, Target)| {
+            ready.0 == queued.scenario && ready.1 == queued.job.target
+        };
+        let own = self.ready.get(&worker);
+        let fits = |queued: &Queued| own.is_some_and(|ready| has(queued, ready));
+        let free = |queued: &Queued| !self.ready.values().any(|ready| has(queued, ready));
+        let at = match self.jobs.first()? {
+            first if first.slow => 0,
+            _ => self.jobs.iter().position(fits).or_else(|| self.jobs.iter().position(free)).unwrap_or(0),
+        };
+        let queued = self.jobs.remove(at);
+        self.ready.insert(worker, (queued.scenario.clone(), queued.job.target));
+        Some(queued)
+    }
 }
 
 /// A worker process.

@@ -9,6 +9,19 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
+/// Variables in which a test that starts itself again says what it has just built.
+const KEYWARD: &str = "KEYWARD_TEST_BUILT_BINARY";
+const MODULE: &str = "KEYWARD_TEST_BUILT_MODULE";
+
+/// Builds both, and tells a command where they are: what it starts then builds nothing.
+pub fn hand_to(command: &mut Command) {
+    command.env(KEYWARD, keyward()).env(MODULE, module());
+}
+
+fn handed(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).map(PathBuf::from)
+}
+
 /// The root of the clone.
 #[must_use]
 pub fn root() -> &'static Path {
@@ -19,7 +32,9 @@ pub fn root() -> &'static Path {
 #[must_use]
 pub fn keyward() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| build(&["-p", "keyward", "--bin", "keyward"], "keyward"))
+    BUILT.get_or_init(|| {
+        handed(KEYWARD).unwrap_or_else(|| build(&["-p", "keyward", "--bin", "keyward"], "keyward"))
+    })
 }
 
 /// The filter, fresh. Panics when it does not build.
@@ -27,7 +42,7 @@ pub fn keyward() -> &'static Path {
 pub fn module() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let arguments = ["-p", "keyward-filter", "--target", "wasm32-wasip1", "--profile", "module"];
-    BUILT.get_or_init(|| build(&arguments, "keyward.wasm"))
+    BUILT.get_or_init(|| handed(MODULE).unwrap_or_else(|| build(&arguments, "keyward.wasm")))
 }
 
 /// A variant of the filter that traps on a request with the header `x-keyward-trap`. Panics when it does not build.

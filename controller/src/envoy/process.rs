@@ -29,6 +29,8 @@ const POLL: Duration = Duration::from_millis(25);
 const LINES: usize = 1024;
 /// How the names of Envoy's hot-restart sockets begin, in the launch's directory.
 const SOCKETS: &str = "hot";
+/// How long connections of a listener that changed or went may go on.
+const DRAIN_SECONDS: &str = "20";
 /// Lines of Envoy's own log that are kept to explain an early end.
 const KEPT: usize = 20;
 
@@ -256,6 +258,8 @@ fn command(launch: &Launch, bootstrap: &Path) -> Command {
     // Access-log lines appear when they happen, not every ten seconds.
     command.args(["--file-flush-interval-msec", "50", "--use-dynamic-base-id", "--socket-mode", "600"]);
     command.arg("--socket-path").arg(launch.directory.join(SOCKETS));
+    // What a listener no longer allows ends soon: by default it would go on for ten minutes.
+    command.args(["--drain-time-s", DRAIN_SECONDS]);
     if let Some(workers) = launch.workers {
         command.args(["--concurrency", &workers.to_string()]);
     }

@@ -31,10 +31,10 @@ pub(super) fn rows() -> Vec<Row> {
             ONCE,
             slow,
         )
-        .under(Scenario::default().own())
+        .under(Scenario::default().fresh())
         .only_keyward(speaks),
         Row::new("F3.fresh", "an Envoy that starts without a controller refuses", ONCE, fresh)
-            .under(Scenario::default().own())
+            .under(Scenario::default().fresh())
             .only_keyward(speaks),
     ]
 }

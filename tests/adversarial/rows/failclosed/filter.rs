@@ -14,7 +14,7 @@ use crate::scenario::Scenario;
 use crate::stage::Stage;
 
 pub(super) fn rows() -> Vec<Row> {
-    let own = || Scenario::default().own();
+    let own = || Scenario::default().fresh();
     vec![
         Row::new("F2.trap", "the filter traps: 503, nothing goes upstream, then it serves again", EVERY, trap)
             .under(Scenario::default().trapping()),

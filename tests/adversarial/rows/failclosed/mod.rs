@@ -55,7 +55,7 @@ fn own_secret() -> Scenario {
     Scenario::default()
         .replace("secretRef: {name: anthropic-credentials}", "secretRef: {name: own}")
         .manifest(OWN_FILE, &secret("own", "api-key", KEY))
-        .own()
+        .fresh()
 }
 
 /// Takes the Secret of [`own_secret`] away, and waits until Keyward refuses. Of another proxy nobody can ask that.

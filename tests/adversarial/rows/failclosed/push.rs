@@ -14,7 +14,7 @@ use crate::scenario::Scenario;
 use crate::stage::Stage;
 
 pub(super) fn rows() -> Vec<Row> {
-    let own = || Scenario::default().own();
+    let own = || Scenario::default().fresh();
     let speaks = "speaks of Keyward's configuration";
     vec![
         Row::new(

@@ -53,7 +53,7 @@ pub(super) fn rows() -> Vec<Row> {
             EVERY,
             envoy,
         )
-        .under(Scenario::default().own())
+        .under(Scenario::default().fresh())
         .only_keyward(speaks),
     ]
 }

@@ -20,7 +20,7 @@ pub(super) fn rows() -> Vec<Row> {
             ONCE,
             manifests,
         )
-        .under(Scenario::default().own())
+        .under(Scenario::default().fresh())
         .slow()
         .only_keyward("speaks of Keyward's manifests"),
     ]

@@ -37,7 +37,7 @@ pub(super) fn rows() -> Vec<Row> {
             ONCE,
             leaves,
         )
-        .under(Scenario::default().own())
+        .under(Scenario::default().fresh())
         .slow()
         .only_keyward("counts Keyward's leaves"),
         Row::new(
@@ -46,7 +46,7 @@ pub(super) fn rows() -> Vec<Row> {
             ONCE,
             dns,
         )
-        .under(Scenario::default().others_pass().own())
+        .under(Scenario::default().others_pass().fresh())
         .only_keyward("counts Envoy's names"),
     ]
 }

@@ -7,7 +7,7 @@ use crate::stage::Stage;
 use crate::wire::Request;
 
 pub(super) fn rows() -> Vec<Row> {
-    let own = || Scenario::default().own();
+    let own = || Scenario::default().fresh();
     vec![
         Row::new(
             "A5.rotations",
