@@ -24,6 +24,8 @@
 
 mod arguments;
 mod namespace;
+mod neighbour;
+mod processes;
 mod report;
 mod row;
 mod rows;
@@ -62,6 +64,7 @@ fn attack(arguments: &Arguments) -> Result<Report, String> {
     if arguments.proxy.is_none() {
         // Built before anything is cut off from the network; what is missing is said once.
         let _ = (harness::artefacts::keyward(), harness::artefacts::module(), harness::artefacts::envoy());
+        let _ = harness::artefacts::trapping_module();
     }
     let mut rows = rows::all();
     rows.retain(|row| arguments.wants(row.id));

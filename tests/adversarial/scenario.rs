@@ -13,10 +13,16 @@ pub(crate) struct Scenario {
     pub(crate) no_secret: bool,
     /// Lines for the spec of Keyward's gateway.
     pub(crate) lines: Vec<String>,
+    /// Texts of Keyward's worked example, and what stands in their place.
+    pub(crate) replaced: Vec<(String, String)>,
     /// Further manifests for Keyward: file name and text.
     pub(crate) manifests: Vec<(String, String)>,
+    /// Keyward's module is the variant that aborts on a request with the header `x-keyward-trap`.
+    pub(crate) trapping: bool,
     /// Rows change their gateway, so it is shared only by those that say this word.
     pub(crate) own: &'static str,
+    /// Rows change their gateway for good, so each case has a fresh one.
+    pub(crate) fresh: bool,
 }
 
 impl Scenario {
@@ -46,6 +52,18 @@ impl Scenario {
         self
     }
 
+    /// Replaces a text of Keyward's worked example, which must have it.
+    pub(crate) fn replace(mut self, old: &str, new: &str) -> Scenario {
+        self.replaced.push((old.into(), new.into()));
+        self
+    }
+
+    /// Runs the module that aborts on request.
+    pub(crate) fn trapping(mut self) -> Scenario {
+        self.trapping = true;
+        self
+    }
+
     /// Adds a manifest for Keyward.
     pub(crate) fn manifest(mut self, name: &str, text: &str) -> Scenario {
         self.manifests.push((name.into(), text.into()));
@@ -58,8 +76,14 @@ impl Scenario {
         self
     }
 
+    /// Has a gateway for each case: it is changed for good.
+    pub(crate) fn fresh(mut self) -> Scenario {
+        self.fresh = true;
+        self
+    }
+
     /// Whether any proxy can be told to behave so: it is what `docs/adversarial.md` asks of it.
     pub(crate) fn is_default(&self) -> bool {
-        Scenario { own: "", ..self.clone() } == Scenario::default()
+        Scenario { own: "", fresh: false, ..self.clone() } == Scenario::default()
     }
 }

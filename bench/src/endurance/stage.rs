@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use ::controller::certificates::Authority;
-use ::controller::envoy::bootstrap::bootstrap;
+use ::controller::envoy::bootstrap::{Capacity, bootstrap};
 use ::controller::envoy::names::PROXY_LISTENER;
 use ::controller::envoy::process::{Envoy, Launch, Spawner};
 use ::controller::state::StateDir;

@@ -3,6 +3,7 @@
 use policy::api::{FieldPath, Step};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+use serde_saphyr::budget::{Budget, BudgetBreach};
 use serde_saphyr::{Error, Options, Spanned};
 
 /// One YAML node and the line it begins on.
@@ -37,13 +38,35 @@ pub(super) fn documents(bytes: &[u8]) -> Result<Vec<Node>, Malformed> {
     Ok(nodes.into_iter().map(Node::from).collect())
 }
 
+/// How deep a file may nest: twice what any object here does. Without optimization a level takes some 40 KB of stack.
+const DEPTH: usize = 24;
+
 fn options() -> Options {
     let mut options = Options::default();
-    // The operator's own files: as many objects as they like. Replayed aliases stay limited.
-    options.budget = None;
+    options.budget = Some(budget());
     // A snippet would show the values around an error.
     options.with_snippet = false;
     options
+}
+
+/// The operator's own files: as many objects as they like. Nesting is bounded, because whoever reads it recurses;
+/// replayed aliases have limits of their own.
+fn budget() -> Budget {
+    let mut budget = Budget::default();
+    budget.max_depth = DEPTH;
+    for unlimited in [
+        &mut budget.max_events,
+        &mut budget.max_aliases,
+        &mut budget.max_anchors,
+        &mut budget.max_documents,
+        &mut budget.max_nodes,
+        &mut budget.max_total_scalar_bytes,
+        &mut budget.max_merge_keys,
+    ] {
+        *unlimited = usize::MAX;
+    }
+    budget.enforce_alias_anchor_ratio = false;
+    budget
 }
 
 /// The library's own text is used only where it cannot hold text of the file.
@@ -57,6 +80,7 @@ fn malformed(error: &Error) -> Malformed {
         Error::AliasReplayLimitExceeded { .. } | Error::AliasReplayStackDepthExceeded { .. } => {
             "aliases (*name) unfold to too much"
         }
+        Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => "it is nested too deeply",
         Error::NonFiniteFloat { .. } => "a number is infinite or not a number",
         _ => "not valid YAML",
     };
@@ -232,5 +256,23 @@ mod tests {
             assert!(line.is_none() || found.line == line, "{text}: {:?}", found.line);
         }
         assert_eq!(documents(b"a: \xff").err().unwrap().message, "the file is not UTF-8 text");
+    }
+
+    #[test]
+    fn nesting_without_end_is_refused_in_every_form() {
+        let indented = (0..5_000).map(|level| format!("{}a:\n", " ".repeat(level))).collect::<String>();
+        for text in ["[".repeat(200_000), "{a: ".repeat(200_000), "- ".repeat(200_000), indented] {
+            assert!(documents(text.as_bytes()).is_err(), "{}", &text[..20]);
+        }
+        let deep = |depth: usize| format!("{}x{}", "{a: ".repeat(depth), "}".repeat(depth));
+        assert!(documents(deep(DEPTH - 1).as_bytes()).is_ok());
+        let refused = documents(deep(DEPTH + 1).as_bytes()).err().unwrap();
+        assert_eq!(refused.message, "it is nested too deeply");
+    }
+
+    #[test]
+    fn many_objects_in_a_file_are_no_trouble() {
+        let text = "a: {b: [c, d, e], f: g}\n---\n".repeat(3_000);
+        assert_eq!(documents(text.as_bytes()).map(|nodes| nodes.len()), Ok(3_000));
     }
 }

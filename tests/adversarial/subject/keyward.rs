@@ -40,7 +40,10 @@ pub(crate) async fn start(scenario: &Scenario) -> Gateway {
 
 /// The gateway of a scenario, for rows that start it in a way of their own.
 pub(crate) fn builder(scenario: &Scenario) -> Builder {
-    let builder = Gateway::builder(manifests(scenario)).transparent_at("0.0.0.0:0");
+    let mut builder = Gateway::builder(manifests(scenario)).transparent_at("0.0.0.0:0");
+    if scenario.trapping {
+        builder = builder.module(harness::artefacts::trapping_module());
+    }
     if scenario.no_secret { builder } else { builder.key(KEY) }
 }
 
@@ -52,6 +55,9 @@ pub(crate) fn manifests(scenario: &Scenario) -> Manifests {
     }
     if scenario.others_pass {
         manifests = manifests.gateway_spec("interception: Routes");
+    }
+    for (old, new) in &scenario.replaced {
+        manifests = manifests.replace(old, new);
     }
     for line in &scenario.lines {
         manifests = manifests.gateway_spec(line);

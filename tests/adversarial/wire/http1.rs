@@ -28,6 +28,11 @@ impl<S: Io> Http1<S> {
         Http1 { stream, buffer: Vec::new(), seen }
     }
 
+    /// The connection itself. Bytes read beyond an answer are lost.
+    pub(crate) fn into_inner(self) -> S {
+        self.stream
+    }
+
     /// Sends bytes as they are. That the other side no longer reads is seen when its answer is.
     pub(crate) async fn write(&mut self, bytes: &[u8]) {
         if self.stream.write_all(bytes).await.is_ok() {
