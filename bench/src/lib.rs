@@ -1,2 +1,1 @@
 //! What the benchmarks share: statistics of paired measurements, and plots.
-

@@ -76,6 +76,36 @@ async fn a_kill_leaves_no_process_and_no_listening_port_behind() {
     assert_ports_closed(&gateway, Signal::KILL, Duration::from_secs(2)).await;
 }
 
+#[tokio::test]
+async fn a_kill_in_the_first_moment_of_an_envoy_leaves_none_behind() {
+    let provider = Provider::accepting(KEY).await.unwrap();
+    for _ in 0..10 {
+        let mut gateway = Gateway::builder(Manifests::example(&provider)).key(KEY).spawn().await;
+        let end = Instant::now() + Duration::from_secs(10);
+        // Its child appears before it is Envoy.
+        while gateway.processes().len() < 2 {
+            assert!(Instant::now() < end, "no child: {:?}", gateway.errors());
+            tokio::task::yield_now().await;
+        }
+        gateway.signal(Signal::KILL);
+        assert_eq!(gateway.ended().await, None);
+    }
+}
+
+#[tokio::test]
+async fn neither_keyward_nor_envoy_leaves_a_core_dump() {
+    let (_provider, gateway) = worked_example().await;
+    let processes = gateway.processes();
+    assert_eq!(processes.len(), 2, "{processes:?}");
+    for (number, command) in processes {
+        let read = |file: &str| std::fs::read_to_string(format!("/proc/{number}/{file}")).unwrap();
+        let limits = read("limits");
+        let limit = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+        assert_eq!(limit.split_whitespace().skip(4).collect::<Vec<_>>(), ["0", "0", "bytes"], "{command}");
+        assert_eq!(read("coredump_filter").trim(), "00000000", "{command}");
+    }
+}
+
 /// Nothing listens any more, at once or, where Envoy has to notice by itself, within a moment.
 async fn assert_ports_closed(gateway: &Gateway, signal: Signal, within: Duration) {
     let (ready, started) = (gateway.ready(), Instant::now());

@@ -4,6 +4,7 @@ mod keyring;
 mod seal;
 mod secret;
 
+use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
@@ -11,7 +12,7 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::dev;
+use crate::{core_dumps, dev, tether};
 
 /// Keeps API keys out of agents: an Envoy gateway puts the real credential in on the way to the provider.
 #[derive(Parser)]
@@ -39,11 +40,19 @@ enum Command {
         #[command(subcommand)]
         command: keyring::Command,
     },
+    /// Become a program that ends with this process's parent
+    #[command(hide = true, name = tether::SUBCOMMAND)]
+    Tethered {
+        parent: i32,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        command: Vec<OsString>,
+    },
 }
 
 /// Parses the command line and carries it out.
 #[must_use]
 pub fn run() -> ExitCode {
+    core_dumps::off();
     let cli = Cli::parse();
     logging();
     let result = match cli.command {
@@ -51,6 +60,9 @@ pub fn run() -> ExitCode {
         Command::Secret { command } => secret::run(command),
         Command::Seal(args) => seal::run(&args),
         Command::Keyring { command } => keyring::run(&command),
+        Command::Tethered { parent, command } => {
+            Err(Failure::failed(tether::become_program(parent, &command)))
+        }
     };
     match result {
         Ok(code) => code,

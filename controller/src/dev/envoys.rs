@@ -30,6 +30,9 @@ const GRACE: Duration = Duration::from_secs(3);
 /// Worker threads of each Envoy.
 const WORKERS: u32 = 2;
 
+/// This program, whatever became of its file since it was started (proc(5)).
+const OWN_BINARY: &str = "/proc/self/exe";
+
 /// What an Envoy has to say.
 pub(super) enum Output {
     /// A line of its access log.
@@ -72,7 +75,11 @@ impl Envoys {
         let module = module::find(args.module.clone()).map_err(Failure::failed)?;
         Ok(Envoys {
             module: state.keep_module(&module).map_err(Failure::failed)?,
-            start: Arc::new(Start { spawner: Spawner::start().map_err(Failure::failed)?, binary, callers }),
+            start: Arc::new(Start {
+                spawner: Spawner::start(OWN_BINARY.into()).map_err(Failure::failed)?,
+                binary,
+                callers,
+            }),
             state: state.clone(),
             running: BTreeMap::new(),
             outputs: mpsc::channel(1024),

@@ -1,8 +1,7 @@
 //! Envoy as a child: started with nothing of our environment but the keyring, watched, and never left behind.
 //!
-//! With hot restart on, Envoy asks the kernel for SIGTERM when the *thread* that started it ends
-//! (`PR_SET_PDEATHSIG`), so it ends with this process even when that is killed. [`Spawner`] is that thread. Hot restart
-//! itself is not used: its sockets lie in the launch's own directory, since whoever can reach them can stop Envoy.
+//! The kernel ends it when the *thread* that started it ends, so it ends with this process even when that is killed.
+//! [`Spawner`] is that thread. Hot restart is off: whoever can reach its sockets can stop Envoy.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -22,13 +21,12 @@ use tokio::time::{Instant, sleep, timeout};
 use zeroize::Zeroizing;
 
 use super::{KEYRING_VARIABLE, admin};
+use crate::tether;
 
 /// How often readiness is asked for.
 const POLL: Duration = Duration::from_millis(25);
 /// Access-log lines that wait for whoever reads them.
 const LINES: usize = 1024;
-/// How the names of Envoy's hot-restart sockets begin, in the launch's directory.
-const SOCKETS: &str = "hot";
 /// Lines of Envoy's own log that are kept to explain an early end.
 const KEPT: usize = 20;
 
@@ -97,23 +95,24 @@ type Order = (Command, oneshot::Sender<io::Result<Child>>);
 
 /// The thread that Envoys are started from. They end when it is dropped, if they have not been stopped before.
 pub struct Spawner {
+    keyward: PathBuf,
     orders: blocking::Sender<Order>,
 }
 
 /// A running Envoy. Dropping it kills it.
 pub struct Envoy {
     child: Child,
-    directory: PathBuf,
     admin: PathBuf,
     log: Arc<Mutex<VecDeque<String>>>,
 }
 
 impl Spawner {
-    /// Starts the thread. To be called in a Tokio runtime, which must outlive it.
+    /// Starts the thread. To be called in a Tokio runtime, which must outlive it. `keyward` is the path of the
+    /// `keyward` binary, which ties each Envoy to this process before it becomes Envoy.
     ///
     /// # Errors
     /// When no thread can be made.
-    pub fn start() -> io::Result<Spawner> {
+    pub fn start(keyward: PathBuf) -> io::Result<Spawner> {
         let runtime = Handle::current();
         let (orders, inbox) = blocking::channel::<Order>();
         thread::Builder::new().name("envoy-parent".to_owned()).spawn(move || {
@@ -123,7 +122,7 @@ impl Spawner {
                 let _ = answer.send(command.spawn());
             }
         })?;
-        Ok(Spawner { orders })
+        Ok(Spawner { keyward, orders })
     }
 
     /// Starts an Envoy. The receiver gives its standard output, which is the access log, line by line.
@@ -131,13 +130,13 @@ impl Spawner {
     /// # Errors
     /// [`ProcessError`].
     pub async fn launch(&self, launch: &Launch) -> Result<(Envoy, mpsc::Receiver<String>), ProcessError> {
-        // A run that was killed has left it.
-        clean_up(&launch.directory);
         let bootstrap = launch.directory.join("bootstrap.json");
         write_bootstrap(&bootstrap, &launch.bootstrap)
             .map_err(|cause| ProcessError::Bootstrap { path: bootstrap.clone(), cause })?;
         let (answer, started) = oneshot::channel();
-        self.orders.send((command(launch, &bootstrap), answer)).map_err(|_| ProcessError::ShuttingDown)?;
+        self.orders
+            .send((self.command(launch, &bootstrap), answer))
+            .map_err(|_| ProcessError::ShuttingDown)?;
         let mut child = started
             .await
             .map_err(|_| ProcessError::ShuttingDown)?
@@ -150,8 +149,22 @@ impl Spawner {
         if let Some(stdout) = child.stdout.take() {
             tokio::spawn(forward_lines(stdout, sender));
         }
-        let (directory, admin) = (launch.directory.clone(), launch.admin.clone());
-        Ok((Envoy { child, directory, admin, log }, lines))
+        Ok((Envoy { child, admin: launch.admin.clone(), log }, lines))
+    }
+
+    fn command(&self, launch: &Launch, bootstrap: &Path) -> Command {
+        let mut command = tether::command(&self.keyward, &launch.binary);
+        command.arg("--config-path").arg(bootstrap).arg("--disable-hot-restart");
+        // The level is fixed: below `info` Envoy prints the headers that the filter has injected.
+        command.args(["--log-level", "info", "--log-format", "%l %n %v", "--log-format-escaped"]);
+        // Access-log lines appear when they happen, not every ten seconds.
+        command.args(["--file-flush-interval-msec", "50"]);
+        if let Some(workers) = launch.workers {
+            command.args(["--concurrency", &workers.to_string()]);
+        }
+        command.env_clear().env(KEYRING_VARIABLE, launch.keyring.as_str());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command
     }
 }
 
@@ -208,8 +221,7 @@ impl Envoy {
             self.child.kill().await.map_err(ProcessError::Watch)?;
         }
         let ended = self.ended().await;
-        clean_up(&self.directory);
-        // Nothing depends on it either.
+        // Nothing depends on it: what cannot be removed stays.
         let _ = std::fs::remove_file(&self.admin);
         ended
     }
@@ -228,40 +240,9 @@ fn terminate(id: Option<u32>) {
     }
 }
 
-/// Removes what Envoy leaves of its hot-restart machinery: sockets, and a few kilobytes of shared memory that has the
-/// same number.
-fn clean_up(directory: &Path) {
-    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    for entry in entries {
-        let name = entry.file_name();
-        let Some(socket) = name.to_str().and_then(|name| name.strip_prefix(SOCKETS)) else { continue };
-        // Nothing depends on either: what cannot be removed stays.
-        if let Some(number) = socket.strip_prefix("_parent_") {
-            let _ = std::fs::remove_file(format!("/dev/shm/envoy_shared_memory_{number}"));
-        }
-        let _ = std::fs::remove_file(entry.path());
-    }
-}
-
 fn write_bootstrap(path: &Path, bootstrap: &Value) -> io::Result<()> {
     let json = serde_json::to_vec_pretty(bootstrap)?;
     std::fs::write(path, json)
-}
-
-fn command(launch: &Launch, bootstrap: &Path) -> Command {
-    let mut command = Command::new(&launch.binary);
-    command.arg("--config-path").arg(bootstrap);
-    // The level is fixed: below `info` Envoy prints the headers that the filter has injected.
-    command.args(["--log-level", "info", "--log-format", "%l %n %v", "--log-format-escaped"]);
-    // Access-log lines appear when they happen, not every ten seconds.
-    command.args(["--file-flush-interval-msec", "50", "--use-dynamic-base-id", "--socket-mode", "600"]);
-    command.arg("--socket-path").arg(launch.directory.join(SOCKETS));
-    if let Some(workers) = launch.workers {
-        command.args(["--concurrency", &workers.to_string()]);
-    }
-    command.env_clear().env(KEYRING_VARIABLE, launch.keyring.as_str());
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    command
 }
 
 /// Passes lines on. When nobody reads them any more they are dropped, so that Envoy never waits for us.

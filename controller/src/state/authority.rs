@@ -12,8 +12,8 @@ use crate::certificates::Authority;
 use crate::certificates::ca::AuthorityError;
 use crate::plan::ObjectKey;
 
-/// The longest name of a socket that Envoy makes beside its bootstrap: a prefix, and a number of its choice.
-const LONGEST_SOCKET: &str = "hot_udp_parent_184467440737095516150";
+/// The socket that Envoy makes beside its bootstrap.
+const ADMIN_SOCKET: &str = "admin.sock";
 
 impl StateDir {
     /// Where the certificate that a gateway's agents trust is.
@@ -48,7 +48,7 @@ impl StateDir {
     /// [`StateError`] where it cannot be made.
     pub fn envoy_directory(&self, gateway: &ObjectKey) -> Result<PathBuf, StateError> {
         let name = short_hash(self.gateway_directory(gateway)?.as_os_str().as_bytes());
-        let mut directory = self.socket(&format!("envoy-{name}/{LONGEST_SOCKET}"))?;
+        let mut directory = self.socket(&format!("envoy-{name}/{ADMIN_SOCKET}"))?;
         directory.pop();
         file::private_directory(&directory)?;
         Ok(directory)

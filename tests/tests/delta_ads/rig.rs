@@ -63,8 +63,8 @@ pub(super) struct Rig {
 impl Rig {
     /// Starts everything. Envoy has nothing yet, and listens on nothing.
     pub(super) async fn start() -> Rig {
-        let module =
-            tokio::task::spawn_blocking(|| artefacts::module().to_owned()).await.expect("the module");
+        let artefacts = || (artefacts::module().to_owned(), artefacts::keyward().to_owned());
+        let (module, keyward) = tokio::task::spawn_blocking(artefacts).await.expect("the artefacts");
         let names = [HOST, OTHER].map(str::to_owned).to_vec();
         let provider = Provider::start(Options { names, ..Options::default() }).await.expect("a provider");
         provider.behave(|behaviour| behaviour.key = Some(KEY.to_owned()));
@@ -73,7 +73,7 @@ impl Rig {
         let clock = Arc::new(AtomicI64::new(-BEHIND.whole_seconds()));
         let (authority, key) = Authority::create(&gateway().to_string(), now(&clock)).expect("an authority");
         let ca = (authority.certificate().to_owned(), key);
-        let spawner = Spawner::start().expect("a thread");
+        let spawner = Spawner::start(keyward).expect("a thread");
         let (envoy, _) = spawner.launch(&launch(&folder)).await.expect("Envoy");
         let mut rig =
             Rig { provider, tee, clock, ca, controller: None, envoy, module, folder, _spawner: spawner };
