@@ -91,7 +91,10 @@ impl Stream {
         let headers: Vec<_> = borrow(&headers).collect();
         for rewrite in scrubber.rewrite(&headers) {
             let mut values = rewrite.values.iter();
-            values.next().map_or(Ok(()), |first| host::set_response_header(&rewrite.name, first))?;
+            match values.next() {
+                Some(first) => host::set_response_header(&rewrite.name, first)?,
+                None => host::remove_response_header(&rewrite.name)?,
+            }
             values.try_for_each(|value| host::add_response_header(&rewrite.name, value))?;
         }
         if let Some(record) = &mut self.record {

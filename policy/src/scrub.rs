@@ -22,6 +22,8 @@ use view::View;
 pub struct Live {
     secret: Secret,
     forms: Vec<Form>,
+    /// Forms in which it may be the name of a header: in lower case, which is all that is left of a name's case.
+    names: Vec<Form>,
 }
 
 impl Live {
@@ -29,12 +31,13 @@ impl Live {
     #[must_use]
     pub fn new(secret: Secret) -> Self {
         // Exposed to be encoded; every form is a secret of its own.
-        let mut forms = Vec::new();
+        let (mut forms, mut names) = (Vec::new(), Vec::new());
         for bare in bare_values(secret.expose()) {
             forms.push(Form::new(bare));
+            names.push(Form::new(Secret::new(bare.to_ascii_lowercase()).expose()));
             (0..3).for_each(|offset| push_base64(&mut forms, bare, offset));
         }
-        Live { secret, forms }
+        Live { secret, forms, names }
     }
 
     /// The value.
@@ -88,6 +91,18 @@ impl Scrubber {
         Scrubber { live }
     }
 
+    /// Whether the name of a header holds a credential.
+    #[must_use]
+    pub fn is_in_name(&self, name: &[u8]) -> bool {
+        if name.len() < MIN_BYTES || self.live.is_empty() {
+            return false;
+        }
+        let mut forms = self.live.iter().flat_map(|live| &live.names);
+        let views: Vec<Vec<u8>> =
+            View::all(name).iter().map(|view| view.bytes().to_ascii_lowercase()).collect();
+        forms.any(|form| views.iter().any(|view| form.find(view).next().is_some()))
+    }
+
     /// Whether there is nothing to look for.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -114,20 +129,22 @@ impl Scrubber {
 pub struct Rewrite {
     /// Name.
     pub name: String,
-    /// Values, in order; at least one.
+    /// Values, in order; none where the header is to go, because its name holds a credential.
     pub values: Vec<Vec<u8>>,
 }
 
 impl Scrubber {
-    /// The headers of which some value holds a credential, with every value that they are to have. Replacing one value
-    /// of several is no host call, so a header is rewritten as a whole.
+    /// The headers whose name or some value holds a credential, with every value that they are to have. Replacing one
+    /// value of several is no host call, so a header is rewritten as a whole.
     #[must_use]
     pub fn rewrite(&self, headers: &[(&[u8], &[u8])]) -> Vec<Rewrite> {
         let mut rewrites: Vec<Rewrite> = Vec::new();
         for (name, value) in headers {
             let name_text = String::from_utf8_lossy(name);
             let known = rewrites.iter().any(|rewrite| rewrite.name == name_text);
-            if !known && self.scrub(value).is_some() {
+            if !known && self.is_in_name(name) {
+                rewrites.push(Rewrite { name: name_text.into_owned(), values: Vec::new() });
+            } else if !known && self.scrub(value).is_some() {
                 let all = headers.iter().filter(|(other, _)| other == name).map(|(_, value)| *value);
                 let values = all.map(|value| self.scrub(value).unwrap_or_else(|| value.to_vec())).collect();
                 rewrites.push(Rewrite { name: name_text.into_owned(), values });

@@ -44,7 +44,13 @@ pub(super) fn clean_all(
     scrubber: &Scrubber,
 ) -> Vec<(String, String)> {
     let plain = headers.iter().filter(|(name, _)| !name.starts_with(b":") && *name != ROUTERS_HEADER);
-    plain.map(|(name, value)| (text(name), clean_value(name, value, secret, scrubber))).collect()
+    plain
+        .map(|(name, value)| (clean_name(name, scrubber), clean_value(name, value, secret, scrubber)))
+        .collect()
+}
+
+fn clean_name(name: &[u8], scrubber: &Scrubber) -> String {
+    if scrubber.is_in_name(name) { REDACTED.to_owned() } else { text(name) }
 }
 
 fn clean_value(name: &[u8], value: &[u8], secret: &[&str], scrubber: &Scrubber) -> String {
