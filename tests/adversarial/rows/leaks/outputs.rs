@@ -62,7 +62,7 @@ async fn outputs(stage: Stage) {
 }
 
 fn statistics(gateway: &Gateway, needles: &[String]) {
-    for path in ["/stats", "/stats?format=json", "/stats/prometheus", "/clusters", "/certs"] {
+    for path in ["/stats", "/stats?format=json", "/stats/prometheus", "/clusters", "/server_info"] {
         let answer = super::exposed::admin(gateway, "GET", path);
         assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
         nothing(answer.as_bytes(), needles, path);
