@@ -15,8 +15,8 @@ pub(crate) struct Scenario {
     pub(crate) lines: Vec<String>,
     /// Further manifests for Keyward: file name and text.
     pub(crate) manifests: Vec<(String, String)>,
-    /// The row changes its gateway, so no other row may share it.
-    pub(crate) own: bool,
+    /// Rows change their gateway, so it is shared only by those that say this word.
+    pub(crate) own: &'static str,
 }
 
 impl Scenario {
@@ -52,14 +52,14 @@ impl Scenario {
         self
     }
 
-    /// Has a gateway that no other row uses.
-    pub(crate) fn own(mut self) -> Scenario {
-        self.own = true;
+    /// Has a gateway that only rows use that say the same word: they change it, and change it back.
+    pub(crate) fn own(mut self, name: &'static str) -> Scenario {
+        self.own = name;
         self
     }
 
     /// Whether any proxy can be told to behave so: it is what `docs/adversarial.md` asks of it.
     pub(crate) fn is_default(&self) -> bool {
-        Scenario { own: false, ..self.clone() } == Scenario::default()
+        Scenario { own: "", ..self.clone() } == Scenario::default()
     }
 }

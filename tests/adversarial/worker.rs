@@ -130,7 +130,7 @@ async fn subject(
     let given = target == Target::Given && arguments.proxy.is_none();
     let scenario = if given { row.scenario.clone() } else { Scenario::default() };
     let key = (target, scenario);
-    if let Some(at) = kept.iter().position(|(known, _)| *known == key && !key.1.own) {
+    if let Some(at) = kept.iter().position(|(known, _)| *known == key) {
         let found = kept.remove(at);
         kept.push(found.clone());
         return Ok(found.1);
@@ -138,7 +138,6 @@ async fn subject(
     while kept.len() >= KEPT {
         drop(kept.remove(0));
     }
-    kept.retain(|((_, scenario), _)| !scenario.own);
     let (starting, around, arguments) = (key.clone(), Arc::clone(world), arguments.clone());
     let started = tokio::spawn(async move {
         Subject::start(starting.0, &starting.1, &around, &arguments).await.map(Arc::new)

@@ -1,13 +1,15 @@
 //! The listeners: the proxy port, the transparent port, and the internal ones that both feed.
 
+use std::collections::BTreeMap;
+
 use envoy_types::pb::envoy::config::accesslog::v3::AccessLog;
 use envoy_types::pb::envoy::config::listener::v3 as listener;
 use envoy_types::pb::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
 use envoy_types::pb::google::protobuf::Any;
 
 use super::any::{merged, pack, seconds, socket_address};
-use super::network::{fact, filter, note_tls};
-use super::sni::Chains;
+use super::network::{fact, filter, note_tls, refuse};
+use super::sni::{Chains, sni};
 use super::{Placement, access_log, hcm, names, tls, transparent, tunnel};
 use crate::plan::GatewayPlan;
 
@@ -16,10 +18,15 @@ const HANDSHAKE_TIMEOUT: u64 = 10;
 /// How long the interception listener waits for the first bytes of TLS.
 const FIRST_BYTES_TIMEOUT: u64 = 15;
 
+/// The chain that ends TLS.
+const INTERCEPTING: &str = "intercepting";
+/// A server name that a leaf can be for. Envoy shows it in lower case, with `_` for each odd byte.
+const LEAF_NAME: &str = r"[a-z0-9-]+(?:\.[a-z0-9-]+)*";
+
 /// Every listener with its name.
 pub(super) fn listeners(plan: &GatewayPlan, placement: &Placement) -> Vec<(&'static str, Any)> {
     let mut all = tunnel::listeners(plan);
-    all.push((names::MITM, pack(&mitm(plan))));
+    all.push((names::MITM, mitm(plan)));
     all.push((names::PROXY_LISTENER, pack(&proxy(plan, placement))));
     if let Some(address) = placement.transparent {
         all.push((names::TRANSPARENT_LISTENER, transparent::listener(plan, address)));
@@ -37,18 +44,23 @@ fn proxy(plan: &GatewayPlan, placement: &Placement) -> listener::Listener {
     }
 }
 
-fn mitm(plan: &GatewayPlan) -> listener::Listener {
+/// The interception listener. A server name that no leaf can be for is refused before Envoy asks for one: what the
+/// agent wrote would travel to the controller byte for byte, and bytes that are not UTF-8 end the stream there.
+fn mitm(plan: &GatewayPlan) -> Any {
     let connection = fact(names::CONNECTION, "%REQUESTED_SERVER_NAME%|%FILTER_STATE(keyward.target:PLAIN)%");
     let established = fact(names::ESTABLISHED, "yes");
     let intercepting = listener::FilterChain {
         transport_socket: Some(tls::intercepting()),
         transport_socket_connect_timeout: seconds(HANDSHAKE_TIMEOUT),
-        ..chain("intercepting", vec![note_tls(connection, established), http(&hcm::mitm(plan))])
+        ..chain(INTERCEPTING, vec![note_tls(connection, established), http(&hcm::mitm(plan))])
     };
-    listener::Listener {
-        filter_chains: vec![intercepting],
-        ..inspecting(names::MITM, FIRST_BYTES_TIMEOUT, vec![access_log::handshake()])
-    }
+    let named = Chains {
+        names: BTreeMap::new(),
+        rules: vec![(sni(LEAF_NAME), INTERCEPTING.to_owned())],
+        otherwise: tunnel::REFUSED.to_owned(),
+    };
+    let base = inspecting(names::MITM, FIRST_BYTES_TIMEOUT, vec![access_log::handshake()]);
+    with_chains(base, vec![intercepting, chain(tunnel::REFUSED, vec![refuse()])], &named)
 }
 
 /// An internal listener that reads SNI and ALPN before it chooses a chain.

@@ -27,6 +27,8 @@ use crate::tether;
 const POLL: Duration = Duration::from_millis(25);
 /// Access-log lines that wait for whoever reads them.
 const LINES: usize = 1024;
+/// How long connections of a listener that changed or went may go on.
+const DRAIN_SECONDS: &str = "20";
 /// Lines of Envoy's own log that are kept to explain an early end.
 const KEPT: usize = 20;
 
@@ -159,6 +161,8 @@ impl Spawner {
         command.args(["--log-level", "info", "--log-format", "%l %n %v", "--log-format-escaped"]);
         // Access-log lines appear when they happen, not every ten seconds.
         command.args(["--file-flush-interval-msec", "50"]);
+        // What a listener no longer allows ends soon: by default it would go on for ten minutes.
+        command.args(["--drain-time-s", DRAIN_SECONDS]);
         if let Some(workers) = launch.workers {
             command.args(["--concurrency", &workers.to_string()]);
         }

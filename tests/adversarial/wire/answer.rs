@@ -3,7 +3,7 @@
 use super::contains;
 
 /// An answer, read to its end.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Answer {
     /// Status code.
     pub(crate) status: u16,
@@ -47,7 +47,7 @@ pub(crate) enum Cut {
 }
 
 /// What became of an attempt, from its connection to its answer.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Reply {
     /// The request was answered.
     Answer(Answer),

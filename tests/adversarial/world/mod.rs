@@ -119,6 +119,19 @@ impl World {
         Script::start(SocketAddr::new(address, 443), tls.into(), lines).await
     }
 
+    /// A further listener that speaks HTTP/1.1 only, so that every byte of a request can be seen.
+    pub(crate) async fn http1_site(&self, address: IpAddr, name: &str) -> Site {
+        self.zone.set(name, &[address]);
+        let (listen, names) = (SocketAddr::new(address, 443), vec![name.to_owned()]);
+        let options = Options { listen, names, alpn: vec!["http/1.1"], ..Options::default() };
+        Site::new(Provider::start_under(&self.authority, options).await.expect("a listener on port 443"))
+    }
+
+    /// The certificate of the providers' CA, PEM.
+    pub(crate) fn ca(&self) -> &str {
+        self.authority.pem()
+    }
+
     /// The CA bundle that trusts the providers: what a proxy verifies upstreams with.
     pub(crate) fn bundle(&self) -> &Path {
         self.files.bundle()

@@ -136,18 +136,22 @@ impl<S: Io> Session<S> {
                 }
             }
             match (&self.closed, self.goaway) {
-                (Some(_), Some(code)) => return Err(Cut::GoAway(code)),
+                // An error ends everything; after a plain GOAWAY what was asked may still be answered.
+                (None, Some(code @ 1..)) | (Some(_), Some(code)) => return Err(Cut::GoAway(code)),
                 (Some(reason), None) => return Err(Cut::Closed(reason.clone())),
                 (None, _) => self.more(end).await?,
             }
         }
     }
 
-    /// Reads until the connection ends; whether it did within `patience`, and the code of its GOAWAY.
+    /// Reads until the connection is given up: it ended, or GOAWAY with an error came. Whether that was within
+    /// `patience`, and the code of the GOAWAY.
     pub(crate) async fn ended(&mut self, patience: Duration) -> (bool, Option<u32>) {
         let end = Instant::now() + patience;
-        while self.closed.is_none() && self.more(end).await.is_ok() {}
-        (self.closed.is_some(), self.goaway)
+        let given_up =
+            |session: &Self| session.closed.is_some() || session.goaway.is_some_and(|code| code != 0);
+        while !given_up(self) && self.more(end).await.is_ok() {}
+        (given_up(self), self.goaway)
     }
 
     async fn more(&mut self, end: Instant) -> Result<(), Cut> {
