@@ -20,7 +20,7 @@ pub(super) fn rows() -> Vec<Row> {
             EVERY,
             forms,
         )
-        .under(Scenario::default().no_secret().own())
+        .under(Scenario::default().no_secret().own("H8"))
         .without_control()
         .only_keyward("speaks of Keyward's manifests and of what it says of them"),
     ]
