@@ -80,6 +80,16 @@ pub(crate) fn add_response_trailer(name: &str, value: &[u8]) -> Result<(), Refus
     hostcalls::add_map_value_bytes(MapType::HttpResponseTrailers, name, value).map_err(|_| Refused)
 }
 
+/// Removes every value of a response trailer.
+pub(crate) fn remove_response_trailer(name: &str) -> Result<(), Refused> {
+    hostcalls::remove_map_value(MapType::HttpResponseTrailers, name).map_err(|_| Refused)
+}
+
+/// Removes every value of a response header.
+pub(crate) fn remove_response_header(name: &str) -> Result<(), Refused> {
+    hostcalls::remove_map_value(MapType::HttpResponseHeaders, name).map_err(|_| Refused)
+}
+
 /// Answers the request here, in place of the upstream.
 pub(crate) fn answer(denial: &Denial) -> Result<(), Refused> {
     let body = denial.body();

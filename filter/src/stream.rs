@@ -79,7 +79,7 @@ impl Stream {
         let (Progress::Forwarded, Some(record)) = (&self.progress, &mut self.record) else { return Ok(()) };
         let headers = host::response_headers()?;
         for rewrite in record.scrubber().rewrite(&headers) {
-            replace(&rewrite, host::set_response_header, host::add_response_header)?;
+            replace(&rewrite, &IN_HEAD)?;
         }
         record.answered(headers);
         Ok(())
@@ -89,9 +89,7 @@ impl Stream {
     fn scrub_trailers(&self) -> Result<(), Refused> {
         let (Progress::Forwarded, Some(record)) = (&self.progress, &self.record) else { return Ok(()) };
         let rewrites = record.scrubber().rewrite(&host::response_trailers()?);
-        rewrites
-            .iter()
-            .try_for_each(|rewrite| replace(rewrite, host::set_response_trailer, host::add_response_trailer))
+        rewrites.iter().try_for_each(|rewrite| replace(rewrite, &IN_TRAILERS))
     }
 
     /// Answers here. Nothing is forwarded even when the answer cannot be sent.
@@ -177,11 +175,33 @@ fn apply(edit: &Edit) -> Result<(), Refused> {
 /// A host call with a name and a value.
 type Put = fn(&str, &[u8]) -> Result<(), Refused>;
 
+/// How a header map of the response is changed.
+struct Calls {
+    set: Put,
+    add: Put,
+    remove: fn(&str) -> Result<(), Refused>,
+}
+
+const IN_HEAD: Calls = Calls {
+    set: host::set_response_header,
+    add: host::add_response_header,
+    remove: host::remove_response_header,
+};
+
+const IN_TRAILERS: Calls = Calls {
+    set: host::set_response_trailer,
+    add: host::add_response_trailer,
+    remove: host::remove_response_trailer,
+};
+
 /// Leaves exactly these values under the name.
-fn replace(rewrite: &Rewrite, set: Put, add: Put) -> Result<(), Refused> {
+fn replace(rewrite: &Rewrite, calls: &Calls) -> Result<(), Refused> {
     let mut values = rewrite.values.iter();
-    values.next().map_or(Ok(()), |first| set(&rewrite.name, first))?;
-    values.try_for_each(|value| add(&rewrite.name, value))
+    match values.next() {
+        Some(first) => (calls.set)(&rewrite.name, first)?,
+        None => (calls.remove)(&rewrite.name)?,
+    }
+    values.try_for_each(|value| (calls.add)(&rewrite.name, value))
 }
 
 /// No provider needs a request's trailers, and some read them as headers.

@@ -22,6 +22,8 @@ use view::View;
 pub struct Live {
     secret: Secret,
     forms: Vec<Form>,
+    /// Forms in which it may be the name of a header: in lower case, which is all that is left of a name's case.
+    names: Vec<Form>,
     /// Length of the shortest form, in bytes.
     shortest: usize,
 }
@@ -31,24 +33,20 @@ impl Live {
     #[must_use]
     pub fn new(secret: Secret) -> Self {
         // Exposed to be encoded; every form is a secret of its own.
-        let mut forms = Vec::new();
+        let (mut forms, mut names) = (Vec::new(), Vec::new());
         for bare in bare_values(secret.expose()) {
             forms.push(Form::new(bare));
+            names.push(Form::new(Secret::new(bare.to_ascii_lowercase()).expose()));
             (0..3).for_each(|offset| push_base64(&mut forms, bare, offset));
         }
         let shortest = forms.iter().map(Form::length).min().unwrap_or_default();
-        Live { secret, forms, shortest }
+        Live { secret, forms, names, shortest }
     }
 
     /// The value.
     #[must_use]
     pub fn secret(&self) -> &Secret {
         &self.secret
-    }
-
-    /// Whether a value is long enough: undoing escapes makes it no longer.
-    fn fits_into(&self, value: &[u8]) -> bool {
-        value.len() >= self.shortest
     }
 
     fn find(&self, view: &View<'_>, found: &mut Vec<Range<usize>>) {
@@ -96,6 +94,23 @@ impl Scrubber {
         Scrubber { live }
     }
 
+    /// Whether some credential may be in the text. Undoing escapes makes it no longer, and most are shorter than any key.
+    fn fits_into(&self, text: &[u8]) -> bool {
+        self.live.iter().any(|live| text.len() >= live.shortest)
+    }
+
+    /// Whether the name of a header holds a credential.
+    #[must_use]
+    pub fn is_in_name(&self, name: &[u8]) -> bool {
+        if !self.fits_into(name) {
+            return false;
+        }
+        let mut forms = self.live.iter().flat_map(|live| &live.names);
+        let views: Vec<Vec<u8>> =
+            View::all(name).iter().map(|view| view.bytes().to_ascii_lowercase()).collect();
+        forms.any(|form| views.iter().any(|view| form.find(view).next().is_some()))
+    }
+
     /// Whether there is nothing to look for.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -105,8 +120,7 @@ impl Scrubber {
     /// The value with `[redacted]` in place of each credential; `None` when it holds none.
     #[must_use]
     pub fn scrub(&self, value: &[u8]) -> Option<Vec<u8>> {
-        // Most header values are shorter than any key.
-        if !self.live.iter().any(|live| live.fits_into(value)) {
+        if !self.fits_into(value) {
             return None;
         }
         let mut found = Vec::new();
@@ -122,19 +136,21 @@ impl Scrubber {
 pub struct Rewrite {
     /// Name.
     pub name: String,
-    /// Values, in order; at least one.
+    /// Values, in order; none where the header is to go, because its name holds a credential.
     pub values: Vec<Vec<u8>>,
 }
 
 impl Scrubber {
-    /// The headers of which some value holds a credential, with every value that they are to have. Replacing one value
-    /// of several is no host call, so a header is rewritten as a whole.
+    /// The headers whose name or some value holds a credential, with every value that they are to have. Replacing one
+    /// value of several is no host call, so a header is rewritten as a whole.
     #[must_use]
     pub fn rewrite(&self, headers: &[(String, Vec<u8>)]) -> Vec<Rewrite> {
         let mut rewrites: Vec<Rewrite> = Vec::new();
         for (name, value) in headers {
             let known = rewrites.iter().any(|rewrite| rewrite.name == *name);
-            if !known && self.scrub(value).is_some() {
+            if !known && self.is_in_name(name.as_bytes()) {
+                rewrites.push(Rewrite { name: name.clone(), values: Vec::new() });
+            } else if !known && self.scrub(value).is_some() {
                 let all = headers.iter().filter(|(other, _)| other == name).map(|(_, value)| value);
                 let values = all.map(|value| self.scrub(value).unwrap_or_else(|| value.clone())).collect();
                 rewrites.push(Rewrite { name: name.clone(), values });

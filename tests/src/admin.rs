@@ -15,8 +15,17 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// # Errors
 /// When nothing answers at the socket.
 pub fn ask(socket: &Path, path: &str) -> std::io::Result<String> {
+    send(socket, "GET", path)
+}
+
+/// The answer to a request, as it stands on the wire.
+///
+/// # Errors
+/// When nothing answers at the socket.
+pub fn send(socket: &Path, method: &str, path: &str) -> std::io::Result<String> {
     let mut stream = UnixStream::connect(socket)?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n");
+    let request =
+        format!("{method} {path} HTTP/1.1\r\nHost: admin\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;

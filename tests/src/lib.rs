@@ -9,6 +9,7 @@ pub mod process;
 pub mod provider;
 pub mod scenario;
 pub mod sealed;
+pub mod search;
 pub mod software;
 pub mod tls;
 #[cfg(feature = "wasm-host")]

@@ -2,47 +2,16 @@
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use harness::client::{Http, Request};
 use harness::gateway::{Gateway, HOST};
 use harness::provider::{Echo, Provider};
 use harness::scenario::{KEY, PLACEHOLDER, worked_example};
+use harness::search::{files_under, found, spellings};
 
 const ROTATED: &str = "sk-ant-rotated-9sWkQ2nH5uLdE8aRtV";
-
-/// Spellings of a key that would give it away.
-fn spellings(key: &str) -> Vec<String> {
-    let mut all = vec![key.to_owned(), key.chars().rev().collect(), key.replace('-', "%2D")];
-    for shift in ["", "x", "xx"] {
-        let text = format!("{shift}{key}");
-        // The first and the last characters depend on what stands around the key.
-        let whole = STANDARD_NO_PAD.encode(&text);
-        all.push(whole[4..whole.len() - 4].to_owned());
-        let whole = URL_SAFE_NO_PAD.encode(&text);
-        all.push(whole[4..whole.len() - 4].to_owned());
-    }
-    all.push(key.bytes().map(|byte| format!("{byte:02x}")).collect());
-    all
-}
-
-/// What of `needles` stands in `bytes`.
-fn found(bytes: &[u8], needles: &[String]) -> Vec<String> {
-    let holds = |needle: &&String| bytes.windows(needle.len()).any(|window| window == needle.as_bytes());
-    needles.iter().filter(holds).cloned().collect()
-}
-
-fn files_under(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).expect("a readable folder").filter_map(Result::ok);
-    entries
-        .flat_map(|entry| match entry.file_type() {
-            Ok(kind) if kind.is_dir() => files_under(&entry.path()),
-            _ => vec![entry.path()],
-        })
-        .collect()
-}
 
 /// Runs what an agent can make happen: answers, refusals, echoes, a rotation.
 async fn whole_run(provider: &Provider, gateway: &Gateway) {

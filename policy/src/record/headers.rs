@@ -52,15 +52,23 @@ pub(super) fn request<'a>(head: &Head<'a>, plan: Option<&'a Plan>, scrubber: &Sc
         Edit::SetHeader { name, .. } => Some((name.as_str().into(), REDACTED.into())),
         Edit::RemoveHeader(_) | Edit::SetPath(_) => None,
     });
-    kept.map(|(name, value)| (text(name), clean_value(name, value, None, scrubber))).chain(set).collect()
+    kept.map(|(name, value)| (clean_name(name, scrubber), clean_value(name, value, None, scrubber)))
+        .chain(set)
+        .collect()
 }
 
 /// The headers of the answer. Nothing is shown under a name that was injected.
 pub(super) fn response<'a>(map: &'a HeaderMap, plan: Option<&Plan>, scrubber: &Scrubber) -> Texts<'a> {
     let plain = map.iter().filter(|(name, _)| !name.starts_with(':'));
     plain
-        .map(|(name, value)| (name.as_str().into(), clean_value(name.as_bytes(), value, plan, scrubber)))
+        .map(|(name, value)| {
+            (clean_name(name.as_bytes(), scrubber), clean_value(name.as_bytes(), value, plan, scrubber))
+        })
         .collect()
+}
+
+fn clean_name<'a>(name: &'a [u8], scrubber: &Scrubber) -> Cow<'a, str> {
+    if scrubber.is_in_name(name) { REDACTED.into() } else { text(name) }
 }
 
 fn clean_value<'a>(name: &[u8], value: &'a [u8], plan: Option<&Plan>, scrubber: &Scrubber) -> Cow<'a, str> {

@@ -88,6 +88,14 @@ fn the_snapshot_shows_no_credential() {
 }
 
 #[test]
+fn a_header_whose_name_holds_the_credential_is_shown_without_its_name() {
+    let name = format!("x-{KEY}-y").to_ascii_lowercase();
+    let json = json_of(b"/v1/messages", &[], &[(name.as_bytes(), b"1")]);
+    assert!(!json.contains(&KEY.to_ascii_lowercase()), "{json}");
+    assert!(json.contains(r#"["[redacted]","1"]"#), "{json}");
+}
+
+#[test]
 fn a_request_without_configuration_has_a_record_too() {
     let verdict = Err(Reason::NoConfiguration.into());
     let record = Record::new(None, &Facts::parse(b""), request(b"/", &[]), verdict, Scrubber::default());

@@ -103,6 +103,30 @@ fn a_header_with_several_values_keeps_the_innocent_ones() {
 }
 
 #[test]
+fn a_header_whose_name_holds_the_credential_goes_whatever_its_case() {
+    let headers =
+        [("x-for-sk-abc0123456-only", "1"), ("content-type", "a"), ("x-for-sk-abc0123456-only", "2")]
+            .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+    let gone = Rewrite { name: "x-for-sk-abc0123456-only".to_owned(), values: Vec::new() };
+    assert_eq!(scrubber("sk-ABC0123456").rewrite(&headers), [gone]);
+    for (name, expected) in [
+        ("sk-abc0123456", true),
+        ("SK-Abc0123456", true),
+        ("x-sk%2dabc0123456", true),
+        ("sk-abc012345", false),
+        ("content-type", false),
+        ("", false),
+    ] {
+        assert_eq!(scrubber("sk-ABC0123456").is_in_name(name.as_bytes()), expected, "{name}");
+        assert_eq!(
+            scrubber("Bearer sk-ABC0123456").is_in_name(name.as_bytes()),
+            expected,
+            "{name}, behind a scheme"
+        );
+    }
+}
+
+#[test]
 fn innocent_values_are_left_alone() {
     for value in
         ["", "sk-", "text/html; charset=utf-8", "sk-012345678", "%73%6", "\\", "\\u00", "%", "SK-0123456789"]

@@ -10,7 +10,16 @@ pub(crate) const LATER: &[(&str, &str)] = &[
     ("F1.region", "the region of a signature is unknown"),
     ("F2.metric", "a metric counts refused configurations"),
     ("F7", "a caller without identity where one is required"),
+    (
+        "L1.bodies",
+        "the key in bodies: an error, a stream cut across chunks, compressed, in base64, JSON-escaped",
+    ),
     ("L2", "Set-Cookie and refreshed tokens in answers"),
+    (
+        "L3.otlp",
+        "the key in what is sent to a collector, in the labels of metrics, in Events and status of a cluster",
+    ),
+    ("L4.cluster", "a Secret of another namespace, named by an object in a Kubernetes cluster"),
     ("L6", "an agent that runs as the same user as the gateway"),
     ("L7", "an old key after a rotation, echoed back"),
     ("A2.held", "large bodies that are held for signing"),

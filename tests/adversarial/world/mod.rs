@@ -8,6 +8,7 @@ mod dns;
 mod files;
 mod netlink;
 mod plain;
+mod script;
 mod site;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -20,6 +21,7 @@ use harness::scenario::KEY;
 
 pub(crate) use dns::Zone;
 pub(crate) use plain::Plain;
+pub(crate) use script::{Lines, Script};
 pub(crate) use site::Site;
 
 use files::Files;
@@ -107,6 +109,14 @@ impl World {
             add(&self.loopback, address).expect("an address on the loopback interface");
         }
         site(&self.authority, address, names, identity).await.expect("a listener on port 443")
+    }
+
+    /// A further provider for a row, that answers with bytes of the row's choice: at port 443 of an address, with a
+    /// certificate for this name, to which the resolver leads. It ends when dropped.
+    pub(crate) async fn script(&self, address: IpAddr, name: &str, lines: Lines) -> Script {
+        let tls = self.authority.server_config(&[name.to_owned()], Identity::Valid, &[lines.alpn()]);
+        self.zone.set(name, &[address]);
+        Script::start(SocketAddr::new(address, 443), tls.into(), lines).await
     }
 
     /// A further listener that speaks HTTP/1.1 only, so that every byte of a request can be seen.

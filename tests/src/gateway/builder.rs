@@ -27,6 +27,7 @@ pub struct Builder {
     /// The address of each transparent port.
     transparent: String,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 impl Builder {
@@ -41,6 +42,7 @@ impl Builder {
             listen,
             transparent: "127.0.0.1:0".to_owned(),
             arguments: Vec::new(),
+            environment: Vec::new(),
         }
     }
 
@@ -89,6 +91,12 @@ impl Builder {
     /// Adds words to the command line.
     pub fn arguments(mut self, arguments: &[&str]) -> Builder {
         self.arguments.extend(arguments.iter().map(ToString::to_string));
+        self
+    }
+
+    /// Sets a variable of its environment.
+    pub fn environment(mut self, name: &str, value: &str) -> Builder {
+        self.environment.push((name.into(), value.into()));
         self
     }
 
@@ -141,7 +149,7 @@ impl Builder {
         if let Some(key) = &self.key {
             command.args(["--secret", "anthropic-credentials=KEYWARD_TEST_KEY"]).env("KEYWARD_TEST_KEY", key);
         }
-        command.args(&self.arguments);
+        command.args(&self.arguments).envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 }

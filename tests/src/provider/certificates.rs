@@ -46,8 +46,9 @@ impl Authority {
         &self.pem
     }
 
-    /// The TLS configuration of a server with these names and protocols.
-    pub(super) fn server_config(
+    /// The TLS configuration of a server with these names and protocols. Panics when a name is no DNS name.
+    #[must_use]
+    pub fn server_config(
         &self,
         names: &[String],
         identity: Identity,

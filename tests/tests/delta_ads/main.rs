@@ -10,6 +10,7 @@ mod refused;
 mod renewal;
 mod restart;
 mod rig;
+mod sealed;
 mod tee;
 mod wire;
 mod world;

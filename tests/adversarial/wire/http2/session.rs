@@ -81,9 +81,16 @@ impl<S: Io> Session<S> {
 
     /// Opens a stream with exactly these fields, and perhaps ends it.
     pub(crate) async fn open(&mut self, fields: &[Field], end: bool) -> u32 {
-        let stream = self.new_stream();
-        let flags = END_HEADERS | if end { END_STREAM } else { 0 };
-        self.send(&[Frame::new(HEADERS, flags, stream, encode(fields))]).await;
+        let (stream, block) = (self.new_stream(), encode(fields));
+        let mut frames: Vec<_> =
+            block.chunks(16_384).map(|chunk| Frame::new(CONTINUATION, 0, stream, chunk)).collect();
+        if let Some(first) = frames.first_mut() {
+            (first.kind, first.flags) = (HEADERS, if end { END_STREAM } else { 0 });
+        }
+        if let Some(last) = frames.last_mut() {
+            last.flags |= END_HEADERS;
+        }
+        self.send(&frames).await;
         stream
     }
 
