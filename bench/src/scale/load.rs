@@ -104,13 +104,6 @@ impl Load {
         Load { samples, stop, workers }
     }
 
-    /// Samples that were due in a span of time, so far.
-    #[must_use]
-    pub(crate) fn between(&self, from: Instant, to: Instant) -> Vec<Sample> {
-        let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
-        samples.iter().filter(|sample| (from..to).contains(&sample.due)).cloned().collect()
-    }
-
     /// Takes all samples so far.
     #[must_use]
     pub(crate) fn take(&self) -> Vec<Sample> {
