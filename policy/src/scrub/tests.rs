@@ -51,6 +51,17 @@ fn escaped_forms_are_found_and_their_surroundings_kept() {
 }
 
 #[test]
+fn characters_beyond_the_first_plane_are_found_as_the_two_units_that_json_escapes_them_to() {
+    let secret = "sk-😀-0123456789";
+    for form in ["sk-\\ud83d\\ude00-0123456789", "sk-\\uD83D\\uDE00-01234567\\u00389"] {
+        assert_eq!(scrubbed(secret, &format!("[\"{form}\"]")).as_deref(), Some("[\"[redacted]\"]"), "{form}");
+    }
+    for other in ["sk-\\ud83d-0123456789", "sk-\\ude00\\ud83d-0123456789", "sk-\\ud83d\\u0041-0123456789"] {
+        assert_eq!(scrubbed(secret, other), None, "{other}");
+    }
+}
+
+#[test]
 fn base64_forms_are_found_in_each_alphabet_and_alignment() {
     for before in ["", "u", "us", "use", "user:"] {
         for after in ["", "x", "xy", "xyz"] {
