@@ -26,7 +26,9 @@ fn check_authority(text: &[u8]) -> Option<Authority> {
     assert_eq!(Authority::parse(printed.as_bytes()).as_ref(), Ok(&authority), "not a fixed point");
     assert_eq!(Authority::parse(&text.to_ascii_uppercase()).as_ref(), Ok(&authority), "the case matters");
     assert_eq!(name(authority.host.as_bytes()).as_deref(), Ok(authority.host.as_str()));
-    assert!(authority.host.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b)));
+    assert!(
+        authority.host.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b))
+    );
     assert!(authority.host.parse::<std::net::Ipv4Addr>().is_err(), "an address");
     assert!(authority.port > 0);
     let cleartext = Authority::parse_or(text, HTTP_PORT).expect("the default port decides nothing else");

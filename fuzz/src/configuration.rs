@@ -24,7 +24,11 @@ pub fn holds(input: &[u8]) {
     };
     let mut vault = Vault::default();
     let first = RuleSet::compile(document, Some(&keyring()), &mut vault).map(drop);
-    assert_eq!(first, RuleSet::compile(document, None, &mut vault).map(drop), "the keyring decides what is valid");
+    assert_eq!(
+        first,
+        RuleSet::compile(document, None, &mut vault).map(drop),
+        "the keyring decides what is valid"
+    );
     if let Err(error) = &first {
         check_error(error);
     }
@@ -50,7 +54,8 @@ fn check_round_trip(config: &Config) {
 }
 
 fn with_seals(mut config: Config) -> Config {
-    let plain = |injection: &Injection| injection.sealed.strip_prefix("plain:").map(|text| text.as_bytes().to_vec());
+    let plain =
+        |injection: &Injection| injection.sealed.strip_prefix("plain:").map(|text| text.as_bytes().to_vec());
     seal(&mut config, plain);
     config
 }
@@ -58,7 +63,10 @@ fn with_seals(mut config: Config) -> Config {
 fn check_verdicts(config: Config, request: &Request<'_>) {
     let mut vault = Vault::default();
     let rules = compiled(&config, &mut vault);
-    let turned = compiled(&Config { rules: config.rules.iter().rev().cloned().collect(), ..config.clone() }, &mut vault);
+    let turned = compiled(
+        &Config { rules: config.rules.iter().rev().cloned().collect(), ..config.clone() },
+        &mut vault,
+    );
     let again = compiled(&config, &mut vault);
     let judge = |facts: &Facts<'_>, head: &Head<'_>| {
         let verdict = verdict(rules.decide(facts, head));
@@ -80,7 +88,9 @@ fn check_verdicts(config: Config, request: &Request<'_>) {
 
 fn compiled(config: &Config, vault: &mut Vault) -> Rc<RuleSet> {
     let bytes = serde_json::to_vec(config).expect("a configuration can be written");
-    let Ok(rules) = RuleSet::compile(&bytes, Some(&keyring()), vault) else { panic!("sealing made it invalid") };
+    let Ok(rules) = RuleSet::compile(&bytes, Some(&keyring()), vault) else {
+        panic!("sealing made it invalid")
+    };
     Rc::new(rules)
 }
 
@@ -93,7 +103,8 @@ fn are_told_apart(rules: &[Rule]) -> bool {
 /// Requests that meet the rule: each host, with stars as letters, each port, each endpoint as it is written.
 fn each_request(config: &Config, rule: &Rule, judge: impl Fn(&Facts<'_>, &Head<'_>)) {
     let endpoints = rule.endpoints.and_then(|index| config.endpoints.get(index as usize));
-    let paths = endpoints.map_or(vec!["/".to_owned()], |globs| globs.iter().map(|glob| glob.replace('*', "x")).collect());
+    let paths = endpoints
+        .map_or(vec!["/".to_owned()], |globs| globs.iter().map(|glob| glob.replace('*', "x")).collect());
     let method = rule.methods.and_then(|index| config.methods.get(index as usize)?.first());
     for host in rule.hosts.iter().map(|host| host.replace('*', "x")) {
         for port in &rule.ports {

@@ -76,7 +76,8 @@ impl World {
     }
 
     fn publish_again(&mut self) {
-        let resources = self.published.iter().map(|((kind, name), body)| (*kind, resource(*kind, name, body)));
+        let resources =
+            self.published.iter().map(|((kind, name), body)| (*kind, resource(*kind, name, body)));
         self.proxy.session.publish(Arc::new(resources.collect::<Snapshot>()));
     }
 
@@ -85,7 +86,8 @@ impl World {
         self.proxy.say(&said);
         // What was decided of a leaf counts no more when it is asked for again, or taken back.
         if kind == Kind::Secret {
-            let again = |name: &&'static str| said.subscribe.contains(name) || said.unsubscribe.contains(name);
+            let again =
+                |name: &&'static str| said.subscribe.contains(name) || said.unsubscribe.contains(name);
             self.leaves.retain(|name, _| !again(name));
         }
         for name in self.proxy.refused_leaves() {
@@ -120,7 +122,8 @@ impl World {
         for response in self.proxy.hear() {
             for sent in &response.resources {
                 let body = sent.resource.as_ref().expect("a body");
-                let there = self.there(response.kind, &sent.name).expect("it was taken back, or never was there");
+                let there =
+                    self.there(response.kind, &sent.name).expect("it was taken back, or never was there");
                 assert_eq!(&body.value, there, "{:?} {} is another one", response.kind, sent.name);
                 assert_eq!(sent.version, resource(response.kind, &sent.name, there).version);
             }
@@ -159,7 +162,8 @@ impl World {
     }
 
     fn wanted(&self) -> BTreeMap<(Kind, &'static str), Vec<u8>> {
-        let leaves = self.leaves.iter().filter_map(|(name, body)| Some(((Kind::Secret, *name), body.clone()?)));
+        let leaves =
+            self.leaves.iter().filter_map(|(name, body)| Some(((Kind::Secret, *name), body.clone()?)));
         let all = self.published.clone().into_iter().chain(leaves);
         all.filter(|((kind, name), _)| self.proxy.wants(*kind, name)).collect()
     }

@@ -119,7 +119,8 @@ fn check_headers(head: &Head<'_>, plan: &Plan, is_ours: bool) {
     if is_ours {
         let injected = plan.decision == Decision::Injected;
         let ours: Vec<Vec<u8>> = named("x-api-key").into_iter().map(|(_, value)| value.clone()).collect();
-        let bearer: Vec<Vec<u8>> = named("authorization").into_iter().map(|(_, value)| value.clone()).collect();
+        let bearer: Vec<Vec<u8>> =
+            named("authorization").into_iter().map(|(_, value)| value.clone()).collect();
         let expected = |value: String| if injected { vec![value.into_bytes()] } else { Vec::new() };
         assert_eq!(ours, expected(CREDENTIAL.to_owned()), "not exactly our key");
         assert_eq!(bearer, expected(format!("Bearer {CREDENTIAL}")), "not exactly our token");
@@ -149,7 +150,10 @@ fn check_destination(request: &Request<'_>, head: &Head<'_>, host: &str) {
         b"" => assert_eq!(authority, format!("{host}:443")),
         target => assert_eq!(with_port(lower(target)), authority),
     }
-    assert!(head.protocol.is_none() && !["CONNECT", "TRACE"].contains(&lower(head.method).to_uppercase().as_str()));
+    assert!(
+        head.protocol.is_none()
+            && !["CONNECT", "TRACE"].contains(&lower(head.method).to_uppercase().as_str())
+    );
     if host == HOST {
         let path = head.path.split(|b| *b == b'?').next().unwrap_or_default();
         let segment = path.strip_prefix(b"/v1/").expect("the endpoint that the rule lists");
@@ -184,12 +188,17 @@ fn rules(unlisted: Unlisted, vault: &mut Vault) -> RuleSet {
         other_hosts: unlisted,
         endpoints: vec![texts(&["/v1/*"])],
         methods: Vec::new(),
-        carriers: vec![Carriers { headers: texts(&["authorization", "cookie", "x-api-key"]), query: texts(&["key"]) }],
+        carriers: vec![Carriers {
+            headers: texts(&["authorization", "cookie", "x-api-key"]),
+            query: texts(&["key"]),
+        }],
         rules: vec![rule(HOST, &[443, 8443], Some(0)), rule("*.pattern.example", &[443], None)],
     };
     seal(&mut config, |_| Some(CREDENTIAL.as_bytes().to_vec()));
     let keyring = keyring();
-    let Ok(rules) = RuleSet::from_config(&config, Some(&keyring), vault) else { panic!("a sound configuration") };
+    let Ok(rules) = RuleSet::from_config(&config, Some(&keyring), vault) else {
+        panic!("a sound configuration")
+    };
     rules
 }
 
@@ -204,8 +213,11 @@ pub(crate) fn seal(config: &mut Config, value: impl Fn(&Injection) -> Option<Vec
     for (rule, same) in config.rules.iter_mut().zip(&before.rules) {
         let Outcome::Inject(injections) = &mut rule.then else { continue };
         for injection in injections {
-            let (Some(value), Ok(binding)) = (value(injection), before.binding(same, injection)) else { continue };
-            injection.sealed = keyring.seal(&binding, &Secret::new(value)).expect("a small value can be sealed");
+            let (Some(value), Ok(binding)) = (value(injection), before.binding(same, injection)) else {
+                continue;
+            };
+            injection.sealed =
+                keyring.seal(&binding, &Secret::new(value)).expect("a small value can be sealed");
         }
     }
 }

@@ -32,7 +32,10 @@ pub fn holds(input: &[u8]) {
     let mut last_good = LastGood::default();
     let loaded = load(&listing, &mut last_good, &Overrides::default());
     loaded.problems.iter().for_each(|problem| check_problem(problem, &listing));
-    assert!(loaded.objects.keys().any(|object| object.key.to_string() == "good/good"), "the good file lost its object");
+    assert!(
+        loaded.objects.keys().any(|object| object.key.to_string() == "good/good"),
+        "the good file lost its object"
+    );
 
     let keyring = keyring();
     let compiled = compiled(&loaded, &keyring);
@@ -55,7 +58,10 @@ pub fn holds(input: &[u8]) {
 fn check_problem(problem: &Problem, listing: &Listing) {
     let file = problem.file.as_deref().and_then(|file| listing.get(file));
     let Some(Ok(bytes)) = file else { panic!("{problem}: names no file") };
-    assert!(problem.object.as_ref().is_some_and(|object| !object.is_empty()) || is_of_whole_file(problem), "{problem}");
+    assert!(
+        problem.object.as_ref().is_some_and(|object| !object.is_empty()) || is_of_whole_file(problem),
+        "{problem}"
+    );
     assert!(!problem.message.is_empty() && !problem.remedy.is_empty());
     let lines = bytes.split(|b| matches!(b, b'\n' | b'\r')).count() as u64;
     assert!(problem.line.is_none_or(|line| (1..=lines + 1).contains(&line)), "{problem}: of {lines} lines");
@@ -95,9 +101,9 @@ fn canary(loaded: &Loaded, input: &[u8]) -> Option<Vec<u8>> {
         policy::api::SecretValue::Bytes(bytes) => Some(bytes.to_vec()),
         policy::api::SecretValue::NotBase64 => None,
     });
-    bytes.filter(|bytes| bytes.len() >= 12 && bytes.starts_with(b"canary-")).find(|bytes| {
-        input.windows(bytes.len()).filter(|window| window == bytes).count() == 1
-    })
+    bytes
+        .filter(|bytes| bytes.len() >= 12 && bytes.starts_with(b"canary-"))
+        .find(|bytes| input.windows(bytes.len()).filter(|window| window == bytes).count() == 1)
 }
 
 /// A file that turns bad keeps what it last said.

@@ -45,7 +45,8 @@ fn check_kept(scrubber: &Scrubber, value: &[u8]) {
     let Some(scrubbed) = scrubber.scrub(value) else { return };
     let mut rest = value;
     for piece in pieces(&scrubbed) {
-        let at = if piece.is_empty() { Some(0) } else { rest.windows(piece.len()).position(|part| part == piece) };
+        let at =
+            if piece.is_empty() { Some(0) } else { rest.windows(piece.len()).position(|part| part == piece) };
         rest = &rest[at.expect("a piece that was not sent") + piece.len()..];
     }
 }
@@ -114,7 +115,9 @@ fn json(text: &str, how: &mut Choices<'_>) -> String {
 fn survives(value: &[u8], piece: &[u8]) -> bool {
     let escaped = percent_decoded(piece);
     let views = [piece.to_vec(), unescaped(piece), unescaped(&escaped), escaped];
-    views.iter().any(|view| contains(view, value) || own_base64(value).iter().any(|form| contains(view, form)))
+    views
+        .iter()
+        .any(|view| contains(view, value) || own_base64(value).iter().any(|form| contains(view, form)))
 }
 
 /// JSON escapes undone; what is no escape stands for itself.
@@ -132,7 +135,8 @@ fn unescaped(text: &[u8]) -> Vec<u8> {
 
 fn escape(text: &str) -> (char, usize) {
     let unit = |at: usize| {
-        let digits = text.get(at..at + 6)?.strip_prefix("\\u").filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()))?;
+        let digits =
+            text.get(at..at + 6)?.strip_prefix("\\u").filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()))?;
         u16::from_str_radix(digits, 16).ok()
     };
     let simple = text[1..].chars().next().filter(|c| "\"\\/".contains(*c));

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use controller::xds::Kind;
 use controller::xds::session::{Event, Refusals, Session};
-use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource};
+use envoy_types::pb::envoy::service::discovery::v3::{
+    DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource,
+};
 use envoy_types::pb::google::rpc::Status;
 
 use super::is_leaf;
@@ -70,7 +72,8 @@ impl Proxy {
     }
 
     pub(super) fn held(&self) -> BTreeMap<(Kind, &'static str), Vec<u8>> {
-        let known = |name: &str| super::NAMES.into_iter().find(|known| *known == name).expect("a name of ours");
+        let known =
+            |name: &str| super::NAMES.into_iter().find(|known| *known == name).expect("a name of ours");
         let body = |held: &Resource| held.resource.as_ref().expect("a body").value.clone();
         self.held.iter().map(|((kind, name), held)| ((*kind, known(name)), body(held))).collect()
     }
@@ -84,7 +87,8 @@ impl Proxy {
                 self.wildcards.insert(kind);
             }
         } else {
-            request.resource_names_unsubscribe = said.unsubscribe.iter().map(|name| (*name).to_owned()).collect();
+            request.resource_names_unsubscribe =
+                said.unsubscribe.iter().map(|name| (*name).to_owned()).collect();
             self.answer(kind, said.answer, &mut request);
             self.unsubscribe(kind, &said.unsubscribe);
         }
@@ -121,7 +125,8 @@ impl Proxy {
 
     fn refuse(&mut self, heard: Heard, blamed: u8, request: &mut DeltaDiscoveryRequest) {
         let named = heard.resources.get(usize::from(blamed));
-        let message = named.map_or_else(|| "refused".to_owned(), |named| format!("error {}: refused", named.name));
+        let message =
+            named.map_or_else(|| "refused".to_owned(), |named| format!("error {}: refused", named.name));
         request.error_detail = Some(Status { message, ..Default::default() });
         let guilty = heard.resources.iter().filter(|resource| named.is_none_or(|named| named == *resource));
         for resource in guilty {
@@ -230,9 +235,15 @@ impl Proxy {
         for name in updated.iter().chain(&removed) {
             assert!(self.wants(kind, name), "{kind:?} {name} was not asked for");
         }
-        assert!(!updated.is_empty() || !removed.is_empty() || self.wildcards.contains(&kind), "it says nothing");
+        assert!(
+            !updated.is_empty() || !removed.is_empty() || self.wildcards.contains(&kind),
+            "it says nothing"
+        );
         if !matches!(kind, Kind::Cluster | Kind::Listener) {
-            assert!(updated.len() <= 1 && (updated.is_empty() || removed.is_empty()), "{kind:?} travels alone");
+            assert!(
+                updated.len() <= 1 && (updated.is_empty() || removed.is_empty()),
+                "{kind:?} travels alone"
+            );
         }
         for resource in &heard.resources {
             let key = (kind, resource.name.clone());
@@ -244,10 +255,12 @@ impl Proxy {
 
     /// Additions come after what they refer to was answered, removals after what referred to them.
     fn check_order(&self, heard: &Heard) {
-        let gates = |other: &Heard| other.resources.iter().any(|resource| !is_leaf(other.kind, &resource.name));
+        let gates =
+            |other: &Heard| other.resources.iter().any(|resource| !is_leaf(other.kind, &resource.name));
         let early = self.unanswered.iter().any(|other| other.kind < heard.kind && gates(other));
         assert!(!gates(heard) || !early, "{:?} before what it refers to", heard.kind);
-        let held = |name: &String| !is_leaf(heard.kind, name) && self.held.contains_key(&(heard.kind, name.clone()));
+        let held =
+            |name: &String| !is_leaf(heard.kind, name) && self.held.contains_key(&(heard.kind, name.clone()));
         let referring = self.unanswered.iter().any(|other| other.kind > heard.kind);
         assert!(!heard.removed.iter().any(held) || !referring, "{:?} while it is referred to", heard.kind);
     }

@@ -85,6 +85,8 @@ fn whole_and_bare_values_of_a_scheme_are_found() {
         ("sk-0123456789", "Bearer sk-0123456789", "Bearer [redacted]"),
         ("sk-0123456789", "sk-0123456789sk-0123456789", "[redacted][redacted]"),
         (" sk-0123456789 ", "sk-0123456789", "[redacted]"),
+        ("12345678", "12345678", "[redacted]"),
+        ("Bearer sk-01234", "sk-01234", "[redacted]"),
     ];
     for (secret, value, expected) in table {
         assert_eq!(scrubbed(secret, value).as_deref(), Some(expected), "{value}");
@@ -119,7 +121,10 @@ fn innocent_values_are_left_alone() {
     {
         assert_eq!(scrubbed("sk-0123456789", value), None, "{value}");
     }
+    // After a scheme, seven characters are too few to look for alone.
+    assert_eq!(scrubbed("Bearer sk-0123", "token=sk-0123;"), None);
     assert_eq!(Scrubber::default().scrub(b"sk-0123456789"), None);
+    assert!(Scrubber::default().is_empty() && !scrubber("sk-0123456789").is_empty());
 }
 
 mod properties {
