@@ -200,6 +200,12 @@ impl Proxy {
 
     /// The first request of a type on a new stream: what is wanted, and what is held of it.
     pub(super) fn resume(&mut self, kind: Kind) {
+        // Of clusters and listeners an empty first request would ask for everything.
+        let idle = !self.wildcards.contains(&kind) && !self.names.iter().any(|(other, _)| *other == kind);
+        if idle && matches!(kind, Kind::Cluster | Kind::Listener) {
+            self.started.remove(&kind);
+            return;
+        }
         let of_kind = self.held.iter().filter(|((other, _), _)| *other == kind);
         let versions = of_kind.map(|((_, name), held)| (name.clone(), held.version.clone())).collect();
         let names = self.names.iter().filter(|(other, _)| *other == kind).map(|(_, name)| (*name).to_owned());
