@@ -33,10 +33,15 @@ pub fn holds(input: &[u8]) {
 
     let changed = changed(&sealed, &mut Choices(change));
     assert_eq!(keyring.open(&one.binding(), &changed).is_ok(), changed == sealed, "it opened though changed");
-    // Bytes of the input in the place of a sealed value: nobody without the key makes one that opens.
-    let forged = format!("kw1.new.1.{}", BASE64_URL_SAFE_NO_PAD.encode(change));
-    assert!(keyring.open(&one.binding(), &forged).is_err());
-    assert!(keyring.open(&one.binding(), &String::from_utf8_lossy(change)).is_err());
+    // Bytes of the input in the place of a sealed value. (libFuzzer sees what is compared, so it finds the right ones.)
+    let encoded = format!("kw1.new.1.{}", BASE64_URL_SAFE_NO_PAD.encode(change));
+    for forged in [encoded, String::from_utf8_lossy(change).into_owned()] {
+        assert_eq!(
+            keyring.open(&one.binding(), &forged).is_ok(),
+            forged == sealed,
+            "it opened though forged"
+        );
+    }
 }
 
 fn opens_as(keyring: &Keyring, binding: &Binding, sealed: &str, secret: &Secret) -> bool {

@@ -117,6 +117,8 @@ impl Proxy {
     }
 
     fn take(&mut self, heard: Heard) {
+        // What is gone was not refused: it may come back as it was.
+        heard.removed.iter().for_each(|name| drop(self.refused.remove(&(heard.kind, name.clone()))));
         for resource in heard.resources {
             self.refused.remove(&(heard.kind, resource.name.clone()));
             self.held.insert((heard.kind, resource.name.clone()), resource);

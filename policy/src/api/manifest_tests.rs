@@ -183,6 +183,16 @@ fn a_refusal_names_the_object_the_field_and_a_remedy() {
              to 65535; write a whole number from 0 to 65535",
         ),
         (
+            json!({"apiVersion": "v1", "kind": "Backend", "metadata": {"name": "a", "namespace": "team"}}),
+            "Backend team/a: apiVersion: the kind Backend is not served as apiVersion v1; \
+             write apiVersion: clrk.apoxy.dev/v1alpha1",
+        ),
+        (
+            route(json!({"extraordinary": 1})),
+            "AIProviderRoute a: spec.extraordinary: unknown field extraordinary; remove it; known here: parentRefs, \
+             rules",
+        ),
+        (
             policy(json!({"target": "Header"})),
             "CredentialInjectionPolicy a: spec: the field secretRef is missing; add secretRef",
         ),
@@ -265,6 +275,7 @@ fn names_are_dns_subdomains() {
 fn every_kind_is_read_as_itself_and_keeps_its_name() {
     for kind in Kind::ALL {
         assert_eq!(Kind::parse(kind.as_str()), Some(kind));
+        assert_eq!(kind.to_string(), kind.as_str());
         let mut value = object(kind, json!({}));
         match kind {
             Kind::Secret => drop(value.as_object_mut().unwrap().remove("spec")),

@@ -81,6 +81,15 @@ fn tables_must_be_sorted_and_well_formed() {
 }
 
 #[test]
+fn a_method_is_upper_case_letters_and_may_join_them() {
+    let mut config = config();
+    config.methods = vec![fixture::texts(&["GET", "M-SEARCH", "X_Y"])];
+    assert_eq!(refusal(&bytes(&config)), None);
+    check("/methods/0", json!(["M SEARCH"]), "methods[0][0]", Fault::Method);
+    check("/methods/0", json!(["GET1"]), "methods[0][0]", Fault::Method);
+}
+
+#[test]
 fn rules_must_be_well_formed() {
     check("/gateway", json!(""), "gateway", Fault::Empty);
     check("/rules/0/route", json!(""), "rules[0].route", Fault::Empty);
