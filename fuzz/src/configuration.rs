@@ -46,7 +46,8 @@ pub fn holds(input: &[u8]) {
 fn check_error(error: &ConfigError, document: &[u8]) {
     let shown = error.to_string();
     let is_value = document.windows(8).filter(|text| text.ends_with(b"\"plain:")).all(|text| text[0] == b':');
-    assert!(!shown.is_empty() && !(is_value && shown.contains("plain:")), "{shown:?} quotes a value");
+    let quotes = is_value && shown.contains("plain:");
+    assert!(!shown.is_empty() && !quotes, "{shown:?} quotes a value");
 }
 
 fn check_round_trip(config: &Config) {

@@ -127,6 +127,8 @@ fn a_record_of_exactly_four_kibibytes_is_left_whole() {
     assert!(filled_up_to(MAX_BYTES + 1).contains(r#""truncated":true"#));
 }
 
+type Headers<'a> = &'a [(&'a [u8], &'a [u8])];
+
 #[test]
 fn whatever_alone_is_cut_the_record_says_so() {
     let long = vec![b'a'; 5000];
@@ -134,7 +136,7 @@ fn whatever_alone_is_cut_the_record_says_so() {
     let long_query = [b"/v1/messages?", &long[..]].concat();
     let both = [&long_path[..], b"?", &long].concat();
     let many: Vec<(&[u8], &[u8])> = vec![(b"x-some-header", b"some value"); 200];
-    let table: &[(&[u8], &[(&[u8], &[u8])])] = &[
+    let table: [(&[u8], Headers<'_>); 7] = [
         (&long_path, &[]),
         (&long_query, &[]),
         (&both, &[]),
