@@ -5,12 +5,19 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 CARGO := cargo
-NATIVE := -p keyward-policy -p keyward-filter -p keyward -p keyward-tests -p keyward-bench
+NATIVE := -p keyward-policy -p keyward-filter -p keyward -p keyward-tests -p keyward-bench -p keyward-fuzz
 MODULE := -p keyward-filter --target wasm32-wasip1
 TOOLS := $(CURDIR)/.tools
 say = @printf '\n== %s\n' "$(1)"
 
-.PHONY: help setup build check test test-native test-wasm adversarial demo bench
+# The fuzz targets in earnest: instrumented for libFuzzer by flags that the pinned compiler takes as it is, optimised,
+# and in a folder of their own. What they find worth keeping stays there too.
+FUZZ_TARGETS ?= authority configuration delta_xds glob head manifests scrub sealing
+FUZZ_SECONDS ?= 600
+FUZZ := CARGO_PROFILE_DEV_OPT_LEVEL=2 CARGO_INCREMENTAL=0 $(TOOLS)/bin/cargo-fuzz
+FUZZ_FLAGS := --fuzz-dir fuzz --dev --sanitizer none --features engine --target-dir target/fuzz
+
+.PHONY: help setup build check test test-native test-wasm adversarial fuzz fuzz-build mutants bench demo
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,7 +51,7 @@ test: setup test-native test-wasm ## install what is needed and run every test
 
 test-native: ## every native test, with a real Envoy (needs setup)
 	$(call say,tests: units$(,) the module under wasmtime$(,) gateways on a real Envoy)
-	$(CARGO) test --locked --no-fail-fast $(NATIVE)
+	$(CARGO) test --locked --no-fail-fast $(NATIVE) --features keyward-fuzz/engine
 
 test-wasm: ## the policy's tests in wasm32 (needs setup)
 	$(call say,tests of the policy in wasm32)
@@ -56,6 +63,25 @@ adversarial: ## attack the gateway, print a table (ARGS='D1 D5', ARGS='--proxy U
 	@hack/setup rust envoy
 	$(call say,attacks on a running gateway)
 	$(CARGO) test --locked $(NATIVE) --test adversarial -- $(ARGS)
+
+fuzz-build: ## build the fuzz targets and replay their corpora, as `make test` does
+	@hack/setup rust c++
+	$(call say,building the fuzz targets)
+	$(CARGO) test --locked $(NATIVE) --features keyward-fuzz/engine --test corpora
+
+fuzz: ## fuzz every target for FUZZ_SECONDS (600) each, or those of FUZZ_TARGETS
+	@hack/setup rust c++ fuzz
+	@for target in $(FUZZ_TARGETS); do \
+	  printf '\n== fuzzing %s for %s s\n' $$target $(FUZZ_SECONDS); \
+	  mkdir -p target/fuzz/corpora/$$target; \
+	  $(FUZZ) run $(FUZZ_FLAGS) $$target target/fuzz/corpora/$$target fuzz/corpora/$$target -- \
+	    -max_total_time=$(FUZZ_SECONDS) -timeout=20 || exit 1; \
+	done
+
+mutants: ## change the policy in every small way and count the changes that its tests notice (hours)
+	@hack/setup rust mutants
+	$(call say,mutation testing of the policy)
+	hack/mutants
 
 demo: ## show the swap: what the agent sent, what the provider got, what the record says
 	@hack/setup rust curl envoy

@@ -157,6 +157,9 @@ mod tests {
             assert!(Authority::parse(host.as_bytes()).is_err(), "{host:?}");
         }
         check(&labels_of_63, Ok((&labels_of_63, 443)));
+        let longest = &long_name[2..];
+        check(longest, Ok((longest, 443)));
+        check(&long_name[1..], Err(Malformed::Host));
     }
 
     #[test]

@@ -188,6 +188,9 @@ mod tests {
         for text in table {
             assert_eq!(HostPattern::parse(text), Err(BadPattern), "{text}");
         }
+        let long = ["a".repeat(63).as_str(); 4].join(".");
+        assert_eq!(HostPattern::parse(&long[1..]), Err(BadPattern));
+        assert_eq!(pattern(&long[2..]).to_string(), long[2..]);
     }
 
     #[test]

@@ -236,6 +236,31 @@ mod tests {
     }
 
     #[test]
+    fn a_provider_has_its_name_its_hosts_and_its_carriers() {
+        for (provider, name, host, header, query) in [
+            (Provider::Anthropic, "anthropic", "api.anthropic.com", "x-api-key", "api_key"),
+            (Provider::OpenAi, "openai", "api.openai.com", "sec-websocket-protocol", "access_token"),
+            (Provider::Google, "google", "*-aiplatform.googleapis.com", "x-goog-user-project", "$key"),
+            (Provider::AzureOpenAi, "azure-openai", "*.openai.azure.com", "api-key", "subscription-key"),
+            (
+                Provider::Bedrock,
+                "bedrock",
+                "bedrock-runtime.*.amazonaws.com",
+                "x-amz-date",
+                "x-amz-signature",
+            ),
+        ] {
+            assert_eq!(provider.as_str(), name);
+            assert_eq!(Provider::parse(name), Some(provider));
+            assert!(provider.hosts().contains(&host), "{name}");
+            assert!(provider.header_carriers().contains(&header), "{name}");
+            assert!(provider.query_carriers().contains(&query), "{name}");
+        }
+        assert_eq!(Provider::Custom.as_str(), "custom");
+        assert!(Provider::Custom.hosts().is_empty() && Provider::Custom.query_carriers().is_empty());
+    }
+
+    #[test]
     fn proxy_authorization_cookies_and_authorization_never_pass() {
         for provider in Provider::ALL {
             for name in ["authorization", "cookie", "proxy-authorization"] {

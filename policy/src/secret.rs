@@ -49,7 +49,7 @@ pub enum Unusable {
     /// Nothing is there.
     #[error("the value is empty")]
     Empty,
-    /// Shorter than [`MIN_BYTES`].
+    /// Shorter than [`MIN_BYTES`], spaces around it aside: responses are scrubbed of the value without them.
     #[error("the value is shorter than 8 bytes")]
     TooShort,
     /// Longer than [`MAX_BYTES`].
@@ -78,7 +78,7 @@ fn fault(value: &[u8]) -> Option<Unusable> {
         Some(Unusable::Empty)
     } else if value == PLACEHOLDER.as_bytes() {
         Some(Unusable::Placeholder)
-    } else if value.len() < MIN_BYTES {
+    } else if value.trim_ascii().len() < MIN_BYTES {
         Some(Unusable::TooShort)
     } else if value.len() > MAX_BYTES {
         Some(Unusable::TooLong)
@@ -118,6 +118,9 @@ mod tests {
         check(b"\n", Err(Unusable::Empty));
         check(b"1234567", Err(Unusable::TooShort));
         check(b"1234567\n", Err(Unusable::TooShort));
+        check(b"1234567 ", Err(Unusable::TooShort));
+        check(b"    a    ", Err(Unusable::TooShort));
+        check(b"        ", Err(Unusable::TooShort));
         check(b"12345678\n\n", Err(Unusable::ControlByte));
         check(b"sk-ant-0123\r", Err(Unusable::ControlByte));
         check(b"sk-ant\n0123", Err(Unusable::ControlByte));
@@ -130,7 +133,7 @@ mod tests {
 
     #[test]
     fn eight_kibibytes_are_the_limit() {
-        check(&[b'k'; MAX_BYTES], Ok(&[b'k'; MAX_BYTES]));
-        check(&[b'k'; MAX_BYTES + 1], Err(Unusable::TooLong));
+        check(&[b'k'; 8192], Ok(&[b'k'; 8192]));
+        check(&[b'k'; 8193], Err(Unusable::TooLong));
     }
 }

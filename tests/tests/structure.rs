@@ -12,7 +12,7 @@ fn metadata() -> &'static Value {
     static METADATA: OnceLock<Value> = OnceLock::new();
     METADATA.get_or_init(|| {
         let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-            .args(["metadata", "--format-version", "1", "--locked"])
+            .args(["metadata", "--format-version", "1", "--locked", "--all-features"])
             .args(["--filter-platform", "x86_64-unknown-linux-gnu", "--filter-platform", "wasm32-wasip1"])
             .current_dir(root())
             .output()
@@ -46,7 +46,8 @@ fn linked(package: &str) -> BTreeSet<String> {
 
 #[test]
 fn dependencies_point_to_the_policy_and_never_between_filter_and_controller() {
-    const OURS: [&str; 5] = ["keyward-policy", "keyward-filter", "keyward", "keyward-tests", "keyward-bench"];
+    const OURS: [&str; 6] =
+        ["keyward-policy", "keyward-filter", "keyward", "keyward-tests", "keyward-bench", "keyward-fuzz"];
     for (package, may) in [
         ("keyward-policy", &[][..]),
         ("keyward-filter", &["keyward-policy"]),
@@ -54,6 +55,7 @@ fn dependencies_point_to_the_policy_and_never_between_filter_and_controller() {
         // Tests meet the filter only as an artefact, and the controller as one but for its delta session.
         ("keyward-tests", &["keyward-policy", "keyward"]),
         ("keyward-bench", &["keyward-policy", "keyward", "keyward-tests"]),
+        ("keyward-fuzz", &["keyward-policy", "keyward"]),
     ] {
         let named = dependencies(package);
         let ours: Vec<_> = OURS.into_iter().filter(|name| named.contains(*name)).collect();

@@ -121,7 +121,7 @@ impl Session {
         for ((_, name), (version, message)) in
             self.refusals.iter().filter(|((refused, _), _)| *refused == kind)
         {
-            subscription.remember_refusal(name, version);
+            subscription.refused_before(name, version);
             events.push(Event::Nacked(kind, [(name.clone(), version.clone())].into(), message.clone()));
         }
         self.subscriptions.insert(kind, subscription);

@@ -282,8 +282,15 @@ impl Subscription {
         guilty
     }
 
+    /// Notes what was refused on an earlier stream. That the new one names it makes it no new subscription: the other
+    /// side would take the bytes for known ones, and acknowledge what it never applied.
+    pub(crate) fn refused_before(&mut self, name: &str, version: &str) {
+        self.remember_refusal(name, version);
+        self.owed.remove(name);
+    }
+
     /// Notes that this version is not to be sent.
-    pub(crate) fn remember_refusal(&mut self, name: &str, version: &str) {
+    fn remember_refusal(&mut self, name: &str, version: &str) {
         if self.concerns(name) {
             self.refused.insert(name.to_owned(), version.to_owned());
         }

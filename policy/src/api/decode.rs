@@ -217,3 +217,15 @@ impl<'de> de::MapAccess<'de> for Fields {
         seed.deserialize(Node(self.next.take().unwrap_or_default()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Cause, Refusal};
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn a_refusal_says_what_its_cause_says() {
+        assert_eq!(Refusal(Cause::InvalidName).to_string(), Cause::InvalidName.to_string());
+    }
+}

@@ -6,7 +6,7 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use super::{Kind, Manifest};
 use crate::api::credential_injection_policy::Target;
-use crate::api::egress_gateway::{DataPlane, DefaultPolicy, Interception, TlsMode};
+use crate::api::egress_gateway::{DataPlane, DefaultPolicy, Interception, Quantity, TlsMode};
 
 fn object(kind: Kind, spec: Value) -> Value {
     json!({"apiVersion": kind.api_version(), "kind": kind.as_str(), "metadata": {"name": "a"}, "spec": spec})
@@ -68,6 +68,7 @@ fn every_field_of_a_gateway_is_known() {
     )) else {
         panic!("another kind")
     };
+    assert_eq!(gateway.spec.max_signed_body_bytes, Some(Quantity("8Mi".to_owned())));
     let listener = &gateway.spec.listeners[0];
     assert_eq!(listener.tls.as_ref().map(|tls| tls.mode), Some(TlsMode::Terminate));
     assert_eq!(gateway.spec.dns.map(|dns| dns.resolvers.len()), Some(1));
@@ -182,6 +183,16 @@ fn a_refusal_names_the_object_the_field_and_a_remedy() {
              to 65535; write a whole number from 0 to 65535",
         ),
         (
+            json!({"apiVersion": "v1", "kind": "Backend", "metadata": {"name": "a", "namespace": "team"}}),
+            "Backend team/a: apiVersion: the kind Backend is not served as apiVersion v1; \
+             write apiVersion: clrk.apoxy.dev/v1alpha1",
+        ),
+        (
+            route(json!({"extraordinary": 1})),
+            "AIProviderRoute a: spec.extraordinary: unknown field extraordinary; remove it; known here: parentRefs, \
+             rules",
+        ),
+        (
             policy(json!({"target": "Header"})),
             "CredentialInjectionPolicy a: spec: the field secretRef is missing; add secretRef",
         ),
@@ -192,6 +203,89 @@ fn a_refusal_names_the_object_the_field_and_a_remedy() {
         ),
     ] {
         assert_eq!(refuse(value), said);
+    }
+}
+
+#[test]
+fn a_value_of_another_type_is_named_by_its_type_beside_the_one_expected() {
+    let at = |place: &str, value: Value| {
+        let mut spec = json!({"listeners": [{"name": "l", "protocol": "TLS"}], "otlp": {"captureBody": {}}});
+        let (parent, field) = place.rsplit_once('/').unwrap();
+        spec.pointer_mut(parent).unwrap()[field] = value;
+        let said = refuse(object(Kind::EgressGateway, spec));
+        said.rsplit_once("found ")
+            .map_or(said.clone(), |(_, found)| found.split(';').next().unwrap().to_owned())
+    };
+    let text = "text (in quotes where YAML would read a number)";
+    let table = [
+        ("/requestTimeout", json!(true), format!("true or false, expected {text}")),
+        ("/requestTimeout", json!(-1), format!("a number, expected {text}")),
+        ("/requestTimeout", json!(1.5), format!("a number, expected {text}")),
+        ("/requestTimeout", json!([]), format!("a list, expected {text}")),
+        ("/requestTimeout", json!({}), format!("an object, expected {text}")),
+        ("/listeners/0/name", json!(null), format!("nothing, expected {text}")),
+        ("/listeners", json!("x"), "text, expected a list".to_owned()),
+        ("/otlp/headers", json!("x"), "text, expected an object".to_owned()),
+        ("/otlp", json!("x"), "text, expected an object".to_owned()),
+        ("/otlp", json!([]), "a list, expected an object".to_owned()),
+        (
+            "/listeners/0/port",
+            json!(-1),
+            "a number out of range, expected a whole number from 0 to 65535".to_owned(),
+        ),
+        ("/listeners/0/port", json!("443"), "text, expected a whole number from 0 to 65535".to_owned()),
+        ("/otlp/captureBody/maxBytes", json!(1.5), "a number, expected a whole number".to_owned()),
+        ("/otlp/captureBody/enabled", json!("yes"), "text, expected true or false".to_owned()),
+        ("/maxSignedBodyBytes", json!(true), "true or false, expected a quantity such as 8Mi".to_owned()),
+    ];
+    for (place, value, said) in table {
+        assert_eq!(at(place, value.clone()), said, "{place} {value}");
+    }
+}
+
+#[test]
+fn a_quantity_may_be_a_number_and_an_empty_value_is_an_empty_list_or_object() {
+    let spec =
+        json!({"listeners": null, "otlp": {"headers": null}, "dns": null, "maxSignedBodyBytes": 65536});
+    let Manifest::EgressGateway(gateway) = accept(object(Kind::EgressGateway, spec)) else {
+        panic!("another kind")
+    };
+    assert_eq!(gateway.spec.max_signed_body_bytes, Some(Quantity("65536".to_owned())));
+    assert!(gateway.spec.listeners.is_empty() && gateway.spec.dns.is_none());
+    assert!(gateway.spec.otlp.is_some_and(|otlp| otlp.headers.is_empty()));
+    assert!(matches!(accept(object(Kind::EgressL4Route, json!(null))), Manifest::EgressL4Route(_)));
+}
+
+#[test]
+fn names_are_dns_subdomains() {
+    let named = |name: &str, namespace: &str| {
+        let metadata = json!({"name": name, "namespace": namespace});
+        Manifest::from_value(json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata})).is_ok()
+    };
+    let long = "a".repeat(254);
+    for name in ["a", "a-b.c0", "0a", "xn--a", &long[1..]] {
+        assert!(named(name, "team") && named("a", name), "{name}");
+    }
+    for name in ["", "-a", "a-", "A", "a_b", "a..b", ".a", "a.", "a.-b", "é", "a/b", &long] {
+        assert!(!named(name, "team") && !named("a", name), "{name}");
+    }
+}
+
+#[test]
+fn every_kind_is_read_as_itself_and_keeps_its_name() {
+    for kind in Kind::ALL {
+        assert_eq!(Kind::parse(kind.as_str()), Some(kind));
+        assert_eq!(kind.to_string(), kind.as_str());
+        let mut value = object(kind, json!({}));
+        match kind {
+            Kind::Secret => drop(value.as_object_mut().unwrap().remove("spec")),
+            Kind::CredentialInjectionPolicy => {
+                value["spec"] = json!({"secretRef": {"name": "s"}, "target": "Header"});
+            }
+            _ => {}
+        }
+        let manifest = accept(value);
+        assert_eq!((manifest.kind(), manifest.metadata().name.as_str()), (kind, "a"));
     }
 }
 

@@ -29,7 +29,7 @@ fn distance(from: &str, to: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::nearest;
+    use super::{distance, nearest};
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -44,5 +44,41 @@ mod tests {
             assert_eq!(nearest(typed, known), meant, "{typed}");
         }
         assert_eq!(nearest("extraordinary", known), None);
+    }
+
+    #[test]
+    fn an_edit_is_a_letter_added_left_out_or_changed() {
+        for (from, to, edits) in [
+            ("", "", 0),
+            ("", "abc", 3),
+            ("abc", "", 3),
+            ("abc", "abc", 0),
+            ("abc", "abd", 1),
+            ("abc", "xabc", 1),
+            ("abc", "ac", 1),
+            ("kitten", "sitting", 3),
+            ("flaw", "lawn", 2),
+            ("é", "e", 1),
+        ] {
+            assert_eq!(distance(from, to), edits, "{from} to {to}");
+        }
+    }
+
+    #[test]
+    fn two_edits_are_forgiven_and_of_long_names_a_third() {
+        for (typed, known, is_meant) in [
+            ("abcxy", "abc", true),
+            ("abcxyz", "abc", false),
+            ("abcdefghi", "abcdefghixyz", true),
+            ("abcdefgh", "abcdefghixyz", true),
+            ("abcdefg", "abcdefghixyz", false),
+        ] {
+            assert_eq!(nearest(typed, [known]).is_some(), is_meant, "{typed} for {known}");
+        }
+        assert_eq!(
+            nearest("abd", ["abcd", "abe", "xyz"]),
+            Some("abcd"),
+            "of equally near ones the first by name"
+        );
     }
 }

@@ -52,6 +52,9 @@ fn bodies_are_json_that_names_the_coarse_reason_and_where_to_read_on() {
         assert_eq!(body["error"]["type"], *coarse, "{exact}");
         let message = body["error"]["message"].as_str().unwrap();
         assert!(message.ends_with(&format!("See docs/reasons.md#{coarse}.")), "{message}");
+        let taught =
+            message.strip_prefix("Keyward: ").and_then(|rest| rest.split(" See docs").next()).unwrap();
+        assert!(taught.len() > 20 && taught.ends_with('.'), "{message}");
         assert_eq!(body.as_object().unwrap().len(), 1);
     }
 }

@@ -122,6 +122,59 @@ fn a_record_never_exceeds_four_kibibytes_and_says_what_was_cut() {
     assert_eq!(small.get("truncated"), None);
 }
 
+/// The record of a request with this path and these headers, of `length` bytes: the path is filled up.
+fn filled_up_to(length: usize) -> String {
+    let without = json_of(b"/v1/messages?", &[], &[]).len();
+    let path = [b"/v1/messages?", &vec![b'a'; length - without][..]].concat();
+    json_of(&path, &[], &[])
+}
+
+#[test]
+fn a_record_of_exactly_four_kibibytes_is_left_whole() {
+    let whole = filled_up_to(MAX_BYTES);
+    assert_eq!(whole.len(), MAX_BYTES);
+    assert!(!whole.contains("truncated"));
+    assert!(filled_up_to(MAX_BYTES + 1).contains(r#""truncated":true"#));
+}
+
+type Headers<'a> = &'a [(&'a [u8], &'a [u8])];
+
+#[test]
+fn whatever_alone_is_cut_the_record_says_so() {
+    let long = vec![b'a'; 5000];
+    let long_path = [b"/v1/messages/", &long[..]].concat();
+    let long_query = [b"/v1/messages?", &long[..]].concat();
+    let both = [&long_path[..], b"?", &long].concat();
+    let many: Vec<(&[u8], &[u8])> = vec![(b"x-some-header", b"some value"); 200];
+    let table: [(&[u8], Headers<'_>); 7] = [
+        (&long_path, &[]),
+        (&long_query, &[]),
+        (&both, &[]),
+        (b"/v1/messages", &many),
+        (b"/v1/messages", &[(b"x", &long)]),
+        (b"/v1/messages", &[(&long, b"x")]),
+        (b"/v1/messages", &[(&long, &long)]),
+    ];
+    for (path, headers) in table {
+        let json: Value = serde_json::from_str(&json_of(path, headers, &[])).unwrap();
+        assert_eq!(json["truncated"], Value::from(true), "{} headers", headers.len());
+    }
+}
+
+#[test]
+fn a_text_is_cut_at_a_character_and_only_where_it_is_too_long() {
+    for (text, length, cut, rest) in [
+        ("abc", 3, false, "abc"),
+        ("abcd", 3, true, "abc"),
+        ("aé", 2, true, "a"),
+        ("é", 1, true, ""),
+        ("", 0, false, ""),
+    ] {
+        let mut left = text.into();
+        assert_eq!((super::headers::cut(&mut left, length), left.as_ref()), (cut, rest), "{text}");
+    }
+}
+
 mod properties {
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;

@@ -81,6 +81,15 @@ fn tables_must_be_sorted_and_well_formed() {
 }
 
 #[test]
+fn a_method_is_upper_case_letters_and_may_join_them() {
+    let mut config = config();
+    config.methods = vec![fixture::texts(&["GET", "M-SEARCH", "X_Y"])];
+    assert_eq!(refusal(&bytes(&config)), None);
+    check("/methods/0", json!(["M SEARCH"]), "methods[0][0]", Fault::Method);
+    check("/methods/0", json!(["GET1"]), "methods[0][0]", Fault::Method);
+}
+
+#[test]
 fn rules_must_be_well_formed() {
     check("/gateway", json!(""), "gateway", Fault::Empty);
     check("/rules/0/route", json!(""), "rules[0].route", Fault::Empty);
@@ -125,6 +134,38 @@ fn only_headers_that_a_filter_may_set_can_be_places() {
     let prefix = "/rules/0/then/inject/0/target/header/prefix";
     check(prefix, json!("Bearer\r\n"), "rules[0].then.inject[0].target.header.prefix", Fault::Prefix);
     check("/rules/0/then/inject/0/policy", json!(""), "rules[0].then.inject[0].policy", Fault::Empty);
+}
+
+#[test]
+fn the_controller_can_ask_which_headers_may_be_set() {
+    for (name, may) in [
+        ("x-api-key", true),
+        ("authorization", true),
+        ("X-Api-Key", false),
+        ("host", false),
+        ("x-envoy-a", false),
+        ("", false),
+    ] {
+        assert_eq!(is_settable_header(name), may, "{name}");
+    }
+}
+
+#[test]
+fn what_is_absent_means_its_default_and_defaults_are_not_written() {
+    let minimal = json!({
+        "version": 1, "gateway": "default/g", "agent_side": {"kind": "Tls"}, "unlisted": "Pass",
+        "carriers": [{"headers": ["x-api-key"], "query": []}],
+        "rules": [{"route": "default/r", "hosts": ["a.example"], "carriers": 0, "then": {"deny": "no_policy"}}],
+    });
+    let config: crate::wire::Config = serde_json::from_value(minimal.clone()).unwrap();
+    assert_eq!((config.other_hosts, config.rules[0].rank), (Unlisted::Deny, 0));
+    assert_eq!(config.rules[0].ports, [443]);
+    assert_eq!(serde_json::to_value(&config).unwrap(), minimal);
+    let mut explicit = config;
+    (explicit.other_hosts, explicit.rules[0].rank, explicit.rules[0].ports) = (Unlisted::Pass, 1, vec![8443]);
+    let written = serde_json::to_value(&explicit).unwrap();
+    assert_eq!((&written["other_hosts"], &written["rules"][0]["rank"]), (&json!("Pass"), &json!(1)));
+    assert_eq!(written["rules"][0]["ports"], json!([8443]));
 }
 
 #[test]

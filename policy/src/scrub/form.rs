@@ -51,3 +51,21 @@ fn commonness(byte: u8) -> u8 {
         _ => 2,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Form;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn the_rarest_byte_is_looked_for_first() {
+        for rarer_first in [&b"zA_0e"[..], b"jB%9-", b"xKb5 "] {
+            for pair in rarer_first.windows(2) {
+                let (rare, common) = (pair[0], pair[1]);
+                assert_eq!(Form::new(&[rare, common]).probe, (0, rare), "{pair:?}");
+                assert_eq!(Form::new(&[common, common, rare]).probe, (2, rare), "{pair:?}");
+            }
+        }
+    }
+}

@@ -51,6 +51,17 @@ fn escaped_forms_are_found_and_their_surroundings_kept() {
 }
 
 #[test]
+fn characters_beyond_the_first_plane_are_found_as_the_two_units_that_json_escapes_them_to() {
+    let secret = "sk-😀-0123456789";
+    for form in ["sk-\\ud83d\\ude00-0123456789", "sk-\\uD83D\\uDE00-01234567\\u00389"] {
+        assert_eq!(scrubbed(secret, &format!("[\"{form}\"]")).as_deref(), Some("[\"[redacted]\"]"), "{form}");
+    }
+    for other in ["sk-\\ud83d-0123456789", "sk-\\ude00\\ud83d-0123456789", "sk-\\ud83d\\u0041-0123456789"] {
+        assert_eq!(scrubbed(secret, other), None, "{other}");
+    }
+}
+
+#[test]
 fn base64_forms_are_found_in_each_alphabet_and_alignment() {
     for before in ["", "u", "us", "use", "user:"] {
         for after in ["", "x", "xy", "xyz"] {
@@ -74,6 +85,8 @@ fn whole_and_bare_values_of_a_scheme_are_found() {
         ("sk-0123456789", "Bearer sk-0123456789", "Bearer [redacted]"),
         ("sk-0123456789", "sk-0123456789sk-0123456789", "[redacted][redacted]"),
         (" sk-0123456789 ", "sk-0123456789", "[redacted]"),
+        ("12345678", "12345678", "[redacted]"),
+        ("Bearer sk-01234", "sk-01234", "[redacted]"),
     ];
     for (secret, value, expected) in table {
         assert_eq!(scrubbed(secret, value).as_deref(), Some(expected), "{value}");
@@ -133,7 +146,10 @@ fn innocent_values_are_left_alone() {
     {
         assert_eq!(scrubbed("sk-0123456789", value), None, "{value}");
     }
+    // After a scheme, seven characters are too few to look for alone.
+    assert_eq!(scrubbed("Bearer sk-0123", "token=sk-0123;"), None);
     assert_eq!(Scrubber::default().scrub(b"sk-0123456789"), None);
+    assert!(Scrubber::default().is_empty() && !scrubber("sk-0123456789").is_empty());
 }
 
 mod properties {

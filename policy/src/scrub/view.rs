@@ -76,11 +76,25 @@ fn percent(after: &[u8]) -> Option<(Unit, &[u8])> {
 fn json(after: &[u8]) -> Option<(Unit, &[u8])> {
     match after.split_first()? {
         (quoted @ (b'"' | b'\\' | b'/'), rest) => Some((Unit::Byte(*quoted), rest)),
-        (b'u', rest) => {
-            let digits = std::str::from_utf8(rest.get(..4)?).ok()?;
-            let unit = u32::from_str_radix(digits, 16).ok()?;
-            Some((Unit::Char(char::from_u32(unit)?), rest.get(4..)?))
-        }
+        (b'u', rest) => unicode(rest),
         _ => None,
     }
+}
+
+/// One UTF-16 unit, or the two of a character beyond the first plane.
+fn unicode(after: &[u8]) -> Option<(Unit, &[u8])> {
+    let (first, rest) = utf16_unit(after)?;
+    if let Some(c) = char::from_u32(first.into()) {
+        return Some((Unit::Char(c), rest));
+    }
+    let (second, rest) = utf16_unit(rest.strip_prefix(b"\\u")?)?;
+    let c = char::decode_utf16([first, second]).next()?.ok()?;
+    Some((Unit::Char(c), rest))
+}
+
+/// Four hexadecimal digits.
+fn utf16_unit(digits: &[u8]) -> Option<(u16, &[u8])> {
+    let (high, rest) = escape(digits)?;
+    let (low, rest) = escape(rest)?;
+    Some((u16::from_be_bytes([high, low]), rest))
 }

@@ -121,6 +121,21 @@ fn ten_thousand_rotations_keep_a_bounded_number_of_values() {
 }
 
 #[test]
+fn of_more_than_sixteen_retired_values_the_oldest_go_early() {
+    let value = |round: usize| format!("sk-ant-{round:08}");
+    let mut vault = Vault::default();
+    let mut serving = compile(&sealed(config(), &value(0)), &mut vault);
+    for round in 1..=18 {
+        serving = compile(&sealed(config(), &value(round)), &mut vault);
+        vault.sweep(MINUTE);
+    }
+    for round in 0..=18 {
+        assert_eq!(is_scrubbed(&vault, &serving, &value(round)), round >= 2, "{round}");
+    }
+    assert_eq!(vault.len(), 1 + 16);
+}
+
+#[test]
 fn a_value_that_is_no_credential_does_not_open() {
     for value in ["short", "sk-ant\r\n0123", "clrk-injected-by-proxy"] {
         let rules = compile(&sealed(config(), value), &mut Vault::default());

@@ -1,0 +1,4 @@
+//! libFuzzer against [`fuzz::head`].
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzz::head::holds(input));

@@ -1,0 +1,4 @@
+//! libFuzzer against [`fuzz::scrub`].
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzz::scrub::holds(input));

@@ -1,0 +1,143 @@
+//! A configuration compiles whole or not at all, to the same verdicts each time, whatever the order of its rules.
+//!
+//! Input: the JSON document, and after a NUL byte a request as [`crate::head`] reads it. A sealed value written
+//! `plain:TEXT` is sealed before it is compiled, so that inputs can be written by hand.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use policy::decide::{Edit, Facts, Head, Plan};
+use policy::denial::Denial;
+use policy::rules::{ConfigError, RETIRED_FOR, RuleSet, Vault};
+use policy::wire::{AgentSide, Config, Injection, Rule};
+
+use crate::head::{Request, keyring, seal};
+
+/// The verdict of one set of rules, without a type that nothing can be compared with.
+type Verdict = Result<String, Denial>;
+
+/// The bytes as they are, then with what was to be sealed.
+pub fn holds(input: &[u8]) {
+    let (document, request) = match input.iter().position(|b| *b == 0) {
+        Some(at) => (&input[..at], &input[at + 1..]),
+        None => (input, &[][..]),
+    };
+    let mut vault = Vault::default();
+    let first = RuleSet::compile(document, Some(&keyring()), &mut vault).map(drop);
+    assert_eq!(
+        first,
+        RuleSet::compile(document, None, &mut vault).map(drop),
+        "the keyring decides what is valid"
+    );
+    if let Err(error) = &first {
+        check_error(error, document);
+    }
+    let Ok(config) = serde_json::from_slice::<Config>(document) else {
+        assert!(first.is_err());
+        return;
+    };
+    check_round_trip(&config);
+    if first.is_ok() {
+        check_verdicts(with_seals(config), &Request::read(request));
+    }
+}
+
+/// Where, and which fault: an error quotes no value. The name of a field that should not be there is none.
+fn check_error(error: &ConfigError, document: &[u8]) {
+    let shown = error.to_string();
+    let is_value = document.windows(8).filter(|text| text.ends_with(b"\"plain:")).all(|text| text[0] == b':');
+    let quotes = is_value && shown.contains("plain:");
+    assert!(!shown.is_empty() && !quotes, "{shown:?} quotes a value");
+}
+
+fn check_round_trip(config: &Config) {
+    let written = serde_json::to_vec(config).expect("a configuration can be written");
+    assert_eq!(serde_json::from_slice::<Config>(&written).as_ref().ok(), Some(config), "not read as written");
+}
+
+fn with_seals(mut config: Config) -> Config {
+    let plain =
+        |injection: &Injection| injection.sealed.strip_prefix("plain:").map(|text| text.as_bytes().to_vec());
+    seal(&mut config, plain);
+    config
+}
+
+fn check_verdicts(config: Config, request: &Request<'_>) {
+    let mut vault = Vault::default();
+    let rules = compiled(&config, &mut vault);
+    let turned = compiled(
+        &Config { rules: config.rules.iter().rev().cloned().collect(), ..config.clone() },
+        &mut vault,
+    );
+    let again = compiled(&config, &mut vault);
+    let judge = |facts: &Facts<'_>, head: &Head<'_>| {
+        let verdict = verdict(rules.decide(facts, head));
+        assert_eq!(verdict, self::verdict(again.decide(facts, head)), "another verdict the second time");
+        // Rules that differ in nothing but what they inject are a fault of whoever wrote them.
+        if are_told_apart(&config.rules) {
+            assert_eq!(verdict, self::verdict(turned.decide(facts, head)), "the order of the rules matters");
+        }
+    };
+    judge(&request.facts(), &request.head());
+    for rule in &config.rules {
+        each_request(&config, rule, judge);
+    }
+    drop((rules, turned, again));
+    vault.sweep(Duration::ZERO);
+    vault.sweep(RETIRED_FOR);
+    assert!(vault.is_empty(), "a value outlives its time");
+}
+
+fn compiled(config: &Config, vault: &mut Vault) -> Rc<RuleSet> {
+    let bytes = serde_json::to_vec(config).expect("a configuration can be written");
+    let Ok(rules) = RuleSet::compile(&bytes, Some(&keyring()), vault) else {
+        panic!("sealing made it invalid")
+    };
+    Rc::new(rules)
+}
+
+fn are_told_apart(rules: &[Rule]) -> bool {
+    let mut names: Vec<_> = rules.iter().map(|rule| (&rule.route, rule.rank)).collect();
+    names.sort();
+    names.windows(2).all(|pair| pair[0] != pair[1])
+}
+
+/// Requests that meet the rule: each host, with stars as letters, each port, each endpoint as it is written.
+fn each_request(config: &Config, rule: &Rule, judge: impl Fn(&Facts<'_>, &Head<'_>)) {
+    let endpoints = rule.endpoints.and_then(|index| config.endpoints.get(index as usize));
+    let paths = endpoints
+        .map_or(vec!["/".to_owned()], |globs| globs.iter().map(|glob| glob.replace('*', "x")).collect());
+    let method = rule.methods.and_then(|index| config.methods.get(index as usize)?.first());
+    for host in rule.hosts.iter().map(|host| host.replace('*', "x")) {
+        for port in &rule.ports {
+            let authority = format!("{host}:{port}");
+            for path in &paths {
+                let head = Head {
+                    method: method.map_or("POST", String::as_str).as_bytes(),
+                    scheme: b"https",
+                    authority: authority.as_bytes(),
+                    path: path.as_bytes(),
+                    ..Head::default()
+                };
+                let own = Facts::Tls { sni: Some(host.as_bytes()), target: Some(authority.as_bytes()) };
+                judge(&own, &head);
+                if let AgentSide::TrustedPlaintext { clusters } = &config.agent_side {
+                    clusters.iter().for_each(|cluster| judge(&Facts::Cluster(cluster.as_bytes()), &head));
+                }
+            }
+        }
+    }
+}
+
+fn verdict(result: Result<Plan, Denial>) -> Verdict {
+    result.map(|plan| {
+        let edits = plan.edits.iter().map(|edit| match edit {
+            Edit::RemoveHeader(name) => format!("-{name}"),
+            Edit::SetPath(path) => format!("path={}", String::from_utf8_lossy(path)),
+            // Exposed to be compared.
+            Edit::SetHeader { name, value } => format!("{name}={}", String::from_utf8_lossy(value.expose())),
+        });
+        let edits: Vec<String> = edits.collect();
+        format!("{} {:?} {:?} {edits:?}", plan.decision.as_str(), plan.reason, plan.route)
+    })
+}
