@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-use super::{Kind, Manifest};
+use super::{Cause, FieldPath, Kind, Manifest, ManifestError};
 use crate::api::credential_injection_policy::Target;
 use crate::api::egress_gateway::{DataPlane, DefaultPolicy, Interception, Quantity, TlsMode};
 
@@ -204,6 +204,13 @@ fn a_refusal_names_the_object_the_field_and_a_remedy() {
     ] {
         assert_eq!(refuse(value), said);
     }
+}
+
+#[test]
+fn where_nothing_is_known_a_field_is_to_be_removed() {
+    let cause = Cause::UnknownField { field: "extraordinary".to_owned(), known: &[] };
+    let error = ManifestError { identity: Box::default(), path: FieldPath::default(), cause };
+    assert_eq!(error.remedy(), "remove it");
 }
 
 #[test]

@@ -69,6 +69,7 @@ fn base64_forms_are_found_in_each_alphabet_and_alignment() {
             for encoded in [BASE64_STANDARD.encode(&text), BASE64_URL_SAFE.encode(&text)] {
                 let got = scrubbed(KEY, &format!("Basic {encoded}")).unwrap();
                 assert!(got.contains("[redacted]"), "{got}");
+                assert!(!before.is_empty() || got.starts_with("Basic [redacted]"), "{got}");
                 // What is left of the encoding around the mark: the neighbours, and at most two shared characters.
                 let left = got.len() - "Basic [redacted]".len();
                 assert!(left <= (before.len() + after.len()) * 4 / 3 + 6, "{got}");
