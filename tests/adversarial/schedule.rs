@@ -116,6 +116,10 @@ fn work(
             return Err(reason);
         }
         let Job { row, variant, target } = queued.job;
+        if arguments.progress {
+            let word = if matches!(outcome.verdict, Verdict::Passed) { "passed" } else { "failed" };
+            eprintln!("{row} ({}) {target:?}: {word} in {:.1} s", COLUMNS[variant].label(), outcome.seconds);
+        }
         lock(outcomes).insert((row, variant, target), outcome);
     }
     Ok(())
