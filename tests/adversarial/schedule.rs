@@ -102,7 +102,10 @@ fn work(
     outcomes: &Mutex<Outcomes>,
 ) -> Result<(), Broken> {
     let mut worker: Option<Worker> = None;
-    while let Some(queued) = lock(queue).take(number) {
+    loop {
+        // Not in the head of a `while let`: the lock would be held through the body.
+        let next = lock(queue).take(number);
+        let Some(queued) = next else { return Ok(()) };
         let ready = match &mut worker {
             Some(ready) => ready,
             None => worker.insert(Worker::start(way, arguments)?),
@@ -122,7 +125,6 @@ fn work(
         }
         lock(outcomes).insert((row, variant, target), outcome);
     }
-    Ok(())
 }
 
 impl Queue {
