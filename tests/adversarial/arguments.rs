@@ -23,6 +23,9 @@ pub(crate) struct Arguments {
     /// Rows that run at the same time, each in a network of its own
     #[arg(long, default_value_t = 3)]
     pub(crate) workers: usize,
+    /// Say of each case when it is over
+    #[arg(long)]
+    pub(crate) progress: bool,
     /// Serve as a worker: only the suite itself says this
     #[arg(long, hide = true)]
     pub(crate) worker: bool,

@@ -102,7 +102,10 @@ fn work(
     outcomes: &Mutex<Outcomes>,
 ) -> Result<(), Broken> {
     let mut worker: Option<Worker> = None;
-    while let Some(queued) = lock(queue).take(number) {
+    loop {
+        // Not in the head of a `while let`: the lock would be held through the body.
+        let next = lock(queue).take(number);
+        let Some(queued) = next else { return Ok(()) };
         let ready = match &mut worker {
             Some(ready) => ready,
             None => worker.insert(Worker::start(way, arguments)?),
@@ -116,9 +119,12 @@ fn work(
             return Err(reason);
         }
         let Job { row, variant, target } = queued.job;
+        if arguments.progress {
+            let word = if matches!(outcome.verdict, Verdict::Passed) { "passed" } else { "failed" };
+            eprintln!("{row} ({}) {target:?}: {word} in {:.1} s", COLUMNS[variant].label(), outcome.seconds);
+        }
         lock(outcomes).insert((row, variant, target), outcome);
     }
-    Ok(())
 }
 
 impl Queue {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::arguments::Arguments;
@@ -66,6 +67,11 @@ pub(crate) fn serve(arguments: &Arguments) -> ExitCode {
 }
 
 async fn run(arguments: &Arguments) {
+    // Signals for the whole group reach a worker as well. It ends by its input alone, so that it can clean up.
+    let heard = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+    if heard.iter().any(Result::is_err) {
+        return say(&Outcome { verdict: Verdict::Broken("signals cannot be caught".into()), seconds: 0.0 });
+    }
     let world = match World::start().await {
         Ok(world) => Arc::new(world),
         Err(reason) => return say(&Outcome { verdict: Verdict::Broken(reason), seconds: 0.0 }),

@@ -142,8 +142,8 @@ pub(super) fn with_key(head: &[u8]) -> Vec<u8> {
 /// The host that the last `Host` line says, without user and port; else that of an absolute target.
 fn host(head: &[u8]) -> String {
     let text = String::from_utf8_lossy(head).into_owned();
-    let lines = text.lines().filter_map(|line| line.split_once(':'));
-    let said = lines.filter(|(name, _)| name.eq_ignore_ascii_case("host")).next_back();
+    let mut lines = text.lines().filter_map(|line| line.split_once(':'));
+    let said = lines.rfind(|(name, _)| name.eq_ignore_ascii_case("host"));
     let absolute = text.split(' ').nth(1).and_then(|target| target.split("://").nth(1));
     let authority = said.map(|(_, value)| value.trim()).or(absolute).unwrap_or_default();
     bare(authority)
