@@ -1,6 +1,7 @@
 //! A1: names without end. What is not listed is refused before anything is made for it; what is made stays bounded; the
 //! hosts that matter do not notice.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use harness::admin;
@@ -122,6 +123,20 @@ async fn server_names(stage: Stage) {
     assert_eq!(leaves_held(&stage), before, "a leaf was made for a name that is refused");
 }
 
+/// Whether a name gets a leaf in the end: connections to new names are refused above a rate.
+async fn insist(address: SocketAddr, name: &str) -> bool {
+    for _ in 0..20 {
+        let stream = tokio::net::TcpStream::connect(address).await.expect("the port");
+        let offered = hello::offer(stream, Some(name.as_bytes()), &["h2"]);
+        let outcome = tokio::time::timeout(Duration::from_secs(5), offered).await;
+        if outcome.is_ok_and(|outcome| outcome == hello::Outcome::Accepted) {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    false
+}
+
 async fn leaves(stage: Stage) {
     let neighbour = Neighbour::start(&stage).await;
     let address = stage.subject.transparent.expect("a transparent port");
@@ -131,11 +146,7 @@ async fn leaves(stage: Stage) {
         agents.spawn(async move {
             let mut accepted = 0;
             for number in (lane..KEPT + 200).step_by(60) {
-                let stream = tokio::net::TcpStream::connect(address).await.expect("the port");
-                let name = name(number);
-                let offered = hello::offer(stream, Some(name.as_bytes()), &["h2"]);
-                let outcome = tokio::time::timeout(Duration::from_secs(5), offered).await;
-                accepted += usize::from(outcome.is_ok_and(|outcome| outcome == hello::Outcome::Accepted));
+                accepted += usize::from(insist(address, &name(number)).await);
             }
             accepted
         });
@@ -147,7 +158,7 @@ async fn leaves(stage: Stage) {
         assert!(held <= KEPT, "{held} leaves are held");
     }
     neighbour.end(&stage).await;
-    assert!(accepted > 200, "only {accepted} names got a leaf: the row tests nothing");
+    assert!(accepted > KEPT, "only {accepted} names got a leaf: the row tests nothing");
     // And the host that matters still has its own.
     stage.world.anthropic.forget();
     stage.good().await;
