@@ -133,6 +133,15 @@ fn of_more_than_sixteen_retired_values_the_oldest_go_early() {
         assert_eq!(is_scrubbed(&vault, &serving, &value(round)), round >= 2, "{round}");
     }
     assert_eq!(vault.len(), 1 + 16);
+    let opened: usize = vault.policies.values().map(|held| held.opened.len()).sum();
+    assert_eq!(opened, 1, "what no rule uses is not kept open");
+}
+
+#[test]
+fn a_credential_tells_its_policy_and_its_header() {
+    let rules = compile(&sealed(config(), KEY), &mut Vault::default());
+    let credential = &credentials(&rules)[0];
+    assert_eq!((credential.id(), credential.header()), ("default/anthropic", "x-api-key"));
 }
 
 #[test]
