@@ -160,6 +160,7 @@ mod tests {
         ];
         for (text, host, expected) in table {
             assert_eq!(pattern(text).matches(host), expected, "{text} on {host}");
+            assert_eq!(pattern(text).as_str(), text);
         }
     }
 

@@ -226,6 +226,9 @@ impl Proxy {
             self.check(heard);
             let said = heard.resources.iter().map(|resource| &resource.name).chain(&heard.removed);
             self.owed.retain(|(kind, name)| *kind != heard.kind || !said.clone().any(|said| said == name));
+            // Envoy remembers nothing of a leaf that is not to be had, and takes the next one whatever it is.
+            let gone = |key: &(Kind, String)| is_leaf(heard.kind, &key.1) && heard.removed.contains(&key.1);
+            self.refused.retain(|key, _| key.0 != heard.kind || !gone(key));
             self.unanswered.push_back(heard.clone());
         }
         responses

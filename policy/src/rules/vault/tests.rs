@@ -133,6 +133,16 @@ fn of_more_than_sixteen_retired_values_the_oldest_go_early() {
         assert_eq!(is_scrubbed(&vault, &serving, &value(round)), round >= 2, "{round}");
     }
     assert_eq!(vault.len(), 1 + 16);
+    let opened = vault.policies.values().flat_map(|held| held.opened.values());
+    let used: Vec<bool> = opened.map(|credential| credential.strong_count() > 0).collect();
+    assert_eq!(used, [true], "what rules use is kept open, and nothing else");
+}
+
+#[test]
+fn a_credential_tells_its_policy_and_its_header() {
+    let rules = compile(&sealed(config(), KEY), &mut Vault::default());
+    let credential = &credentials(&rules)[0];
+    assert_eq!((credential.id(), credential.header()), ("default/anthropic", "x-api-key"));
 }
 
 #[test]
