@@ -183,7 +183,8 @@ impl Stage {
             Failure::Refused(response) => {
                 let (status, fields, body) = (response.status, response.headers, response.body.to_vec());
                 let answer = Answer { status, fields, body };
-                self.seen.add(format!("{answer:?}").as_bytes());
+                self.seen.add(format!("{:?}\n", answer.fields).as_bytes());
+                self.seen.add(&answer.body);
                 Reply::Refused(answer)
             }
             _ => Reply::NoHandshake(text),
