@@ -136,8 +136,8 @@ async fn subject(
     let given = target == Target::Given && arguments.proxy.is_none();
     let scenario = if given { row.scenario.clone() } else { Scenario::default() };
     let key = (target, scenario);
-    // What a case changed for good serves no other.
-    kept.retain(|((_, scenario), _)| !scenario.fresh);
+    // What a case changed for good serves no other, nor does what has ended.
+    kept.retain(|((_, scenario), subject)| !scenario.fresh && !subject.has_ended());
     if let Some(at) = kept.iter().position(|(known, _)| *known == key) {
         let found = kept.remove(at);
         kept.push(found.clone());

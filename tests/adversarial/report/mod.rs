@@ -78,7 +78,8 @@ impl Report {
             what: (*what).into(),
             cells: vec![(Variant::Once, Cell::Later)],
         }));
-        let unnamed = || arguments.proxy.map_or("Keyward".into(), |address| format!("the proxy at {address}"));
+        let unnamed =
+            || arguments.proxy.map_or("Keyward".into(), |address| format!("the proxy at {address}"));
         let subject = arguments.name.clone().unwrap_or_else(unnamed);
         Report { subject, about, lines }
     }
