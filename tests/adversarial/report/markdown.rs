@@ -7,6 +7,9 @@ use super::table::word;
 use super::{Cell, Line, Report};
 use crate::row::COLUMNS;
 
+/// How much of what was seen is quoted, characters; the terminal and JUnit have the whole.
+const QUOTED: usize = 400;
+
 pub(super) fn write(report: &Report) -> String {
     let mut text = format!("# Attacks on {}\n\n", report.subject);
     if !report.about.is_empty() {
@@ -60,8 +63,17 @@ fn failure(text: &mut String, line: &Line) {
     let _ = write!(text, "\n## {}\n\n{}.\n", line.id, line.what);
     for (variant, cell) in &line.cells {
         if let Cell::Failed(how, _) = cell {
-            let _ = write!(text, "\n- {}: {}\n", variant.label(), how.replace('\n', " "));
+            let _ = write!(text, "\n- {}: `{}`\n", variant.label(), quoted(how));
         }
+    }
+}
+
+/// On one line, without what Markdown would end the quotation by, and not longer than is read.
+fn quoted(how: &str) -> String {
+    let line: String = how.replace('`', "'").split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(QUOTED) {
+        Some((end, _)) => format!("{} …", &line[..end]),
+        None => line,
     }
 }
 

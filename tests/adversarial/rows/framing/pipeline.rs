@@ -28,7 +28,8 @@ pub(super) fn rows() -> Vec<Row> {
             "what follows a refused request's head is not the next request",
             HTTP1,
             early,
-        ),
+        )
+        .beyond_others("needs a refusal by the head alone"),
         Row::new(
             "framing.spaces",
             "white space in a request line: refused, or one clean request",
