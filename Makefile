@@ -17,10 +17,10 @@ FUZZ_SECONDS ?= 600
 FUZZ := CARGO_PROFILE_DEV_OPT_LEVEL=2 CARGO_INCREMENTAL=0 $(TOOLS)/bin/cargo-fuzz
 FUZZ_FLAGS := --fuzz-dir fuzz --dev --sanitizer none --features engine --target-dir target/fuzz
 
-.PHONY: help setup build check test test-native test-wasm adversarial fuzz fuzz-build mutants bench demo
+.PHONY: help setup build check test test-native test-wasm adversarial adversarial-mitmproxy fuzz fuzz-build mutants bench demo
 
 help: ## list what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## install the pinned tools that tests and demonstration need (cached outside the clone)
 	@hack/setup
@@ -63,6 +63,22 @@ adversarial: ## attack the gateway, print a table (ARGS='D1 D5', ARGS='--proxy U
 	@hack/setup rust envoy
 	$(call say,attacks on a running gateway)
 	$(CARGO) test --locked $(NATIVE) --test adversarial -- $(ARGS)
+
+# Rows fail there, which is what is to be shown: only a run that gave no report is an error.
+MITMPROXY := $(CURDIR)/examples/adversarial-mitmproxy
+MITMPROXY_REPORT := $(CURDIR)/target/adversarial-mitmproxy
+
+adversarial-mitmproxy: ## attack mitmproxy 11 with an addon that sets a key, and write docs/adversarial-mitmproxy.md
+	@hack/setup rust mitmproxy
+	$(call say,attacks on mitmproxy)
+	@rm -f $(MITMPROXY_REPORT)/adversarial.md
+	-$(CARGO) test --locked $(NATIVE) --test adversarial -- $(ARGS) --report $(MITMPROXY_REPORT) \
+	  --name 'mitmproxy 11.0.2 with an addon that sets a header' --about $(MITMPROXY)/about.md \
+	  --proxy http://127.0.0.1:8080 --ca $(MITMPROXY_REPORT)/confdir/mitmproxy-ca-cert.pem \
+	  -- $(TOOLS)/mitmproxy/bin/mitmdump --listen-host 127.0.0.1 --listen-port 8080 \
+	  --set confdir=$(MITMPROXY_REPORT)/confdir --set flow_detail=0 --set termlog_verbosity=warn -s $(MITMPROXY)/set_key.py
+	@test -e $(MITMPROXY_REPORT)/adversarial.md
+	$(if $(ARGS),,@cp $(MITMPROXY_REPORT)/adversarial.md docs/adversarial-mitmproxy.md)
 
 fuzz-build: ## build the fuzz targets and replay their corpora, as `make test` does
 	@hack/setup rust c++

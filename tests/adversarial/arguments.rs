@@ -17,6 +17,12 @@ pub(crate) struct Arguments {
     /// The CA certificate of that proxy, PEM; may appear only after it has started
     #[arg(long, requires = "proxy")]
     pub(crate) ca: Option<PathBuf>,
+    /// What that proxy is called in reports
+    #[arg(long, requires = "proxy")]
+    pub(crate) name: Option<String>,
+    /// A file whose text stands at the head of the Markdown report: what was attacked, how it is configured
+    #[arg(long, requires = "proxy", value_name = "FILE")]
+    pub(crate) about: Option<PathBuf>,
     /// Where the reports are written [default: target/adversarial]
     #[arg(long, value_name = "DIR")]
     pub(crate) report: Option<PathBuf>,

@@ -66,15 +66,22 @@ fn attack(arguments: &Arguments) -> Result<Report, String> {
         let _ = (harness::artefacts::keyward(), harness::artefacts::module(), harness::artefacts::envoy());
         let _ = harness::artefacts::trapping_module();
     }
+    let about = about(arguments)?;
     let mut rows = rows::all();
     rows.retain(|row| arguments.wants(row.id));
     let outcomes = schedule::run(&rows, arguments)?;
-    let report = Report::new(&rows, &outcomes, rows::LATER, arguments);
+    let report = Report::new(&rows, &outcomes, rows::LATER, arguments, about);
     let folder = folder(arguments)?;
     report.write_to(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     println!("{}\nreports: {}\n", report.table(), folder.display());
-    println!("{} passed, {} failed", report.passed(), report.failed());
+    println!("{}", report.summary());
     Ok(report)
+}
+
+/// What stands at the head of the report; read first, so that a long run does not fail at its end.
+fn about(arguments: &Arguments) -> Result<String, String> {
+    let Some(file) = &arguments.about else { return Ok(String::new()) };
+    std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))
 }
 
 /// Where reports go: beside what cargo built.

@@ -127,6 +127,12 @@ impl Row {
         self
     }
 
+    /// Other proxies are not told of what it needs: of them only the careless one is asked.
+    pub(crate) fn beyond_others(mut self, why: &'static str) -> Row {
+        self.only_keyward = Some(why);
+        self
+    }
+
     /// Fails against a proxy that gives the key back, and need not against others.
     pub(crate) fn proved_by(mut self, leak: Leak) -> Row {
         self.proof = Proof::Careless(leak);

@@ -24,12 +24,14 @@ pub(crate) type Broken = String;
 /// What the machine lacks, by name.
 pub(crate) fn run(rows: &[Row], arguments: &Arguments) -> Result<Outcomes, Broken> {
     let way = namespace::find().map_err(|refused| refused.to_string())?;
-    let queue = Mutex::new(Queue { jobs: jobs(rows, arguments), ready: BTreeMap::new() });
+    let queue = Mutex::new(Queue {
+        jobs: jobs(rows, arguments),
+        ready: BTreeMap::new(),
+        once: arguments.proxy.is_some(),
+    });
     let (outcomes, broken) = (Mutex::new(Outcomes::new()), Mutex::new(None));
-    // Somebody else's proxy has one address: it is there once.
-    let workers = if arguments.proxy.is_some() { 1 } else { arguments.workers.max(1) };
     std::thread::scope(|scope| {
-        for number in 0..workers {
+        for number in 0..arguments.workers.max(1) {
             let (queue, outcomes, broken) = (&queue, &outcomes, &broken);
             scope.spawn(move || {
                 if let Err(reason) = work(number, way, arguments, queue, outcomes) {
@@ -49,6 +51,8 @@ pub(crate) fn run(rows: &[Row], arguments: &Arguments) -> Result<Outcomes, Broke
 struct Queue {
     jobs: Vec<Queued>,
     ready: BTreeMap<usize, (Scenario, Target)>,
+    /// Somebody else's proxy runs once, with the first worker: it may share files with another one of its kind.
+    once: bool,
 }
 
 /// A job with what decides its order.
@@ -137,9 +141,14 @@ impl Queue {
         let own = self.ready.get(&worker);
         let fits = |queued: &Queued| own.is_some_and(|ready| has(queued, ready));
         let free = |queued: &Queued| !self.ready.values().any(|ready| has(queued, ready));
-        let at = match self.jobs.first()? {
-            first if first.slow => 0,
-            _ => self.jobs.iter().position(fits).or_else(|| self.jobs.iter().position(free)).unwrap_or(0),
+        let allowed = |queued: &Queued| worker == 0 || !self.once || queued.job.target != Target::Given;
+        let find = |wanted: &dyn Fn(&Queued) -> bool| {
+            self.jobs.iter().position(|queued| allowed(queued) && wanted(queued))
+        };
+        let first = find(&|_| true)?;
+        let at = match &self.jobs[first] {
+            queued if queued.slow => first,
+            _ => find(&fits).or_else(|| find(&free)).unwrap_or(first),
         };
         let queued = self.jobs.remove(at);
         self.ready.insert(worker, (queued.scenario.clone(), queued.job.target));

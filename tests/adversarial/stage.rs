@@ -13,13 +13,16 @@ use tokio_rustls::client::TlsStream;
 use crate::row::{Port, Variant};
 use crate::subject::keyward::SECOND_KEY;
 use crate::subject::{Kind, Subject};
-use crate::wire::http1::Http1;
+use crate::wire::http1::{Http1, Io};
 use crate::wire::http2::Session;
-use crate::wire::{Answer, Reply, Request, Transcript};
+use crate::wire::{Answer, Cut, Reply, Request, Transcript};
 use crate::world::World;
 
 /// How long what is on its way to an upstream may take to show there, when nothing must arrive.
 const SETTLE: Duration = Duration::from_millis(100);
+
+/// How long somebody else's proxy may stay silent: one that never answers is no reason to wait long in each row.
+const FOREIGN_PATIENCE: Duration = Duration::from_secs(4);
 
 /// A stream that an agent has opened.
 pub(crate) type Stream = TlsStream<TcpStream>;
@@ -86,7 +89,7 @@ impl Stage {
     /// Sends bytes to the proxy port as they are, outside any tunnel, and reads one answer.
     pub(crate) async fn ask_proxy(&self, bytes: &[u8]) -> Reply {
         match TcpStream::connect(self.subject.proxy).await {
-            Ok(stream) => Http1::new(stream, self.seen.clone()).ask(bytes).await.into(),
+            Ok(stream) => self.http1_over(stream).ask(bytes).await.into(),
             Err(error) => self.failed(Failure::Connect(error)),
         }
     }
@@ -106,8 +109,9 @@ impl Stage {
     }
 
     /// Speaks HTTP/1.1 over an open connection.
-    pub(crate) fn http1_over(&self, stream: Stream) -> Http1<Stream> {
-        Http1::new(stream, self.seen.clone())
+    pub(crate) fn http1_over<S: Io>(&self, stream: S) -> Http1<S> {
+        let http = Http1::new(stream, self.seen.clone());
+        if self.subject.kind == Kind::Foreign { http.waiting(FOREIGN_PATIENCE) } else { http }
     }
 
     /// Speaks HTTP/2 over an open connection.
@@ -124,6 +128,13 @@ impl Stage {
         received
     }
 
+    /// The proxy did not do what was asked: it refused, or, if it is not Keyward, never got to an end of what is no
+    /// whole request to it. Only for rows that look at the upstream as well.
+    pub(crate) fn declined(&self, reply: &Reply) -> bool {
+        let waits = self.subject.kind == Kind::Foreign && *reply == Reply::Cut(Cut::Silent);
+        reply.is_refusal() || waits
+    }
+
     /// The agent was refused. From Keyward that is this status, and where it has a reason, this one; from others any
     /// refusal will do. A connection that ended before an answer counts only where no status is expected (0).
     #[track_caller]
@@ -138,7 +149,7 @@ impl Stage {
     /// The agent was refused: from Keyward with one of these statuses (0: without an answer), and any reason.
     #[track_caller]
     pub(crate) fn refused_with_any(&self, reply: &Reply, statuses: &[u16]) {
-        assert!(reply.is_refusal(), "not refused: {reply:?}");
+        assert!(self.declined(reply), "not refused: {reply:?}");
         if self.subject.kind == Kind::Keyward {
             let status = reply.answered().map_or(0, |answer| answer.status);
             assert!(statuses.contains(&status), "refused with {status}, not {statuses:?}: {reply:?}");
@@ -183,7 +194,8 @@ impl Stage {
             Failure::Refused(response) => {
                 let (status, fields, body) = (response.status, response.headers, response.body.to_vec());
                 let answer = Answer { status, fields, body };
-                self.seen.add(format!("{answer:?}").as_bytes());
+                self.seen.add(format!("{:?}\n", answer.fields).as_bytes());
+                self.seen.add(&answer.body);
                 Reply::Refused(answer)
             }
             _ => Reply::NoHandshake(text),

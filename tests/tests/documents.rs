@@ -14,8 +14,9 @@ use policy::seal::Keyring;
 
 /// Every document of the clone, by its path from the root.
 fn documents() -> Vec<(PathBuf, String)> {
-    let folders = ["", "docs", "docs/decisions", "examples/anthropic", "envoy-config/static"];
-    let entries = folders.iter().flat_map(|folder| std::fs::read_dir(root().join(folder)).unwrap());
+    let examples = ["examples/anthropic", "examples/adversarial-mitmproxy"];
+    let folders = ["", "docs", "docs/decisions", "envoy-config/static"].into_iter().chain(examples);
+    let entries = folders.flat_map(|folder| std::fs::read_dir(root().join(folder)).unwrap());
     let paths = entries.map(|entry| entry.unwrap().path());
     let mut paths: Vec<_> = paths.filter(|path| path.extension().is_some_and(|kind| kind == "md")).collect();
     paths.sort();

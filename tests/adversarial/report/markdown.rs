@@ -1,15 +1,31 @@
 //! The report for people.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::table::word;
-use super::{Cell, Report};
+use super::{Cell, Line, Report};
 use crate::row::COLUMNS;
 
+/// How much of what was seen is quoted, characters; the terminal and JUnit have the whole.
+const QUOTED: usize = 400;
+
 pub(super) fn write(report: &Report) -> String {
-    let (passed, failed) = (report.passed(), report.failed());
-    let mut text =
-        format!("# Attacks on {}\n\n{passed} passed, {failed} failed.\n\n| id | what |", report.subject);
+    let mut text = format!("# Attacks on {}\n\n", report.subject);
+    if !report.about.is_empty() {
+        let _ = writeln!(text, "{}\n", report.about.trim_end());
+    }
+    let _ = writeln!(text, "{}.\n", report.summary());
+    table(&mut text, report);
+    reasons(&mut text, report);
+    for line in report.lines.iter().filter(|line| line.has_failed()) {
+        failure(&mut text, line);
+    }
+    text
+}
+
+fn table(text: &mut String, report: &Report) {
+    text.push_str("| id | what |");
     for variant in COLUMNS {
         let _ = write!(text, " {} |", variant.label());
     }
@@ -21,16 +37,44 @@ pub(super) fn write(report: &Report) -> String {
         }
         text.push('\n');
     }
-    text.push_str("\n`n/a`: this proxy cannot be asked. `later`: comes with what is not built yet.\n");
-    for line in report.lines.iter().filter(|line| line.has_failed()) {
-        let _ = write!(text, "\n## {}\n\n{}.\n", line.id, line.what);
-        for (variant, cell) in &line.cells {
-            if let Cell::Failed(how, _) = cell {
-                let _ = write!(text, "\n- {}: {}\n", variant.label(), how.replace('\n', " "));
+    text.push_str("\n`n/a`: not applicable, this proxy cannot be asked. ");
+    text.push_str("`later`: comes with what is not built yet.\n");
+}
+
+/// Why rows do not apply, each reason once with the rows that have it.
+fn reasons(text: &mut String, report: &Report) {
+    let mut reasons: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for line in &report.lines {
+        for (_, cell) in &line.cells {
+            if let Cell::NotApplicable(why) = cell {
+                reasons.entry(why).or_default().insert(&line.id);
             }
         }
     }
-    text
+    if !reasons.is_empty() {
+        text.push_str("\n## Not applicable\n\n");
+    }
+    for (why, ids) in reasons {
+        let _ = writeln!(text, "- {why}: {}", ids.into_iter().collect::<Vec<_>>().join(", "));
+    }
+}
+
+fn failure(text: &mut String, line: &Line) {
+    let _ = write!(text, "\n## {}\n\n{}.\n", line.id, line.what);
+    for (variant, cell) in &line.cells {
+        if let Cell::Failed(how, _) = cell {
+            let _ = write!(text, "\n- {}: `{}`\n", variant.label(), quoted(how));
+        }
+    }
+}
+
+/// On one line, without what Markdown would end the quotation by, and not longer than is read.
+fn quoted(how: &str) -> String {
+    let line: String = how.replace('`', "'").split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(QUOTED) {
+        Some((end, _)) => format!("{} …", &line[..end]),
+        None => line,
+    }
 }
 
 fn escape(text: &str) -> String {

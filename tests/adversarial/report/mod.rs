@@ -43,6 +43,10 @@ impl Line {
         !self.has_failed() && self.cells.iter().any(|(_, cell)| matches!(cell, Cell::Passed(_)))
     }
 
+    fn is_later(&self) -> bool {
+        self.cells.iter().all(|(_, cell)| matches!(cell, Cell::Later))
+    }
+
     fn cell(&self, variant: Variant) -> Option<&Cell> {
         self.cells.iter().find(|(known, _)| *known == variant).map(|(_, cell)| cell)
     }
@@ -52,6 +56,8 @@ impl Line {
 pub(crate) struct Report {
     /// What was attacked.
     pub(crate) subject: String,
+    /// What its operator says of it; empty for Keyward.
+    about: String,
     pub(crate) lines: Vec<Line>,
 }
 
@@ -62,6 +68,7 @@ impl Report {
         outcomes: &Outcomes,
         later: &[(&str, &str)],
         arguments: &Arguments,
+        about: String,
     ) -> Report {
         let mut lines: Vec<Line> = vec![proof(rows, outcomes)];
         lines.extend(rows.iter().map(|row| line(row, outcomes, arguments)));
@@ -71,16 +78,25 @@ impl Report {
             what: (*what).into(),
             cells: vec![(Variant::Once, Cell::Later)],
         }));
-        let subject = arguments.proxy.map_or("Keyward".into(), |address| format!("the proxy at {address}"));
-        Report { subject, lines }
+        let unnamed =
+            || arguments.proxy.map_or("Keyward".into(), |address| format!("the proxy at {address}"));
+        let subject = arguments.name.clone().unwrap_or_else(unnamed);
+        Report { subject, about, lines }
     }
 
     pub(crate) fn failed(&self) -> usize {
         self.lines.iter().filter(|line| line.has_failed()).count()
     }
 
-    pub(crate) fn passed(&self) -> usize {
+    fn passed(&self) -> usize {
         self.lines.iter().filter(|line| line.has_passed()).count()
+    }
+
+    /// How many rows came to which end, in words.
+    pub(crate) fn summary(&self) -> String {
+        let later = self.lines.iter().filter(|line| line.is_later()).count();
+        let other = self.lines.len() - self.passed() - self.failed() - later;
+        format!("{} passed, {} failed, {other} not applicable, {later} later", self.passed(), self.failed())
     }
 
     /// The table for a terminal.

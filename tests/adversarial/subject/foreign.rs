@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::process::Command;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use harness::process::Process;
@@ -9,7 +10,7 @@ use harness::scenario::KEY;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
-use super::{Kind, Subject};
+use super::{Kind, Running, Subject};
 use crate::arguments::Arguments;
 use crate::world::World;
 
@@ -30,15 +31,8 @@ pub(super) async fn start(
     loop {
         let ca = std::fs::read_to_string(&file).unwrap_or_default();
         if ca.contains("-----END CERTIFICATE-----") && TcpStream::connect(proxy).await.is_ok() {
-            let running: Box<dyn std::any::Any + Send + Sync> = Box::new(process);
-            return Ok(Subject {
-                kind: Kind::Foreign,
-                proxy,
-                transparent: None,
-                ca,
-                gateway: None,
-                _running: Some(running),
-            });
+            let running = Running::Foreign(Mutex::new(process));
+            return Ok(Subject { kind: Kind::Foreign, proxy, transparent: None, ca, gateway: None, running });
         }
         if process.is_over() || Instant::now() > end {
             let said = [process.output(), process.errors()].concat().join("\n");

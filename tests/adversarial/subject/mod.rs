@@ -5,9 +5,11 @@ mod foreign;
 pub(crate) mod keyward;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use harness::gateway::Gateway;
+use harness::process::Process;
+use tokio::task::JoinSet;
 
 pub(crate) use careless::Leak;
 
@@ -43,7 +45,17 @@ pub(crate) struct Subject {
     pub(crate) ca: String,
     /// Keyward itself.
     pub(crate) gateway: Option<Gateway>,
-    _running: Option<Box<dyn std::any::Any + Send + Sync>>,
+    running: Running,
+}
+
+/// What serves, and ends when dropped.
+enum Running {
+    /// The gateway that the subject holds.
+    Gateway,
+    /// Tasks of this program, held for as long as they are to serve.
+    Tasks { _tasks: JoinSet<()> },
+    /// Somebody else's process.
+    Foreign(Mutex<Process>),
 }
 
 impl Subject {
@@ -72,7 +84,15 @@ impl Subject {
             transparent: Some(transparent),
             ca: gateway.ca(),
             gateway: Some(gateway),
-            _running: None,
+            running: Running::Gateway,
+        }
+    }
+
+    /// Whether somebody else's process has ended, and so serves no further row.
+    pub(crate) fn has_ended(&self) -> bool {
+        match &self.running {
+            Running::Foreign(process) => process.lock().unwrap_or_else(PoisonError::into_inner).is_over(),
+            Running::Gateway | Running::Tasks { .. } => false,
         }
     }
 }

@@ -1,9 +1,14 @@
 //! What an agent gets: an answer, or the way in which there was none.
 
+use std::fmt;
+
 use super::contains;
 
+/// How much of a body a report quotes, bytes.
+const QUOTED: usize = 120;
+
 /// An answer, read to its end.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Answer {
     /// Status code.
     pub(crate) status: u16,
@@ -11,6 +16,16 @@ pub(crate) struct Answer {
     pub(crate) fields: Vec<(String, String)>,
     /// Body, without transfer coding.
     pub(crate) body: Vec<u8>,
+}
+
+/// As reports quote it: the body as text, and its beginning only.
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Answer { status, fields, body } = self;
+        write!(f, "{status} {fields:?}, {} bytes", body.len())?;
+        let beginning = &body[..body.len().min(QUOTED)];
+        if beginning.is_empty() { Ok(()) } else { write!(f, " {:?}", String::from_utf8_lossy(beginning)) }
+    }
 }
 
 impl Answer {

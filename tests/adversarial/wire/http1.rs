@@ -20,12 +20,18 @@ pub(crate) struct Http1<S> {
     stream: S,
     buffer: Vec<u8>,
     seen: Transcript,
+    patience: Duration,
 }
 
 impl<S: Io> Http1<S> {
     /// Speaks over an open connection; what is received goes into the transcript.
     pub(crate) fn new(stream: S, seen: Transcript) -> Self {
-        Http1 { stream, buffer: Vec::new(), seen }
+        Http1 { stream, buffer: Vec::new(), seen, patience: PATIENCE }
+    }
+
+    /// Waits this long for an answer unless the row says otherwise.
+    pub(crate) fn waiting(self, patience: Duration) -> Self {
+        Http1 { patience, ..self }
     }
 
     /// The connection itself. Bytes read beyond an answer are lost.
@@ -48,7 +54,7 @@ impl<S: Io> Http1<S> {
 
     /// Reads the next final answer.
     pub(crate) async fn answer(&mut self, has_body: bool) -> Result<Answer, Cut> {
-        self.answer_within(PATIENCE, has_body).await
+        self.answer_within(self.patience, has_body).await
     }
 
     /// Reads the next final answer, for as long as this.

@@ -8,6 +8,9 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::wire::contains;
 
+/// How a TLS record with a handshake begins (RFC 8446, section 5.1).
+const TLS: u8 = 0x16;
+
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nplain";
 
 /// The listener, and what each connection since the case began carried.
@@ -65,10 +68,15 @@ async fn answer(mut stream: TcpStream, record: Record) {
     let (mut buffer, mut answered) = ([0; 4096], false);
     while let Ok(length @ 1..) = stream.read(&mut buffer).await {
         lock(&record).extend_from_slice(&buffer[..length]);
+        if lock(&record).first() == Some(&TLS) {
+            // Nothing here speaks it; whoever waits for an answer would wait for ever.
+            return;
+        }
         let whole = contains(&lock(&record), b"\r\n\r\n");
         if whole && !answered {
             answered = true;
-            if stream.write_all(ANSWER).await.is_err() {
+            // It closes, as it says. What still comes is kept.
+            if stream.write_all(ANSWER).await.is_err() || stream.shutdown().await.is_err() {
                 return;
             }
         }

@@ -49,7 +49,7 @@ enum Fate {
 async fn check(stage: &Stage, case: &str, reply: &Reply, fate: Fate) {
     let fate = match stage.subject.kind {
         Kind::Keyward => fate,
-        _ if reply.is_refusal() => Fate::Refused(&[]),
+        _ if stage.declined(reply) => Fate::Refused(&[]),
         _ => Fate::Served,
     };
     match fate {
@@ -67,7 +67,7 @@ async fn check(stage: &Stage, case: &str, reply: &Reply, fate: Fate) {
 /// The request was refused, at any proxy; at Keyward with one of these statuses (0: without an answer).
 async fn refused(stage: &Stage, case: &str, reply: &Reply, statuses: &[u16]) {
     let status = reply.answered().map_or(0, |answer| answer.status);
-    assert!(reply.is_refusal(), "{case}: not refused: {reply:?}");
+    assert!(stage.declined(reply), "{case}: not refused: {reply:?}");
     assert!(stage.subject.kind != Kind::Keyward || statuses.contains(&status), "{case}: {reply:?}");
     stage.nothing_upstream().await;
 }

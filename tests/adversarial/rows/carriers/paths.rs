@@ -83,6 +83,7 @@ async fn passes(stage: &Stage, sent: &str, received: &str) {
         assert!(!request.mentions(OWN), "{sent}");
     } else {
         assert!(!stage.world.anthropic.saw(OWN), "{sent}: the agent's own credential went upstream");
+        stage.world.anthropic.forget();
     }
 }
 

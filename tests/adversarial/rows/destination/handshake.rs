@@ -21,7 +21,8 @@ pub(super) fn rows() -> Vec<Row> {
             HTTP1,
             resources,
         )
-        .proved_by_itself(),
+        .proved_by_itself()
+        .beyond_others("speaks of resources of Keyward's"),
         Row::new(
             "D11.poison",
             "after odd server names, names that are new and keys that are new still come through",

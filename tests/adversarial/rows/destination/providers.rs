@@ -47,7 +47,8 @@ pub(super) fn rows() -> Vec<Row> {
             "an endpoint that no rule lists: forwarded without any credential",
             EVERY,
             endpoint,
-        ),
+        )
+        .beyond_others("needs rules for single endpoints"),
         Row::new(
             "D4.endpoint-denied",
             "an endpoint that no rule lists, under deny-all: refused",

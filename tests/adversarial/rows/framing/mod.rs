@@ -28,7 +28,7 @@ const HIDDEN: &str = "GET /hidden HTTP/1.1\r\nHost: api.anthropic.com\r\n\r\n";
 
 /// The attempt was refused as what is not HTTP: 400 or an ended connection or stream. Nothing went upstream.
 async fn refused_as_malformed(stage: &Stage, reply: &Reply, what: &str) {
-    assert!(reply.is_refusal(), "{what}: {reply:?}");
+    assert!(stage.declined(reply), "{what}: {reply:?}");
     stage.refused_with_any(reply, &[0, 400, 404, 405, 413, 417, 421, 426, 431, 501]);
     stage.nothing_upstream().await;
 }

@@ -8,7 +8,7 @@ use harness::search::{found, spellings};
 
 use crate::row::{EVERY, Row};
 use crate::stage::Stage;
-use crate::subject::Leak;
+use crate::subject::{Kind, Leak};
 use crate::wire::{Answer, Request};
 
 pub(super) fn rows() -> Vec<Row> {
@@ -61,6 +61,11 @@ fn clean(answer: &Answer, case: &str) {
     assert!(!answer.mentions(KEY), "{case}");
 }
 
+/// Keyward's mark stands where the key was. Others may have another, or none.
+fn marked(stage: &Stage, values: &[&str]) -> bool {
+    stage.subject.kind != Kind::Keyward || values.iter().any(|value| value.contains("[redacted]"))
+}
+
 async fn headers(stage: Stage) {
     for form in Echo::ALL {
         stage.world.anthropic.provider.behave(|behaviour| behaviour.echo = vec![form]);
@@ -68,8 +73,9 @@ async fn headers(stage: Stage) {
         assert_eq!(reply.status(), 200, "{form:?}: {reply:?}");
         assert_eq!(stage.world.anthropic.only_request().values("x-api-key"), [KEY], "{form:?}");
         let answer = reply.answered().expect("an answer");
-        assert!(answer.fields.iter().any(|(_, value)| value.contains("[redacted]")), "{form:?}: {answer:?}");
         clean(answer, &format!("{form:?}"));
+        let values = answer.fields.iter().map(|(_, value)| value.as_str());
+        assert!(marked(&stage, &values.collect::<Vec<_>>()), "{form:?}: {answer:?}");
     }
 }
 
@@ -105,8 +111,10 @@ async fn names(stage: Stage) {
         clean(answer, &format!("status {status}"));
         for (name, _) in LINES {
             let values = answer.values(name);
-            let scrubbed = values.iter().any(|value| value.contains("[redacted]"));
-            assert!(scrubbed || name == "x-keyward-reason", "status {status}: {name}: {values:?}");
+            assert!(
+                marked(&stage, &values) || name == "x-keyward-reason",
+                "status {status}: {name}: {values:?}"
+            );
         }
     }
 }
@@ -146,7 +154,7 @@ async fn spelled(stage: Stage) {
         assert_eq!(reply.status(), 200, "{reply:?}");
         let answer = reply.answered().expect("an answer");
         clean(answer, &value);
-        assert!(answer.values("x-note").concat().contains("[redacted]"), "{value}: {answer:?}");
+        assert!(marked(&stage, &answer.values("x-note")), "{value}: {answer:?}");
         assert!(!answer.values("x-note").contains(&value.as_str()), "{value} came through");
     }
 }
@@ -165,6 +173,9 @@ async fn repeated(stage: Stage) {
     let reply = stage.ask(&Request::messages()).await;
     let answer = reply.answered().expect("an answer");
     clean(answer, "repeated");
+    if stage.subject.kind != Kind::Keyward {
+        return;
+    }
     let notes = answer.values("x-note");
     assert_eq!(notes.len(), 3, "{notes:?}");
     assert!(notes[0].contains("[redacted]") && notes[1].matches("[redacted]").count() == 3, "{notes:?}");
@@ -181,6 +192,7 @@ async fn elsewhere(stage: Stage) {
         assert_eq!(reply.status(), 200, "{path}: {reply:?}");
         let answer = reply.answered().expect("an answer");
         clean(answer, path);
-        assert_eq!(answer.values("x-note"), ["key=[redacted]"], "{path}");
+        let exact = answer.values("x-note") == ["key=[redacted]"];
+        assert!(exact || stage.subject.kind != Kind::Keyward, "{path}: {answer:?}");
     }
 }

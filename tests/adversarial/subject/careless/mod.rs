@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use super::{Kind, Subject};
+use super::{Kind, Running, Subject};
 use crate::world::World;
 use leaf::Minter;
 use relay::Relay;
@@ -50,7 +50,7 @@ pub(super) async fn start(leak: Leak, world: Arc<World>) -> Result<Subject, Stri
         transparent: Some(transparent),
         ca,
         gateway: None,
-        _running: Some(Box::new(tasks)),
+        running: Running::Tasks { _tasks: tasks },
     })
 }
 
