@@ -10,7 +10,6 @@ use envoy_types::pb::envoy::extensions::common::dynamic_forward_proxy::v3::{
     DnsCacheCircuitBreakers, DnsCacheConfig,
 };
 use envoy_types::pb::envoy::extensions::network::dns_resolver::cares::v3::CaresDnsResolverConfig;
-
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 
