@@ -4,13 +4,13 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use harness::admin;
 use harness::artefacts;
 use harness::client::{Failure, Http1, Response, connect, plain};
 use harness::gateway::{Gateway, Manifests};
 use harness::process::Process;
 use harness::provider::Provider;
 use harness::scenario::KEY;
+use harness::{admin, dump};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -91,18 +91,6 @@ async fn a_change_of_the_allowed_networks_takes_effect_and_envoy_refuses_none_of
     }
 }
 
-/// The first object in a dump, at any depth, that this finds.
-fn find<'a>(value: &'a Value, wanted: &impl Fn(&Value) -> bool) -> Option<&'a Value> {
-    if wanted(value) {
-        return Some(value);
-    }
-    match value {
-        Value::Object(fields) => fields.values().find_map(|inner| find(inner, wanted)),
-        Value::Array(items) => items.iter().find_map(|inner| find(inner, wanted)),
-        _ => None,
-    }
-}
-
 /// Takes a field away wherever it stands.
 fn without(value: &mut Value, field: &str) {
     match value {
@@ -118,18 +106,15 @@ fn without(value: &mut Value, field: &str) {
 /// What the gateway runs with: the cluster of requests in the clear, the filter that resolves for it, and what makes
 /// Envoy's own answers ours.
 fn parts(gateway: &Gateway) -> [Value; 3] {
-    let answer = gateway.admin("/config_dump");
-    let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
-    let start = body.find('{').expect("JSON");
-    let end = body.rfind('}').expect("JSON");
-    let dump: Value = serde_json::from_str(&body[start..=end]).expect("JSON");
-    let found =
-        |wanted: &dyn Fn(&Value) -> bool| find(&dump, &|value| wanted(value)).expect("a part").clone();
-    let mut cluster = found(&|value| value["name"] == "open-cleartext" && value["cluster_type"].is_object());
+    let dump = dump::parse(&gateway.admin("/config_dump"));
+    let named = |name: &str, field: &str| {
+        dump::part(&dump, |value| value["name"] == name && value[field].is_object()).clone()
+    };
+    let mut cluster = named("open-cleartext", "cluster_type");
     cluster.as_object_mut().expect("an object").remove("@type");
-    let resolver = found(&|value| value["name"] == "dns-open" && value["typed_config"].is_object());
-    let manager = found(&|value| value["local_reply_config"].is_object() && value["stat_prefix"] == "proxy");
-    [cluster, resolver, manager["local_reply_config"].clone()]
+    let manager =
+        dump::part(&dump, |value| value["stat_prefix"] == "proxy" && value["http_filters"].is_array());
+    [cluster, named("dns-open", "typed_config"), manager["local_reply_config"].clone()]
 }
 
 /// An Envoy with those parts, without the first layer; `change` is made to them.
