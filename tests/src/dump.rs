@@ -14,7 +14,7 @@ pub fn parse(answer: &str) -> Value {
 /// The first object, at any depth, that this finds. Panics when there is none.
 #[must_use]
 #[track_caller]
-pub fn part<'a>(dump: &'a Value, wanted: impl Fn(&Value) -> bool) -> &'a Value {
+pub fn part(dump: &Value, wanted: impl Fn(&Value) -> bool) -> &Value {
     find(dump, &wanted).expect("a part of the configuration")
 }
 

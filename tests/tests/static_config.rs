@@ -401,6 +401,8 @@ async fn the_example_has_the_limits_of_a_gateway() {
     assert!(written > 20, "only {written} limits in the gateway's dump");
     assert_eq!(limits(&example, "agent", "anthropic"), expected);
     assert_eq!(overload(&example), overload(&gateway));
+    let allocator = |dump| dump::part(dump, |value| value["soft_memory_limit_bytes"].is_string()).clone();
+    assert_eq!(allocator(&example), allocator(&gateway));
 }
 
 #[tokio::test]
