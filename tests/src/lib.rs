@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod artefacts;
 pub mod client;
+pub mod dump;
 pub mod gateway;
 pub mod process;
 pub mod provider;

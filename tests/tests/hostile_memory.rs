@@ -83,6 +83,7 @@ fn noise() -> Vec<u8> {
 async fn noise_and_half_open_handshakes_disturb_nobody_and_leave_no_memory_behind() {
     let (_provider, gateway) = worked_example().await;
     let ways = gateway.every_way();
+    // What a gateway holds that has served: as much after 100 requests as after 1,500.
     for (way, agent) in ways.iter().cycle().take(100) {
         assert_eq!(agent.send(&Request::messages()).await.expect(way).status, 200, "{way}");
     }
@@ -117,13 +118,16 @@ async fn noise_and_half_open_handshakes_disturb_nobody_and_leave_no_memory_behin
     }
     floods.join_all().await;
     drop(half_open);
-    // What Envoy still holds; how soon its allocator gives freed pages back to the system is another matter.
-    let end = Instant::now() + Duration::from_secs(30);
-    while allocated_mib(&gateway) > held_before + 20 {
-        assert!(Instant::now() < end, "{} MiB, {held_before} before", allocated_mib(&gateway));
+    let end = Instant::now() + Duration::from_secs(60);
+    while gateway.resident_kib() > before + 20 * MIB {
+        let [resident, allocated] = [gateway.resident_kib() / MIB, allocated_mib(&gateway)];
+        assert!(
+            Instant::now() < end,
+            "{resident} MiB, {allocated} allocated; {} and {held_before} before",
+            before / MIB
+        );
         sleep(Duration::from_millis(200)).await;
     }
-    assert!(gateway.resident_kib() <= before + 64 * MIB, "{} KiB, {before} before", gateway.resident_kib());
 }
 
 /// The heap that Envoy has in use, in MiB.

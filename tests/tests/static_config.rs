@@ -11,8 +11,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use harness::process::Process;
 use harness::provider::{Provider, Received};
-use harness::scenario::KEY;
-use harness::{admin, artefacts};
+use harness::scenario::{KEY, worked_example};
+use harness::{admin, artefacts, dump};
 use serde_json::{Value, json};
 
 /// The commands of the README, a text for each of its four steps.
@@ -335,4 +335,82 @@ fn the_example_strips_every_carrier_of_its_provider() {
     assert_eq!(config["carriers"][0]["headers"], json!(provider.header_carriers()));
     assert_eq!(config["carriers"][0]["query"], json!(provider.query_carriers()));
     assert_eq!(config["rules"][0]["hosts"], json!(provider.hosts()));
+}
+
+/// Limits of agents' connections, of their requests, and of connections to the provider, as Envoy dumps them.
+const MANAGER: [&str; 8] = [
+    "stream_idle_timeout",
+    "request_timeout",
+    "request_headers_timeout",
+    "max_request_headers_kb",
+    "common_http_protocol_options",
+    "path_with_escaped_slashes_action",
+    "proxy_100_continue",
+    "stream_error_on_invalid_http_message",
+];
+const HTTP2: [&str; 8] = [
+    "max_concurrent_streams",
+    "initial_stream_window_size",
+    "initial_connection_window_size",
+    "max_outbound_frames",
+    "max_outbound_control_frames",
+    "max_consecutive_inbound_frames_with_empty_payload",
+    "max_inbound_priority_frames_per_stream",
+    "max_inbound_window_update_frames_per_data_frame_sent",
+];
+
+/// The limits in a dump, of the manager with this prefix and of the cluster with this name.
+fn limits(dump: &Value, prefix: &str, cluster: &str) -> Vec<(String, Value)> {
+    let manager = dump::part(dump, |v| v["stat_prefix"] == prefix && v["http_filters"].is_array());
+    let cluster =
+        dump::part(dump, |v| v["name"] == cluster && v["typed_extension_protocol_options"].is_object());
+    let options = &cluster["typed_extension_protocol_options"]["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"];
+    let http2 = &options["auto_config"]["http2_protocol_options"];
+    let of = |place: &str, value: &Value, fields: &[&str]| -> Vec<(String, Value)> {
+        fields.iter().map(|field| (format!("{place} {field}"), value[*field].clone())).collect()
+    };
+    [
+        of("manager", manager, &MANAGER),
+        of("agents", &manager["http2_protocol_options"], &HTTP2),
+        of("cluster", cluster, &["per_connection_buffer_limit_bytes", "connect_timeout"]),
+        of("cluster", options, &["common_http_protocol_options"]),
+        of("provider", http2, &HTTP2),
+    ]
+    .concat()
+}
+
+/// What is done, and when, as the heap fills.
+fn overload(dump: &Value) -> Value {
+    let manager = dump::part(dump, |value| value["resource_monitors"].is_array());
+    let mut manager = manager.clone();
+    // The number of connections may be less where the system allows fewer open files.
+    let monitors = manager["resource_monitors"].as_array_mut().expect("monitors");
+    monitors.retain(|monitor| monitor["name"] == "envoy.resource_monitors.fixed_heap");
+    manager
+}
+
+#[tokio::test]
+async fn the_example_has_the_limits_of_a_gateway() {
+    let desk = Desk::new().await;
+    let _envoy = desk.example().await;
+    let example = dump::parse(&admin::ask(&desk.path("admin.sock"), "/config_dump").unwrap());
+    let (_provider, gateway) = worked_example().await;
+    let gateway = dump::parse(&gateway.admin("/config_dump"));
+    let expected = limits(&gateway, "mitm", "credentialed");
+    let written = expected.iter().filter(|(_, value)| !value.is_null()).count();
+    assert!(written > 20, "only {written} limits in the gateway's dump");
+    assert_eq!(limits(&example, "agent", "anthropic"), expected);
+    assert_eq!(overload(&example), overload(&gateway));
+    let allocator = |dump| dump::part(dump, |value| value["soft_memory_limit_bytes"].is_string()).clone();
+    assert_eq!(allocator(&example), allocator(&gateway));
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_long_or_has_too_many_lines_is_refused() {
+    let desk = Desk::new().await;
+    let envoy = desk.example().await;
+    let lines: String = (0..110).map(|number| format!(" -H 'x-line-{number}: 1'")).collect();
+    for more in [format!("-H 'x-long: {}'", "x".repeat(62 << 10)), lines] {
+        envoy.check_refused(MESSAGES, &more, "431", "").await;
+    }
 }

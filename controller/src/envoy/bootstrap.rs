@@ -63,6 +63,7 @@ pub fn bootstrap(gateway: &ObjectKey, xds_socket: &Path, admin_socket: &Path, ca
             // A connection inside Envoy that ends must not be a reset outside: the agent would lose its last answer.
             "envoy.reloadable_features.enable_send_rst_on_user_space_socket": false,
         }}]},
+        "memory_allocator_manager": overload::allocator(capacity),
         "overload_manager": overload::manager(capacity),
     })
 }

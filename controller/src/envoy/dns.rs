@@ -1,5 +1,8 @@
 //! How upstream names are resolved: two caches, so that an agent cannot crowd out the hosts that matter with random
 //! names. A cache's filter and its clusters must carry the same configuration; both call [`cache`].
+//!
+//! Envoy keeps a cache for as long as it runs and refuses another configuration under the name of one. So the name
+//! carries a digest of the configuration: a change makes a cache of its own, without what the former has resolved.
 
 use envoy_types::pb::envoy::config::cluster::v3::cluster::DnsLookupFamily;
 use envoy_types::pb::envoy::config::core::v3 as core;
@@ -7,6 +10,8 @@ use envoy_types::pb::envoy::extensions::common::dynamic_forward_proxy::v3::{
     DnsCacheCircuitBreakers, DnsCacheConfig,
 };
 use envoy_types::pb::envoy::extensions::network::dns_resolver::cares::v3::CaresDnsResolverConfig;
+use prost::Message as _;
+use sha2::{Digest as _, Sha256};
 
 use super::any::{extension, number, pack, socket_address};
 use super::private_networks;
@@ -25,7 +30,8 @@ pub(super) enum Cache {
 }
 
 impl Cache {
-    pub(super) fn name(self) -> &'static str {
+    /// The part of the name that says which it is.
+    fn name(self) -> &'static str {
         match self {
             Cache::Credentialed => "credentialed",
             Cache::Open => "open",
@@ -43,15 +49,21 @@ impl Cache {
 
 /// The configuration of a cache.
 pub(super) fn cache(plan: &GatewayPlan, cache: Cache) -> DnsCacheConfig {
-    DnsCacheConfig {
-        name: cache.name().to_owned(),
+    let unnamed = DnsCacheConfig {
         dns_lookup_family: family(plan.dns.family) as i32,
         max_hosts: number(MAX_HOSTS),
         dns_cache_circuit_breaker: Some(DnsCacheCircuitBreakers { max_pending_requests: number(MAX_HOSTS) }),
         typed_dns_resolver_config: Some(extension("envoy.network.dns_resolver.cares", pack(&resolver(plan)))),
         resolved_address_filter: Some(private_networks::matcher(&plan.allowed_private_networks)),
         ..Default::default()
-    }
+    };
+    DnsCacheConfig { name: format!("{}/{}", cache.name(), digest(&unnamed)), ..unnamed }
+}
+
+/// Enough of a digest to tell the configurations of one operator apart.
+fn digest(config: &DnsCacheConfig) -> String {
+    let digest = Sha256::digest(config.encode_to_vec());
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn resolver(plan: &GatewayPlan) -> CaresDnsResolverConfig {

@@ -119,7 +119,6 @@ pub(super) fn resolve_name(plan: &GatewayPlan) -> [listener::Filter; 2] {
         dns_cache_config: Some(dns::cache(plan, Cache::Open)),
         save_upstream_address: true,
         port_specifier: Some(sni_forward::filter_config::PortSpecifier::PortValue(443)),
-        ..Default::default()
     };
     [
         filter("envoy.filters.network.sni_dynamic_forward_proxy", pack(&config)),

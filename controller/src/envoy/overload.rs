@@ -13,9 +13,28 @@ const HEAP: &str = "envoy.resource_monitors.fixed_heap";
 /// Streams that hold less than this power of two of bytes are not ended for it: 256 KiB.
 const COUNTED_STREAM: u32 = 18;
 
+/// The part of the heap beyond which freed pages go back to the system: a sixteenth, 64 MiB by default.
+const KEPT_PART: u64 = 16;
+/// Freed bytes that may go back in a second.
+const RELEASED: u64 = 4 << 20;
+
+/// `envoy.config.bootstrap.v3.MemoryAllocatorManager`: what a flood made Envoy take, it gives back when it is over. By
+/// itself the allocator keeps it for as long as the last peak is recent; the soft limit is what makes it let go.
+pub(super) fn allocator(capacity: Capacity) -> Value {
+    json!({
+        "bytes_to_release": RELEASED.to_string(),
+        "memory_release_interval": "1s",
+        "soft_memory_limit_bytes": (heap_bytes(capacity) / KEPT_PART).to_string(),
+    })
+}
+
+fn heap_bytes(capacity: Capacity) -> u64 {
+    u64::from(capacity.heap_mib) << 20
+}
+
 /// `envoy.config.overload.v3.OverloadManager`.
 pub(super) fn manager(capacity: Capacity) -> Value {
-    let heap = u64::from(capacity.heap_mib) << 20;
+    let heap = heap_bytes(capacity);
     let idle_config = json!({"timer_scale_factors": [
         {"timer": "HTTP_DOWNSTREAM_CONNECTION_IDLE", "min_timeout": "2s"},
     ]});

@@ -5,9 +5,10 @@ use envoy_types::pb::envoy::config::accesslog::v3 as accesslog;
 use envoy_types::pb::envoy::config::accesslog::v3::access_log_filter::FilterSpecifier;
 use envoy_types::pb::envoy::config::core::v3 as core;
 use envoy_types::pb::envoy::config::route::v3::DirectResponseAction;
+use envoy_types::pb::envoy::extensions::access_loggers::filters::cel::v3::ExpressionFilter;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
 
-use super::any::{inline, number};
+use super::any::{inline, number, pack};
 
 /// A refusal by Envoy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,17 +111,33 @@ impl Refusal {
     }
 }
 
+/// Which of Envoy's own answers carry no flag and mean what, by their details. Of RBAC there is only the guard in front
+/// of upstreams.
+const DETAILS: [(&str, Refusal); 2] = [
+    ("response.code_details.startsWith('rbac_access_denied')", Refusal::Upstream),
+    ("response.code_details == 'overload'", Refusal::Overloaded),
+];
+
 /// Rewrites Envoy's own answers. Those of the filter and of routes carry no flag and stay as they are.
 pub(super) fn local_replies() -> hcm::LocalReplyConfig {
     let flagged = FLAGS.iter().map(|(flags, refusal)| refusal.mapper(flagged(flags)));
     // A request that came too slowly carries no flag.
     let slow = Refusal::Silence.mapper(with_status(408));
-    hcm::LocalReplyConfig { mappers: flagged.chain([slow]).collect(), body_format: None }
+    let detailed = DETAILS.iter().map(|(expression, refusal)| refusal.mapper(saying(expression)));
+    hcm::LocalReplyConfig { mappers: flagged.chain([slow]).chain(detailed).collect(), body_format: None }
 }
 
 fn flagged(flags: &[&str]) -> FilterSpecifier {
     let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
     FilterSpecifier::ResponseFlagFilter(accesslog::ResponseFlagFilter { flags })
+}
+
+fn saying(expression: &str) -> FilterSpecifier {
+    let filter = ExpressionFilter { expression: expression.to_owned(), ..Default::default() };
+    FilterSpecifier::ExtensionFilter(accesslog::ExtensionFilter {
+        name: "envoy.access_loggers.extension_filters.cel".to_owned(),
+        config_type: Some(accesslog::extension_filter::ConfigType::TypedConfig(pack(&filter))),
+    })
 }
 
 fn with_status(status: u32) -> FilterSpecifier {

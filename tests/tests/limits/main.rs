@@ -4,5 +4,6 @@
 mod connections;
 mod floods;
 mod heads;
+mod pressure;
 mod slow;
 mod streams;
