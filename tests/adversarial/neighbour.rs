@@ -33,17 +33,34 @@ pub(crate) struct Neighbour {
     envoys: Vec<i32>,
 }
 
+/// What an attack may do to the upstream that both share.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Upstream {
+    Goes,
+    MayEndConnections,
+}
+
 /// How many requests must be served after the attack: one by each way, and one of which part was during it.
 const AFTERWARDS: usize = WAYS.len() + 1;
 
 impl Neighbour {
     /// Moves in, after one good request of its own.
     pub(crate) async fn start(stage: &Stage) -> Neighbour {
+        Neighbour::move_in(stage, Upstream::Goes).await
+    }
+
+    /// The same where the attack is forwarded, and some of it is nothing that the upstream's HTTP/2 takes: agents share
+    /// its connections, so when the upstream ends one, a neighbour's request under way may end with it.
+    pub(crate) async fn start_beside_what_upstreams_refuse(stage: &Stage) -> Neighbour {
+        Neighbour::move_in(stage, Upstream::MayEndConnections).await
+    }
+
+    async fn move_in(stage: &Stage, upstream: Upstream) -> Neighbour {
         let envoys = envoys(stage);
         let stage = Stage { seen: Transcript::default(), ..stage.clone() };
         ask(&stage, WAYS[0]).await.expect("a good request before the attack");
         let (stop, served) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let asking = tokio::spawn(go_on(stage, Arc::clone(&stop), Arc::clone(&served)));
+        let asking = tokio::spawn(go_on(stage, upstream, Arc::clone(&stop), Arc::clone(&served)));
         Neighbour { stop, served, asking, envoys }
     }
 
@@ -78,13 +95,21 @@ pub(crate) fn envoys(stage: &Stage) -> Vec<i32> {
     stage.subject.gateway.as_ref().map(|gateway| gateway.envoys()).unwrap_or_default()
 }
 
-async fn go_on(stage: Stage, stop: Arc<AtomicBool>, served: Arc<AtomicUsize>) -> Result<(), String> {
+async fn go_on(
+    stage: Stage,
+    upstream: Upstream,
+    stop: Arc<AtomicBool>,
+    served: Arc<AtomicUsize>,
+) -> Result<(), String> {
     for (number, way) in WAYS.iter().cycle().enumerate() {
         if stop.load(Ordering::SeqCst) {
             break;
         }
-        ask(&stage, *way).await.map_err(|why| format!("request {number}, {}: {why}", way.label()))?;
-        served.fetch_add(1, Ordering::SeqCst);
+        match ask(&stage, *way).await {
+            Ok(()) => drop(served.fetch_add(1, Ordering::SeqCst)),
+            Err(why) if upstream == Upstream::MayEndConnections && why.contains("\"upstream_refused\"") => {}
+            Err(why) => return Err(format!("request {number}, {}: {why}", way.label())),
+        }
         tokio::time::sleep(PAUSE).await;
     }
     Ok(())

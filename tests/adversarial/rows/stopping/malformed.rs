@@ -72,7 +72,7 @@ const ODD: [u8; 26] = [
 
 async fn bytes(stage: Stage) {
     let before = restarts(&stage);
-    let neighbour = Neighbour::start(&stage).await;
+    let neighbour = Neighbour::start_beside_what_upstreams_refuse(&stage).await;
     for byte in ODD {
         let odd = [b"a".as_slice(), &[byte], b"b"].concat();
         check(&stage, &request().field([b"x-".as_slice(), &odd].concat(), "v")).await;
@@ -107,7 +107,7 @@ fn protected_at_endpoint(stage: &Stage) {
 
 async fn values(stage: Stage) {
     let before = restarts(&stage);
-    let neighbour = Neighbour::start(&stage).await;
+    let neighbour = Neighbour::start_beside_what_upstreams_refuse(&stage).await;
     let names =
         ["x-api-key", "authorization", "content-type", "accept-encoding", "cookie", "host", "te", "x-odd"];
     let long = "v".repeat(16_000);
