@@ -72,7 +72,8 @@ fn failure(text: &mut String, line: &Line) {
 fn quoted(how: &str) -> String {
     let line: String = how.replace('`', "'").split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(QUOTED) {
-        Some((end, _)) => format!("{} …", &line[..end]),
+        // Never within a word.
+        Some((end, _)) => format!("{} …", line[..end].rsplit_once(' ').map_or("", |(whole, _)| whole)),
         None => line,
     }
 }
