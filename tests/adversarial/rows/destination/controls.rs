@@ -23,7 +23,7 @@ pub(super) fn rows() -> Vec<Row> {
     ]
 }
 
-const CONTROLS: [(&str, &str); 24] = [
+const CONTROLS: [(&str, &str); 25] = [
     ("x-envoy-original-dst-host", "11.22.33.66:443"),
     ("x-envoy-original-path", "/v1/files"),
     ("x-envoy-upstream-rq-timeout-ms", "1"),
@@ -48,6 +48,7 @@ const CONTROLS: [(&str, &str); 24] = [
     ("forwarded", "host=hostile.example"),
     ("x-keyward-trap", "1"),
     ("x-keyward-reason", "none"),
+    ("x-keyward-connection", "hostile.example|hostile.example:443"),
 ];
 
 fn with_controls(request: Request) -> Request {

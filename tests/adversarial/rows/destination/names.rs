@@ -29,6 +29,12 @@ pub(super) fn rows() -> Vec<Row> {
         ),
         Row::new("D1.hidden", "authority of the credentialed host, the rest names another", EVERY, hidden),
         Row::new(
+            "D1.forged",
+            "the same, and the agent writes what only our own listener may say of a connection",
+            EVERY,
+            forged,
+        ),
+        Row::new(
             "D1.transparent",
             "SNI and authority disagree at the transparent port",
             TRANSPARENT,
@@ -69,6 +75,17 @@ async fn sni(stage: Stage) {
 async fn authority(stage: Stage) {
     for other in OTHERS {
         check(&stage, HOST, HOST, other).await;
+    }
+}
+
+async fn forged(stage: Stage) {
+    let agree = format!("{HOST}|{HOST}:443");
+    for other in OTHERS {
+        let agent = stage.agent_with(&format!("{other}:443"), Some(other));
+        let request = Request::messages().authority(HOST).field("x-keyward-connection", &agree);
+        let reply = stage.send(&agent, &request.field("x_keyward_connection", &agree)).await;
+        stage.refused(&reply, 421, "misdirected");
+        stage.nothing_upstream().await;
     }
 }
 
