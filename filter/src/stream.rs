@@ -129,7 +129,7 @@ impl HttpContext for Stream {
 
     fn on_log(&mut self) {
         if let Some(record) = self.record.take()
-            && host::set_record(&record.to_json()).is_err()
+            && host::set_record(&record.to_text()).is_err()
         {
             host::log_error("keyward: a record could not be handed to the access log");
         }

@@ -9,7 +9,8 @@ use policy::rules::{RuleSet, Vault};
 use policy::seal::Keyring;
 use policy::secret::Secret;
 use policy::wire::{
-    AgentSide, Carriers, Config, ConnectionFacts, Injection, Outcome, Rule, Target, Unlisted, VERSION,
+    AgentSide, Carriers, Config, ConnectionFacts, Injection, Outcome, RecordText, Rule, Target, Unlisted,
+    VERSION,
 };
 
 use crate::input::{lines, percent_decoded};
@@ -173,11 +174,10 @@ fn check_destination(request: &Request<'_>, head: &Head<'_>, host: &str) {
 /// An exact host with endpoints on two ports, and a pattern without either.
 fn rules(unlisted: Unlisted) -> RuleSet {
     let texts = |items: &[&str]| items.iter().map(|item| (*item).to_owned()).collect::<Vec<_>>();
-    let inject = |name: &str, prefix: &str| Injection {
-        policy: format!("default/{name}"),
-        target: Target::Header { name: name.to_owned(), prefix: prefix.to_owned() },
-        sealed: String::new(),
-    };
+    let inject =
+        |policy: &str, target| Injection { policy: policy.to_owned(), target, sealed: String::new() };
+    let target =
+        |name: &str, prefix: &str| Target::Header { name: name.to_owned(), prefix: prefix.to_owned() };
     let rule = |host: &str, ports: &[u16], endpoints| Rule {
         route: "default/route".to_owned(),
         rank: 0,
@@ -186,13 +186,14 @@ fn rules(unlisted: Unlisted) -> RuleSet {
         endpoints,
         methods: None,
         carriers: 0,
-        then: Outcome::Inject(vec![inject("x-api-key", ""), inject("authorization", "Bearer ")]),
+        then: Outcome::Inject(vec![inject("default/key", 0), inject("default/token", 1)]),
     };
     let mut config = Config {
         version: VERSION,
         gateway: "default/g".to_owned(),
         agent_side: AgentSide::Tls,
         connection_facts: ConnectionFacts::FilterState,
+        record: RecordText::Json,
         unlisted,
         other_hosts: unlisted,
         endpoints: vec![texts(&["/v1/*"])],
@@ -201,6 +202,7 @@ fn rules(unlisted: Unlisted) -> RuleSet {
             headers: texts(&["authorization", "cookie", "x-api-key"]),
             query: texts(&["key"]),
         }],
+        targets: vec![target("x-api-key", ""), target("authorization", "Bearer ")],
         rules: vec![rule(HOST, &[443, 8443], Some(0)), rule("*.pattern.example", &[443], None)],
     };
     seal(&mut config, |_| Some(CREDENTIAL.as_bytes().to_vec()));

@@ -8,7 +8,8 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use policy::seal::{Binding, Keyring};
 use policy::secret::Secret;
 use policy::wire::{
-    AgentSide, Carriers, Config, ConnectionFacts, Injection, Outcome, Rule, Target, Unlisted, VERSION,
+    AgentSide, Carriers, Config, ConnectionFacts, Injection, Outcome, RecordText, Rule, Target, Unlisted,
+    VERSION,
 };
 
 use crate::input::{Choices, lines};
@@ -95,8 +96,7 @@ impl Sealed {
     fn binding(&self) -> Binding {
         let [gateway, route, policy, ..] = self.0.clone();
         let ((endpoints, endpoint), (methods, method)) = (self.table(5), self.table(6));
-        let target = Target::Header { name: self.0[7].clone(), prefix: self.0[8].clone() };
-        let injection = Injection { policy, target, sealed: String::new() };
+        let injection = Injection { policy, target: 0, sealed: String::new() };
         let rule = Rule {
             route,
             rank: 0,
@@ -112,11 +112,13 @@ impl Sealed {
             gateway,
             agent_side: AgentSide::Tls,
             connection_facts: ConnectionFacts::FilterState,
+            record: RecordText::Json,
             unlisted: Unlisted::Pass,
             other_hosts: Unlisted::Pass,
             endpoints,
             methods,
             carriers: vec![Carriers { headers: self.list(9), query: self.list(10) }],
+            targets: vec![Target::Header { name: self.0[7].clone(), prefix: self.0[8].clone() }],
             rules: Vec::new(),
         };
         config.binding(&rule, &injection).expect("its tables are there")

@@ -12,6 +12,7 @@ use std::rc::Rc;
 use crate::decide::{Facts, Head, Plan, Verdict};
 use crate::rules::RuleSet;
 use crate::scrub::Scrubber;
+use crate::wire::RecordText;
 use line::Line;
 
 /// The size of a record at most, in bytes.
@@ -26,9 +27,27 @@ const TOO_LARGE: &str = r#"{"truncated":true}"#;
 /// A header map in order, pseudo-headers and duplicates included.
 pub type HeaderMap = Vec<(String, Vec<u8>)>;
 
+/// Exchanges `"` with `'`, and `\` with a backtick. Doing it twice gives the text back.
+#[must_use]
+pub fn exchange_quotes(text: String) -> String {
+    let mut bytes = text.into_bytes();
+    for byte in &mut bytes {
+        *byte = match *byte {
+            b'"' => b'\'',
+            b'\'' => b'"',
+            b'\\' => b'`',
+            b'`' => b'\\',
+            other => other,
+        };
+    }
+    // One ASCII character for another leaves text.
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
 /// What a record is written from.
 pub struct Record {
     gateway: Rc<str>,
+    text: RecordText,
     default_port: u16,
     request: HeaderMap,
     verdict: Verdict,
@@ -49,6 +68,7 @@ impl Record {
     ) -> Self {
         Record {
             gateway: rules.map_or_else(|| Rc::from(""), |rules| Rc::clone(&rules.gateway)),
+            text: rules.map_or(RecordText::Json, |rules| rules.record),
             default_port: facts.default_port(),
             request,
             verdict,
@@ -66,6 +86,15 @@ impl Record {
     /// Adds the response's head, `:status` included.
     pub fn answered(&mut self, response: HeaderMap) {
         self.response = response;
+    }
+
+    /// The record as its configuration wants it written.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        match self.text {
+            RecordText::Json => self.to_json(),
+            RecordText::Exchanged => exchange_quotes(self.to_json()),
+        }
     }
 
     /// The record as JSON, cut until it fits into [`MAX_BYTES`].

@@ -21,13 +21,14 @@ use crate::denial::Reason;
 use crate::glob::Glob;
 use crate::host::{HostPattern, Specificity};
 use crate::seal::Keyring;
-use crate::wire::{AgentSide, Carriers, Config, ConnectionFacts, Unlisted};
+use crate::wire::{AgentSide, Carriers, Config, ConnectionFacts, RecordText, Unlisted};
 
 /// The rules of one filter. A request keeps the set that it started with.
 pub struct RuleSet {
     pub(crate) gateway: Rc<str>,
     pub(crate) agent_side: AgentSide,
     connection_facts: ConnectionFacts,
+    pub(crate) record: RecordText,
     pub(crate) unlisted: Unlisted,
     pub(crate) other_hosts: Unlisted,
     exact: BTreeMap<String, Vec<Rc<Rule>>>,

@@ -1,8 +1,8 @@
 //! The contract between whoever configures the filter and the filter: one versioned JSON document.
 //!
 //! The controller writes it, the filter reads it, and both turn it into rules with [`crate::rules::RuleSet::compile`].
-//! It is tied to neither Kubernetes nor Envoy. Lists that many rules share (endpoints, methods, carriers) stand once
-//! in a table and are named by index, so that ten thousand hosts stay small.
+//! It is tied to neither Kubernetes nor Envoy. What many rules share (endpoints, methods, carriers, targets) stands once
+//! in a table and is named by index, so that ten thousand hosts stay small.
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +28,9 @@ pub struct Config {
     /// Where the filter reads what the listener knows about the connection. Absent means `FilterState`.
     #[serde(default, skip_serializing_if = "is_filter_state")]
     pub connection_facts: ConnectionFacts,
+    /// How records are written. Absent means `Json`.
+    #[serde(default, skip_serializing_if = "is_json")]
+    pub record: RecordText,
     /// What happens to a request whose host a rule names, and whose endpoint and method none does.
     pub unlisted: Unlisted,
     /// What happens to a request whose host no rule names. Absent means `Deny`: a bucket meets such a host only while
@@ -43,6 +46,9 @@ pub struct Config {
     /// Tables of what may carry a credential on a rule's hosts and is therefore stripped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub carriers: Vec<Carriers>,
+    /// A table of places that a credential fills.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<Target>,
     /// The rules. Their order here means nothing: the most specific one wins, then the lowest [`Rule::rank`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<Rule>,
@@ -71,6 +77,17 @@ pub enum ConnectionFacts {
     /// sees it, or removes it where there is no TLS (`early_header_mutation_extensions`), and every route removes it
     /// (`request_headers_to_remove`): elsewhere an agent would write the facts itself.
     Header,
+}
+
+/// How a record is written into the filter state `wasm.keyward`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RecordText {
+    /// Compact JSON.
+    #[default]
+    Json,
+    /// The same with its quotes exchanged ([`crate::record::exchange_quotes`]), so that nothing in it needs an escape in
+    /// Envoy's JSON access log: escaping costs Envoy more than everything else about a record.
+    Exchanged,
 }
 
 /// What happens to a request that no rule covers.
@@ -112,7 +129,8 @@ pub struct Rule {
     /// Index into [`Config::methods`]; absent means the default methods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub methods: Option<u32>,
-    /// Index into [`Config::carriers`].
+    /// Index into [`Config::carriers`]. Absent means 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub carriers: u32,
     /// What becomes of a request that matches.
     pub then: Outcome,
@@ -150,14 +168,15 @@ pub enum DenyCause {
 pub struct Injection {
     /// `namespace/name` of the policy; telemetry's id of the credential.
     pub policy: String,
-    /// The place.
-    pub target: Target,
+    /// Index into [`Config::targets`]: the place. Absent means 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub target: u32,
     /// The sealed credential ([`crate::seal`]).
     pub sealed: String,
 }
 
 /// A place of the request that a credential fills.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Target {
     /// One header, with exactly one value.
@@ -199,6 +218,11 @@ fn is_deny(unlisted: &Unlisted) -> bool {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_filter_state(facts: &ConnectionFacts) -> bool {
     *facts == ConnectionFacts::FilterState
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_json(record: &RecordText) -> bool {
+    *record == RecordText::Json
 }
 
 fn https() -> Vec<u16> {

@@ -3,7 +3,8 @@
 use policy::seal::Keyring;
 use policy::secret::Secret;
 use policy::wire::{
-    AgentSide, Carriers, Config, ConnectionFacts, Injection, Outcome, Rule, Target, Unlisted, VERSION,
+    AgentSide, Carriers, Config, ConnectionFacts, Injection, Outcome, RecordText, Rule, Target, Unlisted,
+    VERSION,
 };
 
 /// The keyring of these tests, as it stands in the environment.
@@ -13,8 +14,7 @@ pub const KEYRING: &str = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 #[must_use]
 pub fn worked_example(key: &str) -> Config {
     let texts = |items: &[&str]| items.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let target = Target::Header { name: "x-api-key".into(), prefix: String::new() };
-    let injection = Injection { policy: "default/anthropic".into(), target, sealed: String::new() };
+    let injection = Injection { policy: "default/anthropic".into(), target: 0, sealed: String::new() };
     let rule = Rule {
         route: "default/anthropic".into(),
         rank: 0,
@@ -30,6 +30,7 @@ pub fn worked_example(key: &str) -> Config {
         gateway: "default/echo-bot".into(),
         agent_side: AgentSide::Tls,
         connection_facts: ConnectionFacts::FilterState,
+        record: RecordText::Json,
         unlisted: Unlisted::Pass,
         other_hosts: Unlisted::Pass,
         endpoints: vec![texts(&["/v1/complete", "/v1/messages"])],
@@ -38,6 +39,7 @@ pub fn worked_example(key: &str) -> Config {
             headers: texts(&["authorization", "cookie", "x-api-key"]),
             query: Vec::new(),
         }],
+        targets: vec![Target::Header { name: "x-api-key".into(), prefix: String::new() }],
         rules: vec![rule],
     };
     sealed(config, key)

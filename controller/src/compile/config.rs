@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use policy::seal::Keyring;
 use policy::wire::{
-    AgentSide, Carriers, Config, ConnectionFacts, DenyCause, Injection, Outcome, Rule, Target, Unlisted,
-    VERSION,
+    AgentSide, Carriers, Config, ConnectionFacts, DenyCause, Injection, Outcome, RecordText, Rule, Target,
+    Unlisted, VERSION,
 };
 
 use super::injection::Policy;
@@ -34,6 +34,15 @@ pub(super) enum Then {
     Deny(Cause),
 }
 
+impl Then {
+    fn policies(&self) -> &[ObjectKey] {
+        match self {
+            Then::Inject(keys) => keys,
+            Then::Deny(_) => &[],
+        }
+    }
+}
+
 /// [`DenyCause`], ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cause(pub(super) DenyCause);
@@ -57,11 +66,13 @@ pub(super) fn empty(gateway: &ObjectKey, other_hosts: Unlisted) -> Config {
         gateway: gateway.to_string(),
         agent_side: AgentSide::Tls,
         connection_facts: ConnectionFacts::Header,
+        record: RecordText::Exchanged,
         unlisted: Unlisted::Deny,
         other_hosts,
         endpoints: Vec::new(),
         methods: Vec::new(),
         carriers: Vec::new(),
+        targets: Vec::new(),
         rules: Vec::new(),
     }
 }
@@ -78,6 +89,8 @@ pub(super) fn build(
     config.endpoints = table(drafts.iter().filter_map(|draft| draft.endpoints.as_ref()));
     config.methods = table(drafts.iter().filter_map(|draft| draft.methods.as_ref()));
     config.carriers = table(drafts.iter().map(|draft| &draft.carriers));
+    let targets = drafts.iter().flat_map(|draft| draft.then.policies()).filter_map(|key| policies.get(key));
+    config.targets = targets.filter_map(target).collect::<BTreeSet<_>>().into_iter().collect();
     let ranks = ranks(drafts);
     for draft in drafts {
         let mut rule = rule(draft, &ranks, &config);
@@ -150,6 +163,12 @@ fn outcome(
     injections.map_or(Outcome::Deny(DenyCause::InvalidSecret), Outcome::Inject)
 }
 
+/// The place that a policy fills, where it is sound.
+fn target(policy: &Policy) -> Option<Target> {
+    let fill = policy.content.as_ref().ok()?;
+    Some(Target::Header { name: fill.header.clone(), prefix: fill.prefix.clone() })
+}
+
 /// One place and its sealed credential; `None` where there is nothing to seal, or it cannot be sealed.
 fn injection(
     key: &ObjectKey,
@@ -158,12 +177,8 @@ fn injection(
     config: &Config,
     keyring: &Keyring,
 ) -> Option<Injection> {
-    let fill = policy.content.as_ref().ok()?;
-    let mut injection = Injection {
-        policy: key.to_string(),
-        target: Target::Header { name: fill.header.clone(), prefix: fill.prefix.clone() },
-        sealed: String::new(),
-    };
+    let target = index(&config.targets, &target(policy)?)?;
+    let mut injection = Injection { policy: key.to_string(), target, sealed: String::new() };
     let binding = config.binding(rule, &injection).ok()?;
     injection.sealed = keyring.seal(&binding, policy.credential.as_ref().ok()?).ok()?;
     Some(injection)

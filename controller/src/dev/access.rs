@@ -1,5 +1,6 @@
 //! Access log entries in words: one readable line each, and a remedy where the client is what is wrong.
 
+use policy::record::exchange_quotes;
 use serde_json::Value;
 
 /// An entry of Envoy's access log.
@@ -12,7 +13,7 @@ impl Entry {
         let mut value: Value = serde_json::from_str(line).ok()?;
         value.get("log")?;
         if let Some(record) = value.get("record").and_then(Value::as_str) {
-            value["record"] = serde_json::from_str(record).unwrap_or(Value::Null);
+            value["record"] = read_record(record).unwrap_or(Value::Null);
         }
         Some(Entry(value))
     }
@@ -137,6 +138,11 @@ impl Entry {
     }
 }
 
+/// Filters that have a configuration exchange the quotes ([`policy::wire::RecordText`]); one that has none does not.
+fn read_record(text: &str) -> Option<Value> {
+    serde_json::from_str(text).or_else(|_| serde_json::from_str(&exchange_quotes(text.to_owned()))).ok()
+}
+
 fn remedy(who: &str, ca: &str) -> String {
     format!(
         "{who} does not trust this gateway's CA; give it {ca}: SSL_CERT_FILE (Python, OpenSSL, Go), \
@@ -187,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_request_that_the_provider_could_not_be_given_says_so() {
-        let record = r#"{\"decision\":\"injected\",\"credentials\":[\"default/anthropic\"]}"#;
+        let record = "{'decision':'injected','credentials':['default/anthropic']}";
         check(
             &format!(
                 r#"{{"log":"request","start":"2026-11-24T10:33:01.123Z","method":"POST","authority":"a.test","path":"/v1",

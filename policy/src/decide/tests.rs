@@ -6,7 +6,7 @@ mod selection;
 
 use super::*;
 use crate::rules::Vault;
-use crate::rules::fixture::{HOST, KEY, compile, config, injection, rule, sealed, texts};
+use crate::rules::fixture::{HOST, KEY, compile, config, injection, rule, sealed, target, texts};
 use crate::wire::{Config, DenyCause, Outcome};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -237,10 +237,8 @@ fn names_that_are_no_tokens_are_refused() {
 #[test]
 fn several_places_are_filled_at_once_and_prefixes_are_put_once() {
     let mut places = config();
-    places.rules[0].then = Outcome::Inject(vec![
-        injection("default/a", "authorization", "Bearer "),
-        injection("default/b", "x-other-key", ""),
-    ]);
+    places.targets = vec![target("authorization", "Bearer "), target("x-other-key", "")];
+    places.rules[0].then = Outcome::Inject(vec![injection("default/a", 0), injection("default/b", 1)]);
     let rules = rules_of(places.clone());
     let sent = [("authorization", "Basic x"), ("x_other_key", "y"), ("X-Other-Key", "z")];
     check(

@@ -5,6 +5,7 @@ use crate::decide::Facts;
 use crate::denial::Reason;
 use crate::rules::fixture::{KEY, compile, config, sealed};
 use crate::rules::{RuleSet, Vault};
+use crate::wire::Config;
 use serde_json::Value;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -101,6 +102,26 @@ fn a_request_without_configuration_has_a_record_too() {
     let record = Record::new(None, &Facts::parse(b""), request(b"/", &[]), verdict, Scrubber::default());
     let json: Value = serde_json::from_str(&record.to_json()).unwrap();
     assert_eq!((&json["reason"], &json["status"]), (&Value::from("no_configuration"), &Value::from(503)));
+}
+
+#[test]
+fn exchanged_quotes_leave_nothing_to_escape_and_come_back() {
+    let mut vault = Vault::default();
+    let config = Config { record: RecordText::Exchanged, ..sealed(config(), KEY) };
+    let rules = compile(&config, &mut vault);
+    let quotes: &[(&[u8], &[u8])] = &[(b"x-quotes", br#"it's "quoted" \ and `ticked`"#)];
+    let record = record_of(&rules, &vault, request(b"/v1/messages", quotes), &[]);
+    let text = record.to_text();
+    let header = text.split_once("'x-quotes',").map_or("", |(_, rest)| rest);
+    assert!(header.starts_with("'it\"s `'quoted`' `` and \\ticked\\'"), "{text}");
+    assert_eq!(exchange_quotes(text), record.to_json());
+    let plain = record_of(
+        &compile(&sealed(self::config(), KEY), &mut vault),
+        &vault,
+        request(b"/v1/messages", &[]),
+        &[],
+    );
+    assert_eq!(plain.to_text(), plain.to_json());
 }
 
 #[test]

@@ -76,6 +76,7 @@ pub(super) fn compile(
         gateway: config.gateway.as_str().into(),
         agent_side: config.agent_side.clone(),
         connection_facts: config.connection_facts,
+        record: config.record,
         unlisted: config.unlisted,
         other_hosts: config.other_hosts,
         exact: BTreeMap::new(),
@@ -103,6 +104,7 @@ struct Tables {
     endpoints: Vec<Rc<Vec<Glob>>>,
     methods: Vec<Rc<Vec<String>>>,
     carriers: Vec<Rc<Carriers>>,
+    targets: Vec<Rc<Target>>,
 }
 
 impl Tables {
@@ -111,6 +113,7 @@ impl Tables {
             endpoints: each(&config.endpoints, "endpoints", |table, at| compile_endpoints(table, at))?,
             methods: each(&config.methods, "methods", |table, at| compile_methods(table, at))?,
             carriers: each(&config.carriers, "carriers", compile_carriers)?,
+            targets: each(&config.targets, "targets", compile_target)?,
         })
     }
 }
@@ -156,6 +159,14 @@ fn compile_carriers(table: &Carriers, at: &str) -> Result<Carriers, ConfigError>
     Ok(table.clone())
 }
 
+fn compile_target(target: &Target, at: &str) -> Result<Target, ConfigError> {
+    let Target::Header { name, prefix } = target;
+    check_header_name(name, || format!("{at}.header.name"))?;
+    let visible = prefix.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
+    ensure(visible, || format!("{at}.header.prefix"), Fault::Prefix)?;
+    Ok(target.clone())
+}
+
 fn check_agent_side(side: &AgentSide) -> Result<(), ConfigError> {
     match side {
         AgentSide::Tls => Ok(()),
@@ -182,8 +193,8 @@ fn compile_rule(
     let then = match &rule.then {
         Outcome::Deny(cause) => Then::Deny(reason(*cause)),
         Outcome::Inject(injections) => {
-            check_injections(injections, at)?;
-            open_all(config, rule, injections, keyring, vault)
+            let targets = targets_of(injections, tables, at)?;
+            open_all(config, rule, injections.iter().zip(targets), keyring, vault)
         }
     };
     Ok(Rule {
@@ -198,24 +209,20 @@ fn compile_rule(
 }
 
 /// All of a rule's credentials, or a denial: a request never goes out with some of them.
-fn open_all(
+fn open_all<'a>(
     config: &Config,
     rule: &wire::Rule,
-    injections: &[Injection],
+    injections: impl Iterator<Item = (&'a Injection, Rc<Target>)>,
     keyring: Option<&Keyring>,
     vault: &mut Vault,
 ) -> Then {
-    let mut open = |injection: &Injection| -> Option<Rc<Credential>> {
+    let open = |(injection, target): (&Injection, Rc<Target>)| -> Option<Rc<Credential>> {
         let binding = config.binding(rule, injection).ok()?;
-        let Target::Header { name, prefix } = &injection.target;
-        vault.open(
-            keyring,
-            &binding,
-            &injection.sealed,
-            Place { id: &injection.policy, header: name, prefix },
-        )
+        let Target::Header { name, prefix } = target.as_ref();
+        let place = Place { id: &injection.policy, header: name, prefix };
+        vault.open(keyring, &binding, &injection.sealed, place)
     };
-    match injections.iter().map(&mut open).collect() {
+    match injections.map(open).collect() {
         Some(credentials) => Then::Inject(credentials),
         None => Then::Deny(Reason::CredentialUnsealable),
     }
@@ -247,22 +254,25 @@ fn check_ports(ports: &[u16], at: &str) -> Result<(), ConfigError> {
     ensure(!ports.contains(&0), at, Fault::Port)
 }
 
-fn check_injections(injections: &[Injection], at: &str) -> Result<(), ConfigError> {
+/// The place of each injection, no two of them the same.
+fn targets_of(injections: &[Injection], tables: &Tables, at: &str) -> Result<Vec<Rc<Target>>, ConfigError> {
     ensure(!injections.is_empty(), || format!("{at}.then.inject"), Fault::Empty)?;
+    let mut targets: Vec<Rc<Target>> = Vec::with_capacity(injections.len());
     for (i, injection) in injections.iter().enumerate() {
-        let at = || format!("{at}.then.inject[{i}]");
-        let Target::Header { name, prefix } = &injection.target;
-        ensure(!injection.policy.is_empty(), || format!("{}.policy", at()), Fault::Empty)?;
-        check_header_name(name, || format!("{}.target.header.name", at()))?;
-        let visible = prefix.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
-        ensure(visible, || format!("{}.target.header.prefix", at()), Fault::Prefix)?;
-        let before = injections.iter().take(i);
-        let filled = before
-            .map(|earlier| &earlier.target)
-            .any(|Target::Header { name: earlier, .. }| crate::decide::same_header(earlier.as_bytes(), name));
-        ensure(!filled, || format!("{}.target", at()), Fault::Duplicate)?;
+        let at = |field: &str| format!("{at}.then.inject[{i}].{field}");
+        ensure(!injection.policy.is_empty(), || at("policy"), Fault::Empty)?;
+        let target = table(&tables.targets, injection.target);
+        let target = target.ok_or_else(|| ConfigError::new(at("target"), Fault::Index))?;
+        let filled = targets.iter().any(|earlier| is_same_place(earlier, &target));
+        ensure(!filled, || at("target"), Fault::Duplicate)?;
+        targets.push(target);
     }
-    Ok(())
+    Ok(targets)
+}
+
+fn is_same_place(one: &Target, other: &Target) -> bool {
+    let (Target::Header { name: one, .. }, Target::Header { name: other, .. }) = (one, other);
+    crate::decide::same_header(one.as_bytes(), other)
 }
 
 fn check_header_name(name: &str, at: impl Fn() -> String) -> Result<(), ConfigError> {

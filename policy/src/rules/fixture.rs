@@ -4,7 +4,8 @@ use crate::rules::{RuleSet, Vault};
 use crate::seal::Keyring;
 use crate::secret::Secret;
 use crate::wire::{
-    AgentSide, Carriers, Config, ConnectionFacts, Injection, Outcome, Rule, Target, Unlisted, VERSION,
+    AgentSide, Carriers, Config, ConnectionFacts, Injection, Outcome, RecordText, Rule, Target, Unlisted,
+    VERSION,
 };
 
 pub(crate) const HOST: &str = "api.anthropic.com";
@@ -25,6 +26,7 @@ pub(crate) fn config() -> Config {
         gateway: "default/echo-bot".to_owned(),
         agent_side: AgentSide::Tls,
         connection_facts: ConnectionFacts::FilterState,
+        record: RecordText::Json,
         unlisted: Unlisted::Pass,
         other_hosts: Unlisted::Pass,
         endpoints: vec![texts(&["/v1/complete", "/v1/messages"])],
@@ -33,6 +35,7 @@ pub(crate) fn config() -> Config {
             headers: texts(&["authorization", "cookie", "x-api-key"]),
             query: texts(&["api_key", "key"]),
         }],
+        targets: vec![target("x-api-key", "")],
         rules: vec![rule("default/anthropic", &[HOST])],
     }
 }
@@ -46,13 +49,16 @@ pub(crate) fn rule(route: &str, hosts: &[&str]) -> Rule {
         endpoints: Some(0),
         methods: None,
         carriers: 0,
-        then: Outcome::Inject(vec![injection(route, "x-api-key", "")]),
+        then: Outcome::Inject(vec![injection(route, 0)]),
     }
 }
 
-/// An injection by the policy of the route's name.
-pub(crate) fn injection(policy: &str, name: &str, prefix: &str) -> Injection {
-    let target = Target::Header { name: name.to_owned(), prefix: prefix.to_owned() };
+pub(crate) fn target(name: &str, prefix: &str) -> Target {
+    Target::Header { name: name.to_owned(), prefix: prefix.to_owned() }
+}
+
+/// An injection by the policy of the route's name into the target of that index.
+pub(crate) fn injection(policy: &str, target: u32) -> Injection {
     Injection { policy: policy.to_owned(), target, sealed: String::new() }
 }
 

@@ -108,8 +108,7 @@ fn rules_must_be_well_formed() {
 
 #[test]
 fn only_headers_that_a_filter_may_set_can_be_places() {
-    let name = "/rules/0/then/inject/0/target/header/name";
-    let at = "rules[0].then.inject[0].target.header.name";
+    let (name, at) = ("/targets/0/header/name", "targets[0].header.name");
     for forbidden in [
         "host",
         "content-length",
@@ -131,8 +130,8 @@ fn only_headers_that_a_filter_may_set_can_be_places() {
     for malformed in ["", ":path", "X-Api-Key", "x api key", "x-api-key:", "é", "a\r\nb"] {
         check(name, json!(malformed), at, Fault::HeaderName);
     }
-    let prefix = "/rules/0/then/inject/0/target/header/prefix";
-    check(prefix, json!("Bearer\r\n"), "rules[0].then.inject[0].target.header.prefix", Fault::Prefix);
+    check("/targets/0/header/prefix", json!("Bearer\r\n"), "targets[0].header.prefix", Fault::Prefix);
+    check("/rules/0/then/inject/0/target", json!(1), "rules[0].then.inject[0].target", Fault::Index);
     check("/rules/0/then/inject/0/policy", json!(""), "rules[0].then.inject[0].policy", Fault::Empty);
 }
 
@@ -155,7 +154,9 @@ fn what_is_absent_means_its_default_and_defaults_are_not_written() {
     let minimal = json!({
         "version": 1, "gateway": "default/g", "agent_side": {"kind": "Tls"}, "unlisted": "Pass",
         "carriers": [{"headers": ["x-api-key"], "query": []}],
-        "rules": [{"route": "default/r", "hosts": ["a.example"], "carriers": 0, "then": {"deny": "no_policy"}}],
+        "targets": [{"header": {"name": "x-api-key"}}],
+        "rules": [{"route": "default/r", "hosts": ["a.example"],
+                   "then": {"inject": [{"policy": "default/p", "sealed": ""}]}}],
     });
     let config: crate::wire::Config = serde_json::from_value(minimal.clone()).unwrap();
     assert_eq!((config.other_hosts, config.rules[0].rank), (Unlisted::Deny, 0));
@@ -163,15 +164,20 @@ fn what_is_absent_means_its_default_and_defaults_are_not_written() {
     assert_eq!(serde_json::to_value(&config).unwrap(), minimal);
     let mut explicit = config;
     (explicit.other_hosts, explicit.rules[0].rank, explicit.rules[0].ports) = (Unlisted::Pass, 1, vec![8443]);
+    (explicit.rules[0].carriers, explicit.rules[0].then) =
+        (2, crate::wire::Outcome::Inject(vec![injection("default/p", 3)]));
     let written = serde_json::to_value(&explicit).unwrap();
     assert_eq!((&written["other_hosts"], &written["rules"][0]["rank"]), (&json!("Pass"), &json!(1)));
     assert_eq!(written["rules"][0]["ports"], json!([8443]));
+    assert_eq!(written["rules"][0]["carriers"], json!(2));
+    assert_eq!(written["rules"][0]["then"]["inject"][0]["target"], json!(3));
 }
 
 #[test]
 fn a_place_is_filled_once() {
     let mut twice = config();
-    let injections = vec![injection("default/a", "x-api-key", ""), injection("default/b", "x_api_key", "")];
+    twice.targets.push(fixture::target("x_api_key", ""));
+    let injections = vec![injection("default/a", 0), injection("default/b", 1)];
     twice.rules[0].then = crate::wire::Outcome::Inject(injections);
     let expected = ConfigError::new("rules[0].then.inject[1].target", Fault::Duplicate);
     assert_eq!(refusal(&bytes(&twice)), Some(expected));

@@ -56,9 +56,11 @@ impl Config {
     /// # Errors
     /// [`BindingError`] when the rule names a table that is not there.
     pub fn binding(&self, rule: &Rule, injection: &Injection) -> Result<Binding, BindingError> {
-        let endpoints = lookup(&self.endpoints, rule.endpoints, "endpoints")?;
-        let methods = lookup(&self.methods, rule.methods, "methods")?;
-        let carriers = lookup(&self.carriers, Some(rule.carriers), "carriers")?;
+        let endpoints =
+            rule.endpoints.map(|index| lookup(&self.endpoints, index, "endpoints")).transpose()?;
+        let methods = rule.methods.map(|index| lookup(&self.methods, index, "methods")).transpose()?;
+        let carriers = lookup(&self.carriers, rule.carriers, "carriers")?;
+        let target = lookup(&self.targets, injection.target, "targets")?;
         let mut encoded = Encoder(vec![VERSION]);
         encoded.text(&self.gateway);
         encoded.text(&injection.policy);
@@ -68,7 +70,7 @@ impl Config {
         encoded.ports(&rule.ports);
         encoded.optional_list(endpoints.map(Vec::as_slice));
         encoded.optional_list(methods.map(Vec::as_slice));
-        encoded.target(&injection.target);
+        encoded.target(target);
         encoded.carriers(carriers);
         // Service, region and scopes of provider authentication: absent in this version of the configuration.
         (0..3).for_each(|_| encoded.optional_list(None));
@@ -76,14 +78,8 @@ impl Config {
     }
 }
 
-fn lookup<'a, T>(
-    tables: &'a [T],
-    index: Option<u32>,
-    name: &'static str,
-) -> Result<Option<&'a T>, BindingError> {
-    let Some(index) = index else { return Ok(None) };
-    let table = usize::try_from(index).ok().and_then(|index| tables.get(index));
-    table.map(Some).ok_or(BindingError(name))
+fn lookup<'a, T>(tables: &'a [T], index: u32, name: &'static str) -> Result<&'a T, BindingError> {
+    usize::try_from(index).ok().and_then(|index| tables.get(index)).ok_or(BindingError(name))
 }
 
 struct Encoder(Vec<u8>);
@@ -135,8 +131,8 @@ impl Encoder {
         }
     }
 
-    fn carriers(&mut self, carriers: Option<&Carriers>) {
-        self.optional_list(carriers.map(|carriers| carriers.headers.as_slice()));
-        self.optional_list(carriers.map(|carriers| carriers.query.as_slice()));
+    fn carriers(&mut self, carriers: &Carriers) {
+        self.optional_list(Some(&carriers.headers));
+        self.optional_list(Some(&carriers.query));
     }
 }

@@ -1,8 +1,8 @@
 //! Committed vectors, and everything that must not open.
 
 use super::*;
-use crate::rules::fixture::{config, keyring, rule, texts};
-use crate::wire::{AgentSide, Config, Outcome, Target};
+use crate::rules::fixture::{config, keyring, rule, target, texts};
+use crate::wire::{AgentSide, Config, Outcome};
 use serde::{Deserialize, Serialize};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -68,7 +68,7 @@ fn write_vectors() {
     plaintext.agent_side =
         AgentSide::TrustedPlaintext { clusters: texts(&["outbound|443||api.anthropic.com"]) };
     let mut bearer = config();
-    retarget(&mut bearer, "authorization", "Bearer ");
+    bearer.targets = vec![target("authorization", "Bearer ")];
     let inputs = [
         ("one route", newest, config()),
         ("any endpoint, two ports", two, open),
@@ -90,11 +90,6 @@ fn write_vectors() {
     std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/seal.json"), text).unwrap();
 }
 
-fn retarget(config: &mut Config, new_name: &str, new_prefix: &str) {
-    let Outcome::Inject(injections) = &mut config.rules[0].then else { panic!("no injection") };
-    injections[0].target = Target::Header { name: new_name.to_owned(), prefix: new_prefix.to_owned() };
-}
-
 #[test]
 fn a_value_does_not_open_for_another_rule_nor_for_a_changed_one() {
     let changes: &[(&str, Change)] = &[
@@ -108,9 +103,9 @@ fn a_value_does_not_open_for_another_rule_nor_for_a_changed_one() {
         ("endpoints dropped", |c| c.rules[0].endpoints = None),
         ("endpoints emptied", |c| c.endpoints[0].clear()),
         ("method listed", |c| c.rules[0].methods = Some(0)),
-        ("prefix", |c| retarget(c, "x-api-key", "Bearer ")),
-        ("header", |c| retarget(c, "x-other", "")),
-        ("header and prefix", |c| retarget(c, "x-api-ke", "y")),
+        ("prefix", |c| c.targets = vec![target("x-api-key", "Bearer ")]),
+        ("header", |c| c.targets = vec![target("x-other", "")]),
+        ("header and prefix", |c| c.targets = vec![target("x-api-ke", "y")]),
         ("header carrier", |c| c.carriers[0].headers.truncate(2)),
         ("query carrier", |c| c.carriers[0].query.clear()),
         ("agent side", |c| c.agent_side = AgentSide::TrustedPlaintext { clusters: Vec::new() }),
@@ -151,13 +146,20 @@ fn tables_in_another_place_leave_a_seal_alone() {
     let mut moved = config();
     moved.endpoints.insert(0, texts(&["/other"]));
     moved.rules[0].endpoints = Some(1);
+    moved.targets.insert(0, target("x-other", ""));
+    let Outcome::Inject(injections) = &mut moved.rules[0].then else { panic!("no injection") };
+    injections[0].target = 1;
     assert_eq!(binding(&moved), binding(&config()));
 }
 
 #[test]
 fn a_rule_without_its_tables_has_no_binding() {
-    let cuts: &[Change] =
-        &[|c| c.endpoints.clear(), |c| c.carriers.clear(), |c| c.rules[0].methods = Some(1)];
+    let cuts: &[Change] = &[
+        |c| c.endpoints.clear(),
+        |c| c.carriers.clear(),
+        |c| c.targets.clear(),
+        |c| c.rules[0].methods = Some(1),
+    ];
     for cut in cuts {
         let mut config = config();
         cut(&mut config);

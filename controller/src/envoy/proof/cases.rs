@@ -42,11 +42,13 @@ fn filter(unlisted: wire::Unlisted) -> wire::Config {
         gateway: "default/gateway".to_owned(),
         agent_side: wire::AgentSide::Tls,
         connection_facts: wire::ConnectionFacts::Header,
+        record: wire::RecordText::Exchanged,
         unlisted,
         other_hosts: unlisted,
         endpoints: Vec::new(),
         methods: Vec::new(),
         carriers: Vec::new(),
+        targets: Vec::new(),
         rules: Vec::new(),
     }
 }
