@@ -17,8 +17,8 @@ use crate::upstream::Upstream;
 const WORKERS: u32 = 2;
 /// Handshakes of which a sample is the median.
 const HANDSHAKES: usize = 5;
-/// Pause after the handshakes for new names: a gateway makes at most fifty leaves a second for an agent.
-const PAUSE: Duration = Duration::from_millis(110);
+/// Pause after the handshakes for new names: a gateway makes at most twenty-five leaves a second for agents.
+const PAUSE: Duration = Duration::from_millis(210);
 
 /// Time of CONNECT and TLS handshake, for names seen before and for new ones
 #[derive(Debug, Clone, clap::Args)]

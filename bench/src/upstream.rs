@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use harness::provider::{Authority, Identity};
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::channel::Channel;
 use http_body_util::{BodyExt as _, Either, Full};
@@ -16,9 +17,6 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use rustls::ServerConfig;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
@@ -51,13 +49,14 @@ pub struct Upstream {
 
 impl Upstream {
     /// Starts one with a certificate for these names that offers these protocols. Panics when it cannot listen.
-    pub async fn start(names: &[String], alpn: &[&str]) -> Upstream {
-        let (tls, ca) = identity(names, alpn);
+    pub async fn start(names: &[String], alpn: &[&'static str]) -> Upstream {
+        let authority = Authority::new("provider of the benchmarks");
+        let tls = TlsAcceptor::from(authority.server_config(names, Identity::Valid, alpn));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let noted = Arc::default();
-        let task = tokio::spawn(accept(listener, TlsAcceptor::from(Arc::new(tls)), Arc::clone(&noted)));
-        Upstream { address, ca, noted, task }
+        let task = tokio::spawn(accept(listener, tls, Arc::clone(&noted)));
+        Upstream { address, ca: authority.pem().to_owned(), noted, task }
     }
 
     /// The `x-api-key` of the last request with [`NOTE_KEY`], taken.
@@ -152,47 +151,4 @@ fn head() -> HeaderMap {
         .into_iter()
         .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value)))
         .collect()
-}
-
-/// A TLS identity from a CA of its own, and that CA's certificate.
-fn identity(names: &[String], alpn: &[&str]) -> (ServerConfig, String) {
-    let authority = Authority::new("provider of the benchmarks");
-    let (certificate, key) = authority.leaf(names);
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let mut config = ServerConfig::builder_with_provider(harness::tls::crypto())
-        .with_safe_default_protocol_versions()
-        .expect("the default protocol versions")
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], key)
-        .expect("a certificate that fits its key");
-    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-    (config, authority.pem)
-}
-
-/// A certificate authority of one run.
-pub struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    /// Its certificate, PEM.
-    pub pem: String,
-}
-
-impl Authority {
-    /// Makes one. Panics when the operating system gives no randomness.
-    #[must_use]
-    pub fn new(name: &str) -> Authority {
-        let key = KeyPair::generate().expect("a key pair");
-        let mut params = CertificateParams::new(Vec::new()).expect("no names");
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let certificate = params.self_signed(&key).expect("a self-signed certificate");
-        Authority { pem: certificate.pem(), issuer: Issuer::new(params, key) }
-    }
-
-    /// A leaf for these names, with its key. Panics on what is no name.
-    #[must_use]
-    pub fn leaf(&self, names: &[String]) -> (rcgen::Certificate, KeyPair) {
-        let key = KeyPair::generate().expect("a key pair");
-        let params = CertificateParams::new(names.to_vec()).expect("DNS names");
-        (params.signed_by(&key, &self.issuer).expect("a signed certificate"), key)
-    }
 }

@@ -12,7 +12,7 @@ use crate::host;
 use crate::stream::Stream;
 use crate::vm;
 
-/// How often values that nobody uses any more are looked for.
+/// How often a VM looks for values that nobody uses any more.
 const SWEEP: Duration = Duration::from_secs(30);
 
 /// One plugin configuration. Without rules it refuses every request.
@@ -28,7 +28,9 @@ impl RootContext for Root {
         match configure(size) {
             Ok(rules) => {
                 self.rules = rules.map(Rc::new);
-                sweep();
+                if let (Some(rules), Ok(now)) = (&self.rules, host::now()) {
+                    vm::with(|vm| vm.vault.sweep_policies_of(rules, now));
+                }
                 host::tick_every(SWEEP).is_ok()
             }
             Err(cause) => {
@@ -38,8 +40,11 @@ impl RootContext for Root {
         }
     }
 
+    /// A sweep that is missed is made up for by the next one.
     fn on_tick(&mut self) {
-        sweep();
+        if let Ok(now) = host::now() {
+            vm::with(|vm| vm.sweep(now, SWEEP));
+        }
     }
 
     fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
@@ -67,12 +72,5 @@ fn configure(size: usize) -> Result<Option<RuleSet>, String> {
         Some(Ok(rules)) => Ok(Some(rules)),
         Some(Err(error)) => Err(error.to_string()),
         None => Err("the module's state is in use".to_owned()),
-    }
-}
-
-/// A missed sweep is made up for by the next one.
-fn sweep() {
-    if let Ok(now) = host::now() {
-        vm::with(|vm| vm.vault.sweep(now));
     }
 }

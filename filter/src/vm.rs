@@ -5,6 +5,7 @@
 //! buckets opened need not be opened again.
 
 use std::cell::RefCell;
+use std::time::Duration;
 
 use policy::rules::Vault;
 use policy::seal::Keyring;
@@ -17,10 +18,25 @@ const KEYRING: &str = "KEYWARD_KEYRING";
 pub(crate) struct Vm {
     pub(crate) vault: Vault,
     pub(crate) keyring: Option<Keyring>,
+    swept: Duration,
+}
+
+impl Vm {
+    /// Sweeps the vault, where that was not done within `period`: every bucket of the VM has a clock of its own.
+    pub(crate) fn sweep(&mut self, now: Duration, period: Duration) {
+        if now.saturating_sub(self.swept) >= period {
+            self.swept = now;
+            self.vault.sweep(now);
+        }
+    }
 }
 
 thread_local! {
-    static VM: RefCell<Vm> = RefCell::new(Vm { vault: Vault::default(), keyring: read_keyring() });
+    static VM: RefCell<Vm> = RefCell::new(Vm {
+        vault: Vault::default(),
+        keyring: read_keyring(),
+        swept: Duration::ZERO,
+    });
 }
 
 /// Lends the VM's state; `None` when it is lent already, which no callback does.

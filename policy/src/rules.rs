@@ -50,6 +50,15 @@ pub(crate) enum Then {
     Deny(Reason),
 }
 
+impl Then {
+    fn credentials(&self) -> &[Rc<Credential>] {
+        match self {
+            Then::Inject(credentials) => credentials,
+            Then::Deny(_) => &[],
+        }
+    }
+}
+
 impl RuleSet {
     /// Reads a configuration, whole or not at all. A credential that does not open makes its own rule deny, and
     /// leaves its neighbours alone. Nothing but `vault` is touched, and it forgets what nobody uses
@@ -110,11 +119,13 @@ impl RuleSet {
 
     /// Every credential of a host.
     pub(crate) fn credentials_of(&self, host: &str) -> Vec<Rc<Credential>> {
-        let injecting = self.of_host(host).filter_map(|(_, rule)| match &rule.then {
-            Then::Inject(credentials) => Some(credentials),
-            Then::Deny(_) => None,
-        });
-        injecting.flatten().map(Rc::clone).collect()
+        self.of_host(host).flat_map(|(_, rule)| rule.then.credentials()).map(Rc::clone).collect()
+    }
+
+    /// Every credential, once for each host.
+    fn credentials(&self) -> impl Iterator<Item = &Rc<Credential>> {
+        let rules = self.exact.values().chain(self.patterns.iter().map(|(_, rules)| rules));
+        rules.flatten().flat_map(|rule| rule.then.credentials())
     }
 }
 

@@ -111,12 +111,6 @@ impl Scrubber {
         forms.any(|form| views.iter().any(|view| form.find(view).next().is_some()))
     }
 
-    /// Whether there is nothing to look for.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.live.is_empty()
-    }
-
     /// The value with `[redacted]` in place of each credential; `None` when it holds none.
     #[must_use]
     pub fn scrub(&self, value: &[u8]) -> Option<Vec<u8>> {

@@ -70,6 +70,31 @@ impl Scenario {
         self
     }
 
+    /// Gives these hosts the key of the worked example too, by a route and a policy of this name.
+    pub(crate) fn credentialed(self, name: &str, hosts: &[&str]) -> Scenario {
+        let hosts = hosts.join(", ");
+        let objects = format!(
+            "apiVersion: clrk.apoxy.dev/v1alpha1
+kind: AIProviderRoute
+metadata: {{name: {name}}}
+spec:
+  parentRefs: [{{group: clrk.apoxy.dev, kind: EgressGateway, name: echo-bot}}]
+  rules: [{{matches: [{{provider: custom, hosts: [{hosts}]}}]}}]
+---
+apiVersion: clrk.apoxy.dev/v1alpha1
+kind: CredentialInjectionPolicy
+metadata: {{name: {name}}}
+spec:
+  parentRefs: [{{group: clrk.apoxy.dev, kind: AIProviderRoute, name: {name}}}]
+  secretRef: {{name: anthropic-credentials}}
+  secretKey: api-key
+  target: Header
+  headerName: x-api-key
+"
+        );
+        self.manifest(&format!("{name}.yaml"), &objects)
+    }
+
     /// Has a gateway that only rows use that say the same word: they change it, and change it back.
     pub(crate) fn own(mut self, name: &'static str) -> Scenario {
         self.own = name;

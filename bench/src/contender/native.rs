@@ -4,13 +4,14 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use harness::provider::Authority;
 use harness::{admin, artefacts};
 use serde_json::Value;
 
 use super::dump::{Dump, Stand};
 use super::{Contender, HOST, Kind, chain};
 use crate::child::Child;
-use crate::upstream::{Authority, Upstream};
+use crate::upstream::Upstream;
 
 /// Listens within this time on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -31,7 +32,7 @@ pub(super) async fn start(kind: Kind, dump: &Dump, workers: u32, upstream: &Upst
     Contender {
         kind,
         proxy: ([127, 0, 0, 1], port).into(),
-        ca: authority.pem,
+        ca: authority.pem().to_owned(),
         envoy: process.id(),
         _process: process,
         _folder: folder,

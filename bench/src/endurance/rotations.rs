@@ -33,7 +33,7 @@ const TELL: usize = 1_000;
 const PERIOD: Duration = Duration::from_millis(50);
 
 pub(super) async fn run(rotations: usize, build: Build) -> Report {
-    let upstream = Upstream::start((0..TENANTS).map(tenants::host).collect()).await;
+    let upstream = Upstream::start(&(0..TENANTS).map(tenants::host).collect::<Vec<_>>()).await;
     let gateway = Gateway::start(&keyward(BUCKETS, build), TENANTS, upstream.address, &upstream.ca);
     let mut memory = [Series::new("Envoy", gateway.envoy()), Series::new("keyward", gateway.controller())];
     let agents =

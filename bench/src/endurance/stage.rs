@@ -69,8 +69,7 @@ pub(super) struct Stage {
 impl Stage {
     /// Starts it, and waits until it serves.
     pub(super) async fn start() -> Stage {
-        let upstream =
-            Upstream::start((0..tenants::PROBED).chain([tenants::GUEST]).map(tenants::host).collect()).await;
+        let upstream = Upstream::start(&tenants::probed_hosts()).await;
         let folder = || tempfile::Builder::new().prefix("kw").tempdir().expect("a temporary directory");
         let (manifests, state) = (folder(), folder());
         tenants::write(manifests.path(), TENANTS, upstream.address.port(), &upstream.ca).expect("manifests");

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
 use harness::client::{Agent, Http};
+use rustix::process::setpriority_process;
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 
@@ -22,36 +26,45 @@ const STREAMS: usize = 100;
 const TRICKLE: Duration = Duration::from_secs(2);
 /// How long a handshake for a new name may take before its agent gives up.
 const GIVE_UP: Duration = Duration::from_secs(3);
+/// The lowest priority that there is.
+const LAST: i32 = 19;
 
 /// A crowd at work. Dropping it ends every request of it.
+///
+/// Its agents are on other machines, really. Here they have a thread of their own, which the system runs last: what
+/// their half of a handshake costs is not to be taken for something that the gateway does to the agent measured.
 pub(super) struct Crowd {
-    _tasks: JoinSet<()>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
     count: Arc<AtomicU64>,
 }
 
 impl Crowd {
     /// A thousand slow requests, all under way when this returns. Panics when they are not within ten seconds.
     pub(super) async fn slow(contender: &Contender) -> Crowd {
-        let (mut tasks, under_way) = (JoinSet::new(), Arc::new(AtomicU64::new(0)));
-        for _ in 0..SLOW / STREAMS {
-            let (agent, under_way) = (contender.agent(Http::Two, HOST), Arc::clone(&under_way));
-            tasks.spawn(slow_connection(agent, under_way));
-        }
+        let under_way = Arc::new(AtomicU64::new(0));
+        let agent = contender.agent(Http::Two, HOST);
+        let counted = Arc::clone(&under_way);
+        let crowd = Crowd::apart(Arc::clone(&under_way), async move {
+            let connections =
+                (0..SLOW / STREAMS).map(|_| slow_connection(agent.clone(), Arc::clone(&counted)));
+            connections.collect::<JoinSet<()>>().join_all().await;
+        });
         let all = async {
             while under_way.load(Ordering::Relaxed) < SLOW as u64 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
         timeout(Duration::from_secs(10), all).await.expect("a thousand requests under way");
-        Crowd { _tasks: tasks, count: under_way }
+        crowd
     }
 
     /// Handshakes for `rate` new names a second, each on a connection of its own; `names` numbers them.
     pub(super) fn of_names(contender: &Contender, rate: u32, names: &Arc<AtomicU64>) -> Crowd {
         let agent = contender.agent(Http::Two, HOST);
-        let (mut tasks, finished) = (JoinSet::new(), Arc::new(AtomicU64::new(0)));
+        let finished = Arc::new(AtomicU64::new(0));
         let (names, counted) = (Arc::clone(names), Arc::clone(&finished));
-        tasks.spawn(async move {
+        Crowd::apart(finished, async move {
             let mut handshakes = JoinSet::new();
             let mut ticks = interval(Duration::from_secs(1) / rate);
             loop {
@@ -60,13 +73,35 @@ impl Crowd {
                 handshakes.spawn(handshake(for_host(&agent, &host), Arc::clone(&counted)));
                 while handshakes.try_join_next().is_some() {}
             }
+        })
+    }
+
+    fn apart(count: Arc<AtomicU64>, work: impl Future<Output = ()> + Send + 'static) -> Crowd {
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            // The calling thread's alone (setpriority(2), "C library/kernel differences").
+            let _ = setpriority_process(None, LAST);
+            let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                tokio::select! { () = work => {}, _ = stopped => {} }
+            });
         });
-        Crowd { _tasks: tasks, count: finished }
+        Crowd { stop: Some(stop), thread: Some(thread), count }
     }
 
     /// Slow requests under way, or handshakes that succeeded.
     pub(super) fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // What it panicked with was printed; `count` tells that it did nothing.
+            let _ = thread.join();
+        }
     }
 }
 

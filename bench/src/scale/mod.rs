@@ -57,8 +57,7 @@ pub(crate) struct Cost {
 pub async fn run(args: &Args) -> Report {
     let builds: BTreeMap<usize, PathBuf> =
         args.buckets.iter().map(|buckets| (*buckets, keyward(*buckets, Build::of(args.no_build)))).collect();
-    let upstream =
-        Upstream::start((0..tenants::PROBED).chain([tenants::GUEST]).map(tenants::host).collect()).await;
+    let upstream = Upstream::start(&tenants::probed_hosts()).await;
     let mut cells: Vec<Cell> = Vec::new();
     for (buckets, keyward) in &builds {
         for routes in &args.routes {

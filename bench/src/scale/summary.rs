@@ -8,7 +8,7 @@ use crate::plot::{Axis, Line, Scale, lines};
 use crate::report::{Limit, Report, Table};
 use crate::stats::{Estimate, median, percentile};
 
-/// The design's aims (issue of the scale outcome), for the number of buckets that gateways have.
+/// The aims, for the number of buckets that gateways have.
 const READY_S: f64 = 5.0;
 const ENVOY_MIB: f64 = 300.0;
 const PUSHED: f64 = 110_000.0;

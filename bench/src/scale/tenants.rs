@@ -26,6 +26,12 @@ pub(crate) fn host(tenant: usize) -> String {
     format!("tenant-{tenant:05}.inference.example.com")
 }
 
+/// The hosts that are probed.
+#[must_use]
+pub(crate) fn probed_hosts() -> Vec<String> {
+    (0..PROBED).chain([GUEST]).map(host).collect()
+}
+
 /// The name of a tenant's Secret.
 #[must_use]
 pub(crate) fn secret(tenant: usize) -> String {
@@ -67,8 +73,7 @@ pub(crate) fn bucket(tenant: usize, buckets: usize) -> usize {
 /// # Errors
 /// The directory cannot be written to.
 pub(crate) fn write(folder: &Path, tenants: usize, port: u16, ca: &str) -> io::Result<()> {
-    let probed: Vec<String> = (0..PROBED).chain([GUEST]).map(host).collect();
-    let alias = format!("{{ip: 127.0.0.1, port: {port}, hostnames: [{}]}}", probed.join(", "));
+    let alias = format!("{{ip: 127.0.0.1, port: {port}, hostnames: [{}]}}", probed_hosts().join(", "));
     let gateway = format!(
         "apiVersion: clrk.apoxy.dev/v1alpha1
 kind: EgressGateway

@@ -5,20 +5,17 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use harness::provider::{Authority, Identity};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use rustls::ServerConfig;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -49,11 +46,13 @@ impl Drop for Upstream {
 
 impl Upstream {
     /// Starts one with a certificate for these names. Panics when it cannot listen.
-    pub(crate) async fn start(names: Vec<String>) -> Upstream {
-        let (tls, ca) = identity(names);
+    pub(crate) async fn start(names: &[String]) -> Upstream {
+        let authority = Authority::new("upstream of the benchmark");
+        let tls = TlsAcceptor::from(authority.server_config(names, Identity::Valid, &["h2", "http/1.1"]));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = listener.local_addr().expect("its address");
-        Upstream { address, ca, task: tokio::spawn(accept(listener, TlsAcceptor::from(tls))) }
+        let ca = authority.pem().to_owned();
+        Upstream { address, ca, task: tokio::spawn(accept(listener, tls)) }
     }
 }
 
@@ -116,24 +115,4 @@ impl Body for Events {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         self.0.poll_recv(context).map(|event| event.map(|event| Ok(Frame::data(event))))
     }
-}
-
-fn identity(names: Vec<String>) -> (Arc<ServerConfig>, String) {
-    let ca_key = KeyPair::generate().expect("a key pair");
-    let mut params = CertificateParams::new(Vec::new()).expect("no names");
-    params.distinguished_name.push(DnType::CommonName, "upstream of the benchmark");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca = params.self_signed(&ca_key).expect("a self-signed certificate").pem();
-    let key = KeyPair::generate().expect("a key pair");
-    let leaf = CertificateParams::new(names).expect("DNS names");
-    let leaf = leaf.signed_by(&key, &Issuer::new(params, ca_key)).expect("a signed certificate");
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let mut tls = ServerConfig::builder_with_provider(harness::tls::crypto())
-        .with_safe_default_protocol_versions()
-        .expect("the default protocol versions")
-        .with_no_client_auth()
-        .with_single_cert(vec![leaf.der().clone()], key)
-        .expect("a certificate that fits its key");
-    tls.alpn_protocols = [b"h2".to_vec(), b"http/1.1".to_vec()].into();
-    (Arc::new(tls), ca)
 }

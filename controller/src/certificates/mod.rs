@@ -10,5 +10,5 @@ mod name;
 mod rate;
 
 pub use ca::Authority;
-pub use leaves::{Answer, Leaves};
+pub use leaves::{Answer, Leaves, PER_SECOND as LEAVES_PER_SECOND};
 pub use mint::{MintPolicy, Others};

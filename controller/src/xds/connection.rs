@@ -13,13 +13,17 @@ use super::acks::ProxyId;
 use super::gateway::{Feed, Gateway};
 use super::server::Clock;
 use super::session::{Event, Session};
-use crate::certificates::Answer;
+use crate::certificates::{Answer, LEAVES_PER_SECOND};
 
 /// How often leaves are replaced that the proxy holds from before a restart of ours.
 const REPLACE: Duration = Duration::from_millis(100);
 
 /// How many of them each time: fifty a second, so that thousands stop neither us nor the proxy.
 const REPLACED_AT_ONCE: usize = 5;
+
+/// How many new names may wait for their leaf. At the rate at which leaves are made that is four seconds, well within
+/// a handshake.
+const WAITING_AT_MOST: usize = 4 * LEAVES_PER_SECOND as usize;
 
 pub(super) type Responses = mpsc::Sender<Result<DeltaDiscoveryResponse, Status>>;
 
@@ -30,7 +34,7 @@ pub(super) struct Connection {
     process: Option<i32>,
     clock: Clock,
     session: Session,
-    /// Leaves that the proxy holds from before and that are to be replaced.
+    /// Leaves that the proxy holds from before and that are to be replaced, and new names that wait for theirs.
     waiting: BTreeSet<String>,
 }
 
@@ -114,7 +118,7 @@ impl Connection {
         self.gateway.acks.send_if_modified(|acks| acks.apply(self.proxy, event));
     }
 
-    /// Decides a leaf that was asked for. A handshake waits for it: what cannot be made now is refused, so that the
+    /// Decides a leaf that was asked for. A handshake waits for it: what cannot be made soon is refused, so that the
     /// handshake ends. Where the proxy still holds one from before, nobody waits, and its successor can.
     fn decide(&mut self, name: &str) {
         let Some(held) = self.session.held_leaf(name) else { return self.mint(name) };
@@ -128,16 +132,20 @@ impl Connection {
     fn mint(&mut self, name: &str) {
         match self.gateway.ask(name, (self.clock)()) {
             Answer::Leaf(leaf) => self.session.offer(name, Some(leaf)),
-            Answer::Later if self.session.held_leaf(name).is_some() => self.wait(name),
+            Answer::Later if self.may_wait(name) => self.wait(name),
             Answer::Later | Answer::Refused => self.session.offer(name, None),
         }
+    }
+
+    fn may_wait(&self, name: &str) -> bool {
+        self.waiting.len() < WAITING_AT_MOST || self.session.held_leaf(name).is_some()
     }
 
     fn wait(&mut self, name: &str) {
         self.waiting.insert(name.to_owned());
     }
 
-    /// Replaces some leaves that the proxy still holds from before.
+    /// Makes some of the leaves that are waited for.
     fn replace(&mut self) {
         for _ in 0..REPLACED_AT_ONCE {
             let Some(name) = self.waiting.pop_first() else { return };

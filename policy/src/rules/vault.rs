@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
+use super::RuleSet;
 use crate::scrub::{Live, Scrubber};
 use crate::seal::{Binding, Keyring};
 use crate::secret::Secret;
@@ -84,12 +85,22 @@ impl Vault {
     }
 
     /// Retires values that nothing uses any more and zeroizes those whose time is over. `now` counts from any fixed
-    /// epoch. To be called after each compilation, and every minute or so.
+    /// epoch. To be called every minute or so.
     pub fn sweep(&mut self, now: Duration) {
         for held in self.policies.values_mut() {
             held.sweep(now);
         }
         self.policies.retain(|_, held| !held.values.is_empty());
+    }
+
+    /// The same for the policies of these rules alone, so that a rotation does not pay for ten thousand others. To be
+    /// called after each compilation.
+    pub fn sweep_policies_of(&mut self, rules: &RuleSet, now: Duration) {
+        for credential in rules.credentials() {
+            if let Some(held) = self.policies.get_mut(&credential.id) {
+                held.sweep(now);
+            }
+        }
     }
 
     /// What a response must be scrubbed of when these credentials were injected: they, and the values that the same

@@ -150,7 +150,6 @@ fn innocent_values_are_left_alone() {
     // After a scheme, seven characters are too few to look for alone.
     assert_eq!(scrubbed("Bearer sk-0123", "token=sk-0123;"), None);
     assert_eq!(Scrubber::default().scrub(b"sk-0123456789"), None);
-    assert!(Scrubber::default().is_empty() && !scrubber("sk-0123456789").is_empty());
 }
 
 mod properties {

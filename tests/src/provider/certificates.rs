@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, date_time_ymd,
+    BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    date_time_ymd,
 };
 use rustls::ServerConfig;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 /// What is wrong with a server's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,22 +63,25 @@ impl Authority {
             }
             _ => self,
         };
-        let (certificate, key) = signer.leaf(names, identity);
+        let (certificate, key) = signer.leaf_with(names, identity);
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let mut config = ServerConfig::builder_with_provider(crate::tls::crypto())
             .with_safe_default_protocol_versions()
             .expect("the default protocol versions")
             .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)
+            .with_single_cert(vec![certificate.der().clone()], key)
             .expect("a certificate that fits its key");
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         Arc::new(config)
     }
 
-    fn leaf(
-        &self,
-        names: &[String],
-        identity: Identity,
-    ) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+    /// A leaf for these names, with its key. Panics when a name is no DNS name.
+    #[must_use]
+    pub fn leaf(&self, names: &[String]) -> (Certificate, KeyPair) {
+        self.leaf_with(names, Identity::Valid)
+    }
+
+    fn leaf_with(&self, names: &[String], identity: Identity) -> (Certificate, KeyPair) {
         let names = match identity {
             Identity::WrongName => vec!["another.example".to_owned()],
             _ => names.to_vec(),
@@ -88,8 +92,6 @@ impl Authority {
         if identity == Identity::Expired {
             (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2020, 2, 1));
         }
-        let certificate = params.signed_by(&key, &self.issuer).expect("a signed certificate");
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        (certificate.der().clone(), key)
+        (params.signed_by(&key, &self.issuer).expect("a signed certificate"), key)
     }
 }

@@ -1,11 +1,14 @@
 //! Slowness: of heads, of handshakes, of bodies, of readers.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use harness::client::frames::{self, Frame, Frames};
 use harness::client::{Agent, Http, Request, Response, connect};
 use harness::gateway::HOST;
 use harness::scenario::{adjusted_example, worked_example};
+use harness::tls::crypto;
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -18,6 +21,19 @@ const PATIENCE: Duration = Duration::from_secs(40);
 
 /// The start of a TLS record with a ClientHello of 512 bytes, of which no more follows.
 const HALF_A_HELLO: [u8; 9] = [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc];
+
+/// All that a client says before the server answers it.
+fn whole_hello() -> Vec<u8> {
+    let config = ClientConfig::builder_with_provider(crypto())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth();
+    let mut client = ClientConnection::new(Arc::new(config), HOST.try_into().unwrap()).unwrap();
+    let mut bytes = Vec::new();
+    client.write_tls(&mut bytes).unwrap();
+    bytes
+}
 
 /// Writes, and returns how long it took until the other side ended the connection.
 async fn ended_after(mut stream: TcpStream, bytes: &[u8], what: &str) -> Duration {
@@ -36,19 +52,30 @@ async fn heads_and_handshakes_that_never_end_are_ended() {
     let transparent = TcpStream::connect(ready.transparent).await.unwrap();
     let tunnel = connect(ready.proxy, &target).await.unwrap();
     let silent = TcpStream::connect(ready.transparent).await.unwrap();
+    let half =
+        [connect(ready.proxy, &target).await.unwrap(), TcpStream::connect(ready.transparent).await.unwrap()];
+    let whole_hello = whole_hello();
+    let [half_tunnel, half_direct] = half.map(|stream| ended_after(stream, &whole_hello, "half a handshake"));
     let agents = [gateway.agent(Http::One, HOST), gateway.transparent_agent(Http::One, HOST)];
     let [inner, direct] = agents.map(|agent| async move { slow_head(&agent).await });
-    let (head, hello, hidden, nothing, inner, direct) = tokio::join!(
+    let (head, hello, hidden, nothing, half_tunnel, half_direct, inner, direct) = tokio::join!(
         ended_after(proxy, b"GET http://x/ HTTP/1.1\r\nHost: ", "a head at the proxy port"),
         ended_after(transparent, &HALF_A_HELLO, "a handshake at the transparent port"),
         ended_after(tunnel, &HALF_A_HELLO, "a handshake in a tunnel"),
         ended_after(silent, &[], "a connection to the transparent port that says nothing"),
+        half_tunnel,
+        half_direct,
         inner,
         direct,
     );
-    for (what, after, limit) in
-        [("head", head, 10), ("hello", hello, 15), ("hidden hello", hidden, 15), ("nothing", nothing, 15)]
-    {
+    for (what, after, limit) in [
+        ("head", head, 10),
+        ("hello", hello, 15),
+        ("hidden hello", hidden, 15),
+        ("nothing", nothing, 15),
+        ("half a handshake in a tunnel", half_tunnel, 10),
+        ("half a handshake", half_direct, 10),
+    ] {
         assert!(after >= Duration::from_secs(limit - 1), "{what} ended after {after:?} already");
     }
     for answer in [inner, direct] {

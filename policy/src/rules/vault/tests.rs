@@ -4,6 +4,7 @@ use super::*;
 use crate::decide::{Facts, Head};
 use crate::rules::RuleSet;
 use crate::rules::fixture::{KEY, bytes, compile, config, rule, sealed, sealed_where};
+use crate::wire::Config;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -68,6 +69,22 @@ fn a_rotation_opens_one_value() {
         ..Head::default()
     };
     assert!(new.decide(&Facts::parse(b"api.example.com|-"), &other).is_err());
+}
+
+#[test]
+fn the_policies_of_some_rules_can_be_swept_alone() {
+    let mut vault = Vault::default();
+    let other = Config { rules: vec![rule("default/other", &["api.example.com"])], ..config() };
+    let old = [compile(&sealed(config(), KEY), &mut vault), compile(&sealed(other.clone(), KEY), &mut vault)];
+    let new = [compile(&sealed(config(), NEW), &mut vault), compile(&sealed(other, NEW), &mut vault)];
+    drop(old);
+    assert_eq!(vault.len(), 4);
+    vault.sweep_policies_of(&new[0], MINUTE);
+    vault.sweep_policies_of(&new[0], MINUTE + RETIRED_FOR);
+    assert_eq!(vault.len(), 3, "the other policy's old value is not looked for");
+    vault.sweep(MINUTE + RETIRED_FOR);
+    vault.sweep(MINUTE + 2 * RETIRED_FOR);
+    assert_eq!(vault.len(), 2);
 }
 
 #[test]

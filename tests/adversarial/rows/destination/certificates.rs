@@ -29,30 +29,11 @@ pub(super) fn rows() -> Vec<Row> {
     ]
 }
 
-/// Hosts with a credential that are not what they should be.
+/// Hosts with a credential that are not what they should be: those of [`HOSTS`], and one that leads inside.
 pub(super) fn impostors() -> Scenario {
-    Scenario::default().manifest("impostors.yaml", IMPOSTORS)
+    let hosts = ["wrong.example", "expired.example", "unknown.example", "inside.example"];
+    Scenario::default().credentialed("impostors", &hosts)
 }
-
-/// The hosts of [`HOSTS`], and one that leads inside, with the key of the worked example.
-const IMPOSTORS: &str = "
-apiVersion: clrk.apoxy.dev/v1alpha1
-kind: AIProviderRoute
-metadata: {name: impostors}
-spec:
-  parentRefs: [{group: clrk.apoxy.dev, kind: EgressGateway, name: echo-bot}]
-  rules: [{matches: [{provider: custom, hosts: [wrong.example, expired.example, unknown.example, inside.example]}]}]
----
-apiVersion: clrk.apoxy.dev/v1alpha1
-kind: CredentialInjectionPolicy
-metadata: {name: impostors}
-spec:
-  parentRefs: [{group: clrk.apoxy.dev, kind: AIProviderRoute, name: impostors}]
-  secretRef: {name: anthropic-credentials}
-  secretKey: api-key
-  target: Header
-  headerName: x-api-key
-";
 
 const HOSTS: [(&str, u8, Identity); 3] = [
     ("wrong.example", 73, Identity::WrongName),

@@ -35,29 +35,9 @@ pub(super) fn rows() -> Vec<Row> {
     rows.into_iter().map(|row| row.proved_by(Leak::Back).under(scenario())).collect()
 }
 
-/// Hosts for providers of these rows, with the credential of `api.anthropic.com`.
-const MANIFEST: &str = "
-apiVersion: clrk.apoxy.dev/v1alpha1
-kind: AIProviderRoute
-metadata: {name: scripted}
-spec:
-  parentRefs: [{group: clrk.apoxy.dev, kind: EgressGateway, name: echo-bot}]
-  rules: [{matches: [{provider: custom, hosts: [one.scripted.example, two.scripted.example]}]}]
----
-apiVersion: clrk.apoxy.dev/v1alpha1
-kind: CredentialInjectionPolicy
-metadata: {name: scripted}
-spec:
-  parentRefs: [{group: clrk.apoxy.dev, kind: AIProviderRoute, name: scripted}]
-  secretRef: {name: anthropic-credentials}
-  secretKey: api-key
-  target: Header
-  headerName: x-api-key
-";
-
 /// The default, and hosts whose answers a row writes itself.
 pub(in crate::rows) fn scenario() -> Scenario {
-    Scenario::default().manifest("scripted.yaml", MANIFEST)
+    Scenario::default().credentialed("scripted", &["one.scripted.example", "two.scripted.example"])
 }
 
 /// A provider whose answers a row writes itself, under [`scenario`].

@@ -3,31 +3,23 @@
 use std::fmt;
 use std::sync::Arc;
 
+use harness::provider::Authority;
 use harness::tls::crypto;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 /// A CA that signs any name.
-pub(super) struct Minter {
-    issuer: Issuer<'static, KeyPair>,
-    ca: String,
-}
+pub(super) struct Minter(Authority);
 
 impl Minter {
     pub(super) fn new() -> Minter {
-        let key = KeyPair::generate().expect("a key pair");
-        let mut params = CertificateParams::new(Vec::new()).expect("no names");
-        params.distinguished_name.push(DnType::CommonName, "careless");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let ca = params.self_signed(&key).expect("a certificate").pem();
-        Minter { ca, issuer: Issuer::new(params, key) }
+        Minter(Authority::new("careless"))
     }
 
     pub(super) fn ca(&self) -> &str {
-        &self.ca
+        self.0.pem()
     }
 
     pub(super) fn server_config(self: Arc<Self>) -> Arc<ServerConfig> {
@@ -41,9 +33,7 @@ impl Minter {
     }
 
     fn mint(&self, name: &str) -> Option<CertifiedKey> {
-        let key = KeyPair::generate().ok()?;
-        let certificate =
-            CertificateParams::new(vec![name.to_owned()]).ok()?.signed_by(&key, &self.issuer).ok()?;
+        let (certificate, key) = self.0.leaf(&[name.to_owned()]);
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         CertifiedKey::from_der(vec![certificate.der().clone()], key, &crypto()).ok()
     }
