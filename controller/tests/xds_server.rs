@@ -289,13 +289,20 @@ async fn leaves_held_over_a_restart_are_replaced_at_the_rate_of_minting() {
         ..subscribe(Kind::Secret, &held.iter().map(String::as_str).collect::<Vec<_>>())
     };
     let mut proxy = Proxy::connect(&served.path, "default/one", first).await.unwrap();
-    for name in &held[..50] {
+    let (at_once, second) = (&held[..25], &held[25..50]);
+    for name in at_once {
         assert_eq!(names(&proxy.take().await), [name]);
     }
-    proxy.say(subscribe(Kind::Secret, &["new.example"])).await;
-    assert_eq!(proxy.take().await.removed_resources, ["new.example"], "a new name is refused at once");
+    let new: Vec<String> = (0..80).map(|n| format!("new{n:02}.example")).collect();
+    proxy.say(subscribe(Kind::Secret, &new.iter().map(String::as_str).collect::<Vec<_>>())).await;
+    let refused = proxy.take().await.removed_resources;
+    assert_eq!(refused.len(), 15, "a hundred wait, the other new names are refused at once");
     served.clock.store(START + 1, Ordering::SeqCst);
-    for name in &held[50..] {
+    for name in second {
+        assert_eq!(names(&proxy.take().await), [name]);
+    }
+    served.clock.store(START + 2, Ordering::SeqCst);
+    for name in held[50..].iter().chain(new.iter().filter(|name| !refused.contains(name)).take(15)) {
         assert_eq!(names(&proxy.take().await), [name]);
     }
     served.stop().await;

@@ -37,9 +37,13 @@ pub(super) async fn gone(state: &Path, patience: Duration) -> Result<(), String>
     Ok(())
 }
 
-/// Kills what is left after a moment's grace, and returns what had to be killed.
+/// How long a process may take to end by itself: on a busy machine one that was just started takes a while to see that
+/// its parent is gone.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Kills what is left after some grace, and returns what had to be killed.
 pub(super) fn end(state: &Path) -> Vec<(i32, String)> {
-    let deadline = Instant::now() + Duration::from_secs(2);
+    let deadline = Instant::now() + GRACE;
     while !of(state).is_empty() && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(20));
     }
