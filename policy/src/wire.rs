@@ -85,8 +85,8 @@ pub enum RecordText {
     /// Compact JSON.
     #[default]
     Json,
-    /// The same with its quotes exchanged ([`crate::record::exchange_quotes`]), so that nothing in it needs an escape in
-    /// Envoy's JSON access log: escaping costs Envoy more than everything else about a record.
+    /// The same with its quotes exchanged ([`crate::record::exchange_quotes`]), so that Envoy's JSON access log seldom
+    /// has to escape anything in it: text that needs no escape is copied.
     Exchanged,
 }
 

@@ -1,6 +1,6 @@
 //! One stream at work: what it hears goes into its [`Session`], what the session owes goes out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,15 +15,15 @@ use super::server::Clock;
 use super::session::{Event, Session};
 use crate::certificates::{Answer, LEAVES_PER_SECOND};
 
-/// How often leaves are replaced that the proxy holds from before a restart of ours.
+/// How often leaves are made for names that wait, and in place of those that the proxy holds from before a restart of ours.
 const REPLACE: Duration = Duration::from_millis(100);
 
 /// How many of them each time: fifty a second, so that thousands stop neither us nor the proxy.
-const REPLACED_AT_ONCE: usize = 5;
+const MADE_AT_ONCE: usize = 5;
 
 /// How many new names may wait for their leaf. At the rate at which leaves are made that is four seconds, well within
 /// a handshake.
-const WAITING_AT_MOST: usize = 4 * LEAVES_PER_SECOND as usize;
+const ASKED_AT_MOST: usize = 4 * LEAVES_PER_SECOND as usize;
 
 pub(super) type Responses = mpsc::Sender<Result<DeltaDiscoveryResponse, Status>>;
 
@@ -34,8 +34,10 @@ pub(super) struct Connection {
     process: Option<i32>,
     clock: Clock,
     session: Session,
-    /// Leaves that the proxy holds from before and that are to be replaced, and new names that wait for theirs.
-    waiting: BTreeSet<String>,
+    /// New names whose handshakes wait for a leaf, in the order in which they were asked for.
+    asked: VecDeque<String>,
+    /// Names of leaves that the proxy holds from before and that are to be replaced.
+    held: BTreeSet<String>,
 }
 
 impl Connection {
@@ -47,7 +49,7 @@ impl Connection {
     ) -> Connection {
         gateway.acks.send_modify(|acks| acks.connect(proxy));
         let session = Session::new(gateway.refusals(process));
-        Connection { gateway, proxy, process, clock, session, waiting: BTreeSet::new() }
+        Connection { gateway, proxy, process, clock, session, asked: VecDeque::new(), held: BTreeSet::new() }
     }
 
     /// Serves the stream until either side ends it. A peer that does not read stops only itself: at most one
@@ -80,7 +82,7 @@ impl Connection {
                     Ok(Some(request)) => self.hear(request),
                     Ok(None) | Err(_) => return,
                 },
-                _ = replace.tick(), if !self.waiting.is_empty() => self.replace(),
+                _ = replace.tick(), if !self.asked.is_empty() || !self.held.is_empty() => self.make_some(),
             }
             for response in self.session.responses() {
                 if responses.send(Ok(response)).await.is_err() {
@@ -97,7 +99,7 @@ impl Connection {
                 Event::Subscribed(kind, names) => {
                     names.iter().filter(|name| kind.on_demand(name)).for_each(|name| self.decide(name));
                 }
-                Event::Unsubscribed(Kind::Secret, names) => self.waiting.retain(|name| !names.contains(name)),
+                Event::Unsubscribed(Kind::Secret, names) => names.iter().for_each(|name| self.forget(name)),
                 Event::Unsubscribed(..) | Event::Acked(..) | Event::Nacked(..) => {}
             }
         }
@@ -124,7 +126,9 @@ impl Connection {
         let Some(held) = self.session.held_leaf(name) else { return self.mint(name) };
         match self.gateway.leaf(name) {
             Some(leaf) if leaf.version == held => self.session.offer(name, Some(leaf)),
-            _ if self.gateway.allows(name) => self.wait(name),
+            _ if self.gateway.allows(name) => {
+                self.held.insert(name.to_owned());
+            }
             _ => self.session.offer(name, None),
         }
     }
@@ -132,25 +136,27 @@ impl Connection {
     fn mint(&mut self, name: &str) {
         match self.gateway.ask(name, (self.clock)()) {
             Answer::Leaf(leaf) => self.session.offer(name, Some(leaf)),
-            Answer::Later if self.may_wait(name) => self.wait(name),
+            Answer::Later if self.asked.len() < ASKED_AT_MOST => self.asked.push_back(name.to_owned()),
             Answer::Later | Answer::Refused => self.session.offer(name, None),
         }
     }
 
-    fn may_wait(&self, name: &str) -> bool {
-        self.waiting.len() < WAITING_AT_MOST || self.session.held_leaf(name).is_some()
-    }
-
-    fn wait(&mut self, name: &str) {
-        self.waiting.insert(name.to_owned());
-    }
-
-    /// Makes some of the leaves that are waited for.
-    fn replace(&mut self) {
-        for _ in 0..REPLACED_AT_ONCE {
-            let Some(name) = self.waiting.pop_first() else { return };
-            self.mint(&name);
+    /// Makes some of the leaves that are waited for, those first for which a handshake waits.
+    fn make_some(&mut self) {
+        for _ in 0..MADE_AT_ONCE {
+            let Some(name) = self.asked.front().or(self.held.first()).cloned() else { return };
+            match self.gateway.ask(&name, (self.clock)()) {
+                Answer::Later => return,
+                Answer::Leaf(leaf) => self.session.offer(&name, Some(leaf)),
+                Answer::Refused => self.session.offer(&name, None),
+            }
+            self.forget(&name);
         }
+    }
+
+    fn forget(&mut self, name: &str) {
+        self.asked.retain(|other| other != name);
+        self.held.remove(name);
     }
 
     /// Passes on which leaves were replaced or withdrawn since.
