@@ -103,8 +103,8 @@ pub(crate) fn reset() -> Result<(), Refused> {
 }
 
 /// Sets the filter state `wasm.keyward`, which the access log prints.
-pub(crate) fn set_record(record: &str) -> Result<(), Refused> {
-    hostcalls::set_property(vec!["keyward"], Some(record.as_bytes())).map_err(|_| Refused)
+pub(crate) fn set_record(record: &[u8]) -> Result<(), Refused> {
+    hostcalls::set_property(vec!["keyward"], Some(record)).map_err(|_| Refused)
 }
 
 /// The plugin configuration; `None`: there is none.

@@ -22,27 +22,36 @@ pub const MAX_BYTES: usize = 4096;
 const CUTS: &[(usize, usize)] = &[(256, 64), (64, 24), (32, 8), (32, 0)];
 
 /// Stands for a record that no cut makes small enough (thousands of credentials on one request).
-const TOO_LARGE: &str = r#"{"truncated":true}"#;
+const TOO_LARGE: &[u8] = br#"{"truncated":true}"#;
 
 /// A header map in order, pseudo-headers and duplicates included.
 pub type HeaderMap = Vec<(String, Vec<u8>)>;
 
 /// Exchanges `"` with `'`, and `\` with a backtick. Doing it twice gives the text back.
-#[must_use]
-pub fn exchange_quotes(text: String) -> String {
-    let mut bytes = text.into_bytes();
-    for byte in &mut bytes {
-        *byte = match *byte {
-            b'"' => b'\'',
-            b'\'' => b'"',
-            b'\\' => b'`',
-            b'`' => b'\\',
-            other => other,
-        };
+pub fn exchange_quotes(text: &mut [u8]) {
+    for byte in text {
+        *byte = *EXCHANGED.get(usize::from(*byte)).unwrap_or(byte);
     }
-    // One ASCII character for another leaves text.
-    String::from_utf8(bytes).unwrap_or_default()
 }
+
+/// What stands in the place of each byte. A table, since every byte of a record is looked at.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "a byte is an index of 256, and the compiler looks each of them up"
+)]
+const EXCHANGED: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut index = 0;
+    while index < table.len() {
+        table[index] = index as u8;
+        index += 1;
+    }
+    table[b'"' as usize] = b'\'';
+    table[b'\'' as usize] = b'"';
+    table[b'\\' as usize] = b'`';
+    table[b'`' as usize] = b'\\';
+    table
+};
 
 /// What a record is written from.
 pub struct Record {
@@ -90,23 +99,24 @@ impl Record {
 
     /// The record as its configuration wants it written.
     #[must_use]
-    pub fn to_text(&self) -> String {
-        match self.text {
-            RecordText::Json => self.to_json(),
-            RecordText::Exchanged => exchange_quotes(self.to_json()),
+    pub fn to_text(&self) -> Vec<u8> {
+        let mut text = self.to_json();
+        if self.text == RecordText::Exchanged {
+            exchange_quotes(&mut text);
         }
+        text
     }
 
     /// The record as JSON, cut until it fits into [`MAX_BYTES`].
     #[must_use]
-    pub fn to_json(&self) -> String {
+    pub fn to_json(&self) -> Vec<u8> {
         let head = Head::of(&self.request);
         let plan = self.verdict.as_ref().ok();
         let path = plan.and_then(Plan::path);
         let line = Line::of(self, plan, &head, path.unwrap_or(head.path));
         let whole = std::iter::once_with(|| line.to_json());
         let cut = CUTS.iter().map(|(value, list)| line.cut(*value, *list).to_json());
-        whole.chain(cut).find(|json| json.len() <= MAX_BYTES).unwrap_or_else(|| TOO_LARGE.to_owned())
+        whole.chain(cut).find(|json| json.len() <= MAX_BYTES).unwrap_or_else(|| TOO_LARGE.into())
     }
 }
 

@@ -140,7 +140,11 @@ impl Entry {
 
 /// Filters that have a configuration exchange the quotes ([`policy::wire::RecordText`]); one that has none does not.
 fn read_record(text: &str) -> Option<Value> {
-    serde_json::from_str(text).or_else(|_| serde_json::from_str(&exchange_quotes(text.to_owned()))).ok()
+    serde_json::from_str(text).ok().or_else(|| {
+        let mut exchanged = text.as_bytes().to_vec();
+        exchange_quotes(&mut exchanged);
+        serde_json::from_slice(&exchanged).ok()
+    })
 }
 
 fn remedy(who: &str, ca: &str) -> String {

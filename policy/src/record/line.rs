@@ -69,11 +69,10 @@ impl<'a> Line<'a> {
         }
     }
 
-    pub(super) fn to_json(&self) -> String {
+    pub(super) fn to_json(&self) -> Vec<u8> {
         let mut json = Vec::with_capacity(MAX_BYTES / 2);
-        // A struct of texts and numbers always serializes, and always to text.
-        let written = serde_json::to_writer(&mut json, self).ok();
-        written.and_then(|()| String::from_utf8(json).ok()).unwrap_or_else(|| TOO_LARGE.to_owned())
+        // A struct of texts and numbers always serializes.
+        serde_json::to_writer(&mut json, self).map_or_else(|_| TOO_LARGE.into(), |()| json)
     }
 
     /// With values of at most `value` bytes, and header lists of at most `list` entries.
