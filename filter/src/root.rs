@@ -67,7 +67,7 @@ fn configure(size: usize) -> Result<Option<RuleSet>, String> {
     let json = configuration::unwrap(&bytes).map_err(|_| {
         "configuration refused: neither JSON nor a GenericSecret with one inline source".to_owned()
     })?;
-    let compiled = vm::with(|vm| RuleSet::compile(json, vm.keyring.as_ref(), &mut vm.vault));
+    let compiled = vm::with(|vm| RuleSet::compile(json, &mut vm.vault));
     match compiled {
         Some(Ok(rules)) => Ok(Some(rules)),
         Some(Err(error)) => Err(error.to_string()),

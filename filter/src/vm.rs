@@ -1,4 +1,4 @@
-//! What the requests and the buckets of one VM share: the credentials opened so far, and the keyring.
+//! What the requests and the buckets of one VM share: the credentials, and the keyring that opens them.
 //!
 //! The only global. Envoy gives each update of a bucket a new root context in the same VM; values that an old one
 //! opened are needed after it is gone (responses are scrubbed of them for ten more minutes), and values that other
@@ -17,7 +17,6 @@ const KEYRING: &str = "KEYWARD_KEYRING";
 
 pub(crate) struct Vm {
     pub(crate) vault: Vault,
-    pub(crate) keyring: Option<Keyring>,
     swept: Duration,
 }
 
@@ -33,8 +32,7 @@ impl Vm {
 
 thread_local! {
     static VM: RefCell<Vm> = RefCell::new(Vm {
-        vault: Vault::default(),
-        keyring: read_keyring(),
+        vault: Vault::new(read_keyring()),
         swept: Duration::ZERO,
     });
 }

@@ -22,11 +22,10 @@ pub fn holds(input: &[u8]) {
         Some(at) => (&input[..at], &input[at + 1..]),
         None => (input, &[][..]),
     };
-    let mut vault = Vault::default();
-    let first = RuleSet::compile(document, Some(&keyring()), &mut vault).map(drop);
+    let first = RuleSet::compile(document, &mut Vault::new(Some(keyring()))).map(drop);
     assert_eq!(
         first,
-        RuleSet::compile(document, None, &mut vault).map(drop),
+        RuleSet::compile(document, &mut Vault::default()).map(drop),
         "the keyring decides what is valid"
     );
     if let Err(error) = &first {
@@ -64,7 +63,7 @@ fn with_seals(mut config: Config) -> Config {
 }
 
 fn check_verdicts(config: Config, request: &Request<'_>) {
-    let mut vault = Vault::default();
+    let mut vault = Vault::new(Some(keyring()));
     let rules = compiled(&config, &mut vault);
     let turned = compiled(
         &Config { rules: config.rules.iter().rev().cloned().collect(), ..config.clone() },
@@ -91,9 +90,7 @@ fn check_verdicts(config: Config, request: &Request<'_>) {
 
 fn compiled(config: &Config, vault: &mut Vault) -> Rc<RuleSet> {
     let bytes = serde_json::to_vec(config).expect("a configuration can be written");
-    let Ok(rules) = RuleSet::compile(&bytes, Some(&keyring()), vault) else {
-        panic!("sealing made it invalid")
-    };
+    let Ok(rules) = RuleSet::compile(&bytes, vault) else { panic!("sealing made it invalid") };
     Rc::new(rules)
 }
 

@@ -206,8 +206,7 @@ fn rules(unlisted: Unlisted) -> RuleSet {
         rules: vec![rule(HOST, &[443, 8443], Some(0)), rule("*.pattern.example", &[443], None)],
     };
     seal(&mut config, |_| Some(CREDENTIAL.as_bytes().to_vec()));
-    let keyring = keyring();
-    let Ok(rules) = RuleSet::from_config(&config, Some(&keyring), &mut Vault::default()) else {
+    let Ok(rules) = RuleSet::from_config(&config, &mut Vault::new(Some(keyring()))) else {
         panic!("a sound configuration")
     };
     rules

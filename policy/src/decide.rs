@@ -168,7 +168,9 @@ impl RuleSet {
         match &rule.then {
             Then::Deny(reason) => Err(refuse(*reason)),
             Then::Inject(_) if !self.cluster_allowed(facts) => Err(refuse(Reason::ClusterNotAllowed)),
-            Then::Inject(credentials) => Ok(inject(rule, credentials, head)),
+            Then::Inject(credentials) => {
+                inject(rule, credentials, head).ok_or_else(|| refuse(Reason::CredentialUnsealable))
+            }
         }
     }
 
@@ -196,18 +198,21 @@ fn unlisted(what: Unlisted, head: &Head<'_>, reason: Reason, carriers: Vec<Rc<Ca
     }
 }
 
-fn inject(rule: &Rule, credentials: &[Rc<Credential>], head: &Head<'_>) -> Plan {
+/// With all of the rule's credentials; `None` when one does not open: a request never goes out with some of them.
+fn inject(rule: &Rule, credentials: &[Rc<Credential>], head: &Head<'_>) -> Option<Plan> {
+    let set = credentials.iter().map(|credential| {
+        let (name, value) = (credential.header().to_owned(), Rc::clone(credential.value()?));
+        Some(Edit::SetHeader { name, value })
+    });
+    let set = set.collect::<Option<Vec<Edit>>>()?;
     let carriers = vec![Rc::clone(&rule.carriers)];
     let stripping = Stripping::of(head, &carriers, credentials);
     let mut plan = stripping.into_plan(Decision::Injected, None, carriers);
     plan.route = Some(rule.route.clone());
-    plan.edits.extend(credentials.iter().map(|credential| Edit::SetHeader {
-        name: credential.header.clone(),
-        value: Rc::clone(&credential.value),
-    }));
+    plan.edits.extend(set);
     plan.credentials = credentials.to_vec();
     plan.scrub = credentials.to_vec();
-    plan
+    Some(plan)
 }
 
 /// A rule at a place of a host, by how narrowly it names the request. Greater wins; of rules that differ in nothing

@@ -20,7 +20,6 @@ pub use vault::{Credential, RETIRED_FOR, Vault};
 use crate::denial::Reason;
 use crate::glob::Glob;
 use crate::host::{HostPattern, Specificity};
-use crate::seal::Keyring;
 use crate::wire::{AgentSide, Carriers, Config, ConnectionFacts, RecordText, Unlisted};
 
 /// The rules of one filter. A request keeps the set that it started with.
@@ -60,31 +59,23 @@ impl Then {
 }
 
 impl RuleSet {
-    /// Reads a configuration, whole or not at all. A credential that does not open makes its own rule deny, and
+    /// Reads a configuration, whole or not at all. A credential that will not open makes its own rule deny, and
     /// leaves its neighbours alone. Nothing but `vault` is touched, and it forgets what nobody uses
     /// ([`Vault::sweep`]), so a result that is thrown away leaves no trace.
     ///
     /// # Errors
     /// [`ConfigError`] names the field that is wrong, never its value.
-    pub fn compile(
-        bytes: &[u8],
-        keyring: Option<&Keyring>,
-        vault: &mut Vault,
-    ) -> Result<RuleSet, ConfigError> {
+    pub fn compile(bytes: &[u8], vault: &mut Vault) -> Result<RuleSet, ConfigError> {
         let config = compile::decode(bytes)?;
-        RuleSet::from_config(&config, keyring, vault)
+        RuleSet::from_config(&config, vault)
     }
 
     /// Like [`RuleSet::compile`], from a configuration that is decoded already.
     ///
     /// # Errors
     /// [`ConfigError`] names the field that is wrong, never its value.
-    pub fn from_config(
-        config: &Config,
-        keyring: Option<&Keyring>,
-        vault: &mut Vault,
-    ) -> Result<RuleSet, ConfigError> {
-        compile::compile(config, keyring, vault)
+    pub fn from_config(config: &Config, vault: &mut Vault) -> Result<RuleSet, ConfigError> {
+        compile::compile(config, vault)
     }
 
     /// `namespace/name` of the gateway.

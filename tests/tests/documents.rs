@@ -197,7 +197,7 @@ fn rules_of(provider: Provider) -> RuleSet {
     config.carriers[0].headers = owned(provider.header_carriers());
     config.carriers[0].query = owned(provider.query_carriers());
     let keyring = Keyring::parse(KEYRING).unwrap();
-    RuleSet::from_config(&sealed(config, KEY), Some(&keyring), &mut Vault::default()).unwrap()
+    RuleSet::from_config(&sealed(config, KEY), &mut Vault::new(Some(keyring))).unwrap()
 }
 
 const MATCHED: (&str, &str) = ("api.anthropic.com", "/v1/messages");

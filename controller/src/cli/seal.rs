@@ -35,8 +35,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let mut config = read_config(&args.config)?;
     seal(&mut config, &keyring)?;
     let bytes = serde_json::to_vec(&config).map_err(Failure::failed)?;
-    RuleSet::compile(&bytes, Some(&keyring), &mut Vault::default())
-        .map_err(|error| named(&args.config, error))?;
+    RuleSet::compile(&bytes, &mut Vault::default()).map_err(|error| named(&args.config, error))?;
     println!("{}", String::from_utf8_lossy(&bytes));
     Ok(ExitCode::SUCCESS)
 }

@@ -100,7 +100,7 @@ impl Resolved<'_> {
             report::gateway(gateway, verdict, &partly, trust.as_ref().copied(), &self.attached_to(key));
         if let Ok(settings) = settings {
             let mut plan = plan::plan(key.clone(), settings, &self.at(key), &self.fills, bundle, keyring);
-            let refused = prove::deny_what_the_filter_refuses(&mut plan, keyring);
+            let refused = prove::deny_what_the_filter_refuses(&mut plan);
             report::filter_refused(&mut status, gateway.generation, &refused);
             compiled.gateways.insert(key.clone(), plan);
         }

@@ -1,7 +1,6 @@
 //! The filter's own decoder on the exact bytes that it will be sent.
 
 use policy::rules::{RuleSet, Vault};
-use policy::seal::Keyring;
 use policy::wire::{Config, Unlisted};
 
 use super::config::empty;
@@ -10,8 +9,8 @@ use crate::plan::GatewayPlan;
 
 /// Replaces every configuration that the filter would refuse by one that denies, and names its buckets. It takes a
 /// fault of ours to get here.
-pub(super) fn deny_what_the_filter_refuses(plan: &mut GatewayPlan, keyring: &Keyring) -> Vec<String> {
-    let taken = parallel::map(&plan.buckets, |bucket| is_taken(bucket, keyring));
+pub(super) fn deny_what_the_filter_refuses(plan: &mut GatewayPlan) -> Vec<String> {
+    let taken = parallel::map(&plan.buckets, is_taken);
     let mut refused = Vec::new();
     for (index, (bucket, taken)) in plan.buckets.iter_mut().zip(taken).enumerate() {
         if !taken {
@@ -23,7 +22,7 @@ pub(super) fn deny_what_the_filter_refuses(plan: &mut GatewayPlan, keyring: &Key
 }
 
 /// Whether the filter takes this configuration.
-pub(super) fn is_taken(config: &Config, keyring: &Keyring) -> bool {
+pub(super) fn is_taken(config: &Config) -> bool {
     let Ok(bytes) = serde_json::to_vec(config) else { return false };
-    RuleSet::compile(&bytes, Some(keyring), &mut Vault::default()).is_ok()
+    RuleSet::compile(&bytes, &mut Vault::default()).is_ok()
 }

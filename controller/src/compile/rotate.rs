@@ -81,7 +81,7 @@ fn sealed(
     let holding = plan.buckets.iter().enumerate().filter(|(_, config)| holds(config, credentials));
     let sealed = holding.map(|(index, config)| {
         let config = seal(config, credentials, keyring)?;
-        prove::is_taken(&config, keyring).then_some((index, config))
+        prove::is_taken(&config).then_some((index, config))
     });
     sealed.collect()
 }

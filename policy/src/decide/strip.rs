@@ -54,7 +54,7 @@ impl Stripping {
                 stripping.smuggle = Smuggle::Attempted;
             }
             // Setting a header leaves one value of it, so only its other spellings need removing.
-            let set_later = credentials.iter().any(|credential| credential.header.as_bytes() == *name);
+            let set_later = credentials.iter().any(|credential| credential.header().as_bytes() == *name);
             let control = is_control_header(name) && *name != ROUTERS_HEADER;
             if (carrier || control) && !set_later {
                 stripping.remove(name);
@@ -104,7 +104,7 @@ impl Stripping {
 
 fn is_carrier(name: &[u8], carriers: &[Rc<Carriers>], credentials: &[Rc<Credential>]) -> bool {
     same_header(name, PROXY_AUTHORIZATION)
-        || credentials.iter().any(|credential| same_header(name, &credential.header))
+        || credentials.iter().any(|credential| same_header(name, credential.header()))
         || carriers.iter().flat_map(|table| &table.headers).any(|carrier| same_header(name, carrier))
 }
 

@@ -5,8 +5,7 @@ mod properties;
 mod selection;
 
 use super::*;
-use crate::rules::Vault;
-use crate::rules::fixture::{HOST, KEY, compile, config, injection, rule, sealed, target, texts};
+use crate::rules::fixture::{HOST, KEY, compile, config, injection, rule, sealed, target, texts, vault};
 use crate::wire::{Config, DenyCause, Outcome};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -83,7 +82,7 @@ fn verdict(result: &Result<Plan, Denial>) -> String {
 }
 
 fn rules_of(config: Config) -> RuleSet {
-    compile(&sealed(config, KEY), &mut Vault::default())
+    compile(&sealed(config, KEY), &mut vault())
 }
 
 fn check(rules: &RuleSet, request: &Request, expected: &str) {
@@ -246,7 +245,7 @@ fn several_places_are_filled_at_once_and_prefixes_are_put_once() {
         &messages().with(&sent),
         "injected default/anthropic -x_other_key -X-Other-Key authorization=Bearer sk-ant-0123456789 x-other-key=sk-ant-0123456789 smuggle",
     );
-    let prefixed = compile(&sealed(places, "Bearer sk-0123"), &mut Vault::default());
+    let prefixed = compile(&sealed(places, "Bearer sk-0123"), &mut vault());
     check(
         &prefixed,
         &messages(),

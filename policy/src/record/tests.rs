@@ -3,7 +3,7 @@
 use super::*;
 use crate::decide::Facts;
 use crate::denial::Reason;
-use crate::rules::fixture::{KEY, compile, config, sealed};
+use crate::rules::fixture::{KEY, compile, config, sealed, vault};
 use crate::rules::{RuleSet, Vault};
 use crate::wire::Config;
 use serde_json::Value;
@@ -30,7 +30,7 @@ fn request(path: &[u8], headers: &[(&[u8], &[u8])]) -> HeaderMap {
     map(&[&pseudo[..], headers].concat())
 }
 
-fn record_of(rules: &RuleSet, vault: &Vault, request: HeaderMap, answer: &[(&[u8], &[u8])]) -> Record {
+fn record_of(rules: &RuleSet, vault: &mut Vault, request: HeaderMap, answer: &[(&[u8], &[u8])]) -> Record {
     let facts = Facts::parse(FACTS);
     let verdict = rules.decide(&facts, &Head::of(&request));
     let (scrubber, forwarded) = match &verdict {
@@ -45,9 +45,9 @@ fn record_of(rules: &RuleSet, vault: &Vault, request: HeaderMap, answer: &[(&[u8
 }
 
 fn json_of(path: &[u8], headers: &[(&[u8], &[u8])], answer: &[(&[u8], &[u8])]) -> String {
-    let mut vault = Vault::default();
+    let mut vault = vault();
     let rules = compile(&sealed(config(), KEY), &mut vault);
-    let json = record_of(&rules, &vault, request(path, headers), answer).to_json();
+    let json = record_of(&rules, &mut vault, request(path, headers), answer).to_json();
     String::from_utf8(json).unwrap()
 }
 
@@ -107,11 +107,11 @@ fn a_request_without_configuration_has_a_record_too() {
 
 #[test]
 fn exchanged_quotes_leave_nothing_to_escape_and_come_back() {
-    let mut vault = Vault::default();
+    let mut vault = vault();
     let config = Config { record: RecordText::Exchanged, ..sealed(config(), KEY) };
     let rules = compile(&config, &mut vault);
     let quotes: &[(&[u8], &[u8])] = &[(b"x-quotes", br#"it's "quoted" \ and `ticked`"#)];
-    let record = record_of(&rules, &vault, request(b"/v1/messages", quotes), &[]);
+    let record = record_of(&rules, &mut vault, request(b"/v1/messages", quotes), &[]);
     let mut bytes = record.to_text();
     let text = String::from_utf8(bytes.clone()).unwrap();
     let header = text.split_once("'x-quotes',").map_or("", |(_, rest)| rest);
@@ -120,7 +120,7 @@ fn exchanged_quotes_leave_nothing_to_escape_and_come_back() {
     assert_eq!(bytes, record.to_json());
     let plain = record_of(
         &compile(&sealed(self::config(), KEY), &mut vault),
-        &vault,
+        &mut vault,
         request(b"/v1/messages", &[]),
         &[],
     );

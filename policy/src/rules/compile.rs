@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::vault::Place;
-use super::{ConfigError, Credential, Fault, Rule, RuleSet, Then, Vault};
+use super::{ConfigError, Fault, Rule, RuleSet, Then, Vault};
 use crate::decide::is_control_header;
 use crate::denial::Reason;
 use crate::glob::Glob;
 use crate::host::HostPattern;
-use crate::seal::Keyring;
 use crate::wire::{self, AgentSide, Carriers, Config, DenyCause, Injection, Outcome, Target};
 
 /// Headers that frame a message or belong to its connection: setting or removing them would desynchronise it.
@@ -63,11 +62,7 @@ fn check_version(version: u32) -> Result<(), ConfigError> {
     ensure(wire::VERSIONS_READ.contains(&version), || "version", Fault::Version)
 }
 
-pub(super) fn compile(
-    config: &Config,
-    keyring: Option<&Keyring>,
-    vault: &mut Vault,
-) -> Result<RuleSet, ConfigError> {
+pub(super) fn compile(config: &Config, vault: &mut Vault) -> Result<RuleSet, ConfigError> {
     check_version(config.version)?;
     ensure(!config.gateway.is_empty(), || "gateway", Fault::Empty)?;
     check_agent_side(&config.agent_side)?;
@@ -85,7 +80,7 @@ pub(super) fn compile(
     let mut patterns: BTreeMap<HostPattern, Vec<Rc<Rule>>> = BTreeMap::new();
     for (index, rule) in config.rules.iter().enumerate() {
         let at = format!("rules[{index}]");
-        let compiled = Rc::new(compile_rule(config, &tables, rule, &at, keyring, vault)?);
+        let compiled = Rc::new(compile_rule(config, &tables, rule, &at, vault)?);
         for pattern in compile_hosts(&rule.hosts, &at)? {
             let rules = match pattern.exact() {
                 Some(name) => set.exact.entry(name.to_owned()).or_default(),
@@ -181,7 +176,6 @@ fn compile_rule(
     tables: &Tables,
     rule: &wire::Rule,
     at: &str,
-    keyring: Option<&Keyring>,
     vault: &mut Vault,
 ) -> Result<Rule, ConfigError> {
     ensure(!rule.route.is_empty(), || format!("{at}.route"), Fault::Empty)?;
@@ -194,7 +188,7 @@ fn compile_rule(
         Outcome::Deny(cause) => Then::Deny(reason(*cause)),
         Outcome::Inject(injections) => {
             let targets = targets_of(injections, tables, at)?;
-            open_all(config, rule, injections.iter().zip(targets), keyring, vault)
+            credentials(config, rule, injections.iter().zip(targets), vault, at)?
         }
     };
     Ok(Rule {
@@ -208,24 +202,20 @@ fn compile_rule(
     })
 }
 
-/// All of a rule's credentials, or a denial: a request never goes out with some of them.
-fn open_all<'a>(
+fn credentials<'a>(
     config: &Config,
     rule: &wire::Rule,
     injections: impl Iterator<Item = (&'a Injection, Rc<Target>)>,
-    keyring: Option<&Keyring>,
     vault: &mut Vault,
-) -> Then {
-    let open = |(injection, target): (&Injection, Rc<Target>)| -> Option<Rc<Credential>> {
-        let binding = config.binding(rule, injection).ok()?;
+    at: &str,
+) -> Result<Then, ConfigError> {
+    let credential = |(injection, target): (&Injection, Rc<Target>)| {
+        let binding = config.binding(rule, injection).map_err(|_| ConfigError::new(at, Fault::Index))?;
         let Target::Header { name, prefix } = target.as_ref();
         let place = Place { id: &injection.policy, header: name, prefix };
-        vault.open(keyring, &binding, &injection.sealed, place)
+        Ok(vault.credential(binding, &injection.sealed, place))
     };
-    match injections.map(open).collect() {
-        Some(credentials) => Then::Inject(credentials),
-        None => Then::Deny(Reason::CredentialUnsealable),
-    }
+    injections.map(credential).collect::<Result<_, _>>().map(Then::Inject)
 }
 
 fn reason(cause: DenyCause) -> Reason {

@@ -84,8 +84,13 @@ pub(crate) fn bytes(config: &Config) -> Vec<u8> {
     serde_json::to_vec(config).unwrap()
 }
 
+/// A vault that opens what [`sealed`] seals.
+pub(crate) fn vault() -> Vault {
+    Vault::new(Some(keyring()))
+}
+
 pub(crate) fn compile(config: &Config, vault: &mut Vault) -> RuleSet {
-    match RuleSet::compile(&bytes(config), Some(&keyring()), vault) {
+    match RuleSet::compile(&bytes(config), vault) {
         Ok(rules) => rules,
         Err(error) => panic!("{error}"),
     }

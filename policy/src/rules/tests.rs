@@ -1,13 +1,15 @@
 //! Configurations that are refused, whole, with the field named and no value shown.
 
-use super::fixture::{bytes, compile, config, injection, keyring, rule, sealed};
+use super::fixture::{bytes, compile, config, injection, rule, sealed, vault};
 use super::*;
+use crate::decide::{Facts, Head};
+use crate::wire::Outcome;
 use serde_json::{Value, json};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 fn refusal(bytes: &[u8]) -> Option<ConfigError> {
-    RuleSet::compile(bytes, Some(&keyring()), &mut Vault::default()).err()
+    RuleSet::compile(bytes, &mut Vault::default()).err()
 }
 
 /// Changes the field at a JSON pointer and expects a refusal of the field at a path.
@@ -198,29 +200,36 @@ fn an_error_never_shows_a_value() {
     }
 }
 
+/// Why a request to the host is refused, if it is.
+fn refused(rules: &RuleSet, host: &str) -> Option<Reason> {
+    let (facts, authority) = (format!("{host}|-"), host.as_bytes());
+    let head =
+        Head { method: b"POST", scheme: b"https", authority, path: b"/v1/messages", ..Head::default() };
+    rules.decide(&Facts::parse(facts.as_bytes()), &head).err().map(|denial| denial.reason)
+}
+
 #[test]
 fn a_credential_that_does_not_open_denies_its_own_rule_alone() {
     let mut two = config();
+    two.targets.push(fixture::target("x-second", ""));
     two.rules.push(rule("default/other", &["api.example.com"]));
+    let with_two = Outcome::Inject(vec![injection("default/other", 0), injection("default/other", 1)]);
+    two.rules[1].then = with_two;
     let mut two = sealed(two, fixture::KEY);
-    let crate::wire::Outcome::Inject(injections) = &mut two.rules[1].then else { panic!("no injection") };
-    injections[0].sealed.push('A');
-    let rules = compile(&two, &mut Vault::default());
-    let outcome = |host: &str| match rules.of_host(host).next().unwrap().1.then {
-        Then::Inject(_) => None,
-        Then::Deny(reason) => Some(reason),
-    };
-    assert_eq!(outcome(fixture::HOST), None);
-    assert_eq!(outcome("api.example.com"), Some(Reason::CredentialUnsealable));
+    let opens = compile(&two, &mut vault());
+    assert_eq!([fixture::HOST, "api.example.com"].map(|host| refused(&opens, host)), [None, None]);
+    let Outcome::Inject(injections) = &mut two.rules[1].then else { panic!("no injection") };
+    injections[1].sealed.push('A');
+    let rules = compile(&two, &mut vault());
+    assert_eq!(refused(&rules, fixture::HOST), None);
+    assert_eq!(refused(&rules, "api.example.com"), Some(Reason::CredentialUnsealable));
 }
 
 #[test]
 fn without_a_keyring_every_rule_denies() {
     let bytes = bytes(&sealed(config(), fixture::KEY));
-    let rules =
-        RuleSet::compile(&bytes, None, &mut Vault::default()).unwrap_or_else(|error| panic!("{error}"));
-    let (_, rule) = rules.of_host(fixture::HOST).next().unwrap();
-    assert!(matches!(rule.then, Then::Deny(Reason::CredentialUnsealable)));
+    let rules = RuleSet::compile(&bytes, &mut Vault::default()).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(refused(&rules, fixture::HOST), Some(Reason::CredentialUnsealable));
 }
 
 mod properties {

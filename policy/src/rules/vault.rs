@@ -1,11 +1,17 @@
-//! The credentials opened so far, shared by all rule sets of a VM.
+//! The credentials of a VM, shared by all its rule sets.
 //!
-//! A rotation opens one value: everything else is found by its sealed text and binding. A value that no rule set uses
-//! any more is *retired*: responses are still scrubbed of it for [`RETIRED_FOR`], then it is zeroized. Nothing else
-//! here needs to be undone, so compiling a configuration that is then thrown away is harmless.
+//! Nothing is opened before a request needs it: the VM in which Envoy tries an update serves none, and most workers
+//! need few of ten thousand. A policy is *in use* once a request has needed one of its credentials; then all that is
+//! held of it is opened, and from then on whatever comes. So a response is scrubbed of the same values as if all had
+//! been opened from the start.
+//!
+//! A rotation brings one value that is new: everything else is found by its sealed text and binding. What no rule set
+//! uses any more is *retired*: responses are still scrubbed of it for [`RETIRED_FOR`], then it is zeroized. Nothing
+//! else here needs to be undone, so compiling a configuration that is then thrown away is harmless.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::RuleSet;
@@ -20,12 +26,30 @@ pub const RETIRED_FOR: Duration = Duration::from_secs(10 * 60);
 /// response of its credential a search.
 const RETIRED_AT_MOST: usize = 16;
 
-/// A credential in place: what one header is set to.
+/// A credential in place: what one header is set to, once it is opened.
 pub struct Credential {
-    pub(crate) id: String,
-    pub(crate) header: String,
-    pub(crate) value: Rc<Secret>,
-    live: Rc<Live>,
+    id: String,
+    header: String,
+    prefix: String,
+    sealed: Rc<Sealed>,
+    keyring: Option<Rc<Keyring>>,
+    opened: OnceCell<Option<Opened>>,
+}
+
+/// A sealed value, and what it was sealed for.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Sealed {
+    binding: Binding,
+    text: String,
+}
+
+struct Opened {
+    /// With its prefix.
+    value: Rc<Secret>,
+    /// Where the credential itself begins in it.
+    bare_from: usize,
+    /// The forms of the credential, shared by all that have the same value.
+    live: OnceCell<Rc<Live>>,
 }
 
 impl Credential {
@@ -40,57 +64,108 @@ impl Credential {
     pub fn header(&self) -> &str {
         &self.header
     }
+
+    /// The value, prefix included. `None`: it does not open, or is no credential.
+    pub(crate) fn value(&self) -> Option<&Rc<Secret>> {
+        Some(&self.opened()?.value)
+    }
+
+    fn opened(&self) -> Option<&Opened> {
+        self.opened.get_or_init(|| self.open()).as_ref()
+    }
+
+    fn open(&self) -> Option<Opened> {
+        let opened = self.keyring.as_ref()?.open(&self.sealed.binding, &self.sealed.text).ok()?;
+        // Exposed to be checked by the rules of every other credential (too short a value would scrub innocent text)
+        // and to be put behind its prefix; the result is a secret again.
+        let secret = Secret::credential(opened.expose()).ok()?;
+        let bare = secret.expose();
+        let prefix = if bare.starts_with(self.prefix.as_bytes()) { "" } else { &self.prefix };
+        let mut whole = Vec::with_capacity(prefix.len() + bare.len());
+        whole.extend_from_slice(prefix.as_bytes());
+        whole.extend_from_slice(bare);
+        let value = Rc::new(Secret::new(whole));
+        Some(Opened { value, bare_from: prefix.len(), live: OnceCell::new() })
+    }
 }
 
-/// Opened credentials, current and retired. One per VM.
+/// Where a credential goes.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) id: &'a str,
+    pub(super) header: &'a str,
+    pub(super) prefix: &'a str,
+}
+
+/// The credentials that rules use, and those they used until lately. One per VM.
 #[derive(Default)]
 pub struct Vault {
+    keyring: Option<Rc<Keyring>>,
     policies: BTreeMap<String, Held>,
 }
 
 #[derive(Default)]
 struct Held {
-    /// By binding and sealed text; dead once no rule set uses it.
-    opened: BTreeMap<(Vec<u8>, String), Weak<Credential>>,
-    /// Each distinct value, oldest first.
+    in_use: bool,
+    arrivals: u64,
+    /// What rules use. Of a policy that is not in use, also what they used until lately.
+    credentials: BTreeMap<Rc<Sealed>, HeldCredential>,
+    /// Each distinct value of a policy in use, oldest first, retired ones included.
     values: Vec<HeldValue>,
+}
+
+struct HeldCredential {
+    credential: Rc<Credential>,
+    arrival: u64,
+    /// Since the epoch of the caller's clock; set while no rule set uses the credential.
+    drop_at: Option<Duration>,
 }
 
 struct HeldValue {
     live: Rc<Live>,
-    /// Since the epoch of the caller's clock; set while no credential uses the value.
+    /// The same, while no credential uses the value.
     drop_at: Option<Duration>,
 }
 
 impl Vault {
-    /// What `place` is to be set to, opened if it is not held already. `None`: it does not open, or is no credential.
-    pub(super) fn open(
-        &mut self,
-        keyring: Option<&Keyring>,
-        binding: &Binding,
-        sealed: &str,
-        place: Place<'_>,
-    ) -> Option<Rc<Credential>> {
-        let held = self.policies.entry(place.id.to_owned()).or_default();
-        let key = (binding.as_bytes().to_vec(), sealed.to_owned());
-        if let Some(credential) = held.opened.get(&key).and_then(Weak::upgrade) {
-            return Some(credential);
-        }
-        let opened = keyring?.open(binding, sealed).ok()?;
-        // Exposed to be checked by the rules of every other credential: too short a value would scrub innocent text.
-        let secret = Secret::credential(opened.expose()).ok()?;
-        let credential = Rc::new(place.fill(held.share(secret)));
-        held.opened.insert(key, Rc::downgrade(&credential));
-        Some(credential)
+    /// A vault that opens by these keys; without any, nothing opens.
+    #[must_use]
+    pub fn new(keyring: Option<Keyring>) -> Self {
+        Vault { keyring: keyring.map(Rc::new), policies: BTreeMap::new() }
     }
 
-    /// Retires values that nothing uses any more and zeroizes those whose time is over. `now` counts from any fixed
-    /// epoch. To be called every minute or so.
+    /// What `place` is to be set to: the credential that is held already, or a new one.
+    pub(super) fn credential(&mut self, binding: Binding, sealed: &str, place: Place<'_>) -> Rc<Credential> {
+        let held = self.policies.entry(place.id.to_owned()).or_default();
+        let sealed = Rc::new(Sealed { binding, text: sealed.to_owned() });
+        if let Some(known) = held.credentials.get(&sealed) {
+            return Rc::clone(&known.credential);
+        }
+        let credential = Rc::new(Credential {
+            id: place.id.to_owned(),
+            header: place.header.to_owned(),
+            prefix: place.prefix.to_owned(),
+            sealed: Rc::clone(&sealed),
+            keyring: self.keyring.clone(),
+            opened: OnceCell::new(),
+        });
+        if held.in_use {
+            held.share(&credential, None);
+        }
+        held.arrivals += 1;
+        let entry =
+            HeldCredential { credential: Rc::clone(&credential), arrival: held.arrivals, drop_at: None };
+        held.credentials.insert(sealed, entry);
+        credential
+    }
+
+    /// Retires what nothing uses any more, and drops (values: zeroizes) that whose time is over. `now` counts from any
+    /// fixed epoch. To be called every minute or so.
     pub fn sweep(&mut self, now: Duration) {
         for held in self.policies.values_mut() {
             held.sweep(now);
         }
-        self.policies.retain(|_, held| !held.values.is_empty());
+        self.policies.retain(|_, held| !held.is_empty());
     }
 
     /// The same for the policies of these rules alone, so that a rotation does not pay for ten thousand others. To be
@@ -105,12 +180,13 @@ impl Vault {
 
     /// What a response must be scrubbed of when these credentials were injected: they, and the values that the same
     /// policies had before.
-    #[must_use]
-    pub fn scrubber(&self, injected: &[Rc<Credential>]) -> Scrubber {
+    pub fn scrubber(&mut self, injected: &[Rc<Credential>]) -> Scrubber {
         let mut live: Vec<Rc<Live>> = Vec::new();
         for credential in injected {
-            let held = self.policies.get(&credential.id).map_or(&[][..], |held| &held.values);
-            for value in held.iter().map(|held| &held.live).chain([&credential.live]) {
+            let held = self.policies.get_mut(&credential.id).map(Held::use_it);
+            let held = held.unwrap_or_default().iter().map(|held| &held.live);
+            let own = credential.opened().and_then(|opened| opened.live.get());
+            for value in held.chain(own) {
                 if !live.iter().any(|other| Rc::ptr_eq(other, value)) {
                     live.push(Rc::clone(value));
                 }
@@ -119,39 +195,70 @@ impl Vault {
         Scrubber::new(live)
     }
 
-    /// How many distinct values are held, retired ones included.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.policies.values().map(|held| held.values.len()).sum()
-    }
-
     /// Whether nothing is held.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.policies.values().all(Held::is_empty)
     }
 }
 
 impl Held {
-    /// One [`Live`] for each distinct value, however many rules it is sealed for.
-    fn share(&mut self, secret: Secret) -> Rc<Live> {
-        // Exposed to be compared with values of the same policy; no agent sees how long that takes.
-        let known = self.values.iter().find(|held| held.live.secret().expose() == secret.expose());
-        match known {
-            Some(held) => Rc::clone(&held.live),
-            None => {
-                let live = Rc::new(Live::new(secret));
-                self.values.push(HeldValue { live: Rc::clone(&live), drop_at: None });
-                live
+    fn is_empty(&self) -> bool {
+        self.credentials.is_empty() && self.values.is_empty()
+    }
+
+    /// Opens all that is held, the first time; the values.
+    fn use_it(&mut self) -> &[HeldValue] {
+        if !self.in_use {
+            self.in_use = true;
+            let mut all: Vec<_> = std::mem::take(&mut self.credentials).into_iter().collect();
+            all.sort_by_key(|(_, held)| held.arrival);
+            for (sealed, held) in all {
+                self.share(&held.credential, held.drop_at);
+                if held.drop_at.is_none() {
+                    self.credentials.insert(sealed, held);
+                }
             }
         }
+        &self.values
+    }
+
+    /// One [`Live`] for each distinct value, however many rules it is sealed for.
+    fn share(&mut self, credential: &Credential, drop_at: Option<Duration>) {
+        let Some(opened) = credential.opened() else { return };
+        // Exposed to be compared with values of the same policy; no agent sees how long that takes.
+        let bare = opened.value.expose().get(opened.bare_from..).unwrap_or_default();
+        let known = self.values.iter_mut().find(|held| held.live.secret().expose() == bare);
+        let live = match known {
+            Some(held) => {
+                // The later of two ends; none is latest.
+                held.drop_at = held.drop_at.zip(drop_at).map(|(one, other)| one.max(other));
+                Rc::clone(&held.live)
+            }
+            None => {
+                let live = Rc::new(Live::new(Secret::new(bare.to_vec())));
+                self.values.push(HeldValue { live: Rc::clone(&live), drop_at });
+                live
+            }
+        };
+        // Nobody else sets it.
+        let _ = opened.live.set(live);
     }
 
     fn sweep(&mut self, now: Duration) {
-        self.opened.retain(|_, credential| credential.strong_count() > 0);
+        for held in self.credentials.values_mut() {
+            let used = Rc::strong_count(&held.credential) > 1;
+            held.drop_at = if used { None } else { held.drop_at.or(Some(now + RETIRED_FOR)) };
+        }
+        // Of a policy in use, the values remember.
+        let in_use = self.in_use;
+        let before = self.surplus();
+        self.credentials.retain(|_, held| {
+            held.drop_at.is_none_or(|drop_at| !in_use && now < drop_at && held.arrival > before)
+        });
         for value in &mut self.values {
             let used = Rc::strong_count(&value.live) > 1;
-            value.drop_at = if used { None } else { Some(value.drop_at.unwrap_or(now + RETIRED_FOR)) };
+            value.drop_at = if used { None } else { value.drop_at.or(Some(now + RETIRED_FOR)) };
         }
         let retired = self.values.iter().filter(|value| value.drop_at.is_some()).count();
         let mut surplus = retired.saturating_sub(RETIRED_AT_MOST);
@@ -164,26 +271,19 @@ impl Held {
             Some(drop_at) => now < drop_at,
         });
     }
-}
 
-/// Where a credential goes.
-#[derive(Clone, Copy)]
-pub(super) struct Place<'a> {
-    pub(super) id: &'a str,
-    pub(super) header: &'a str,
-    pub(super) prefix: &'a str,
-}
-
-impl Place<'_> {
-    fn fill(self, live: Rc<Live>) -> Credential {
-        // Exposed to be put behind its prefix; the result is a secret again.
-        let bare = live.secret().expose();
-        let prefix = if bare.starts_with(self.prefix.as_bytes()) { "" } else { self.prefix };
-        let mut whole = Vec::with_capacity(prefix.len() + bare.len());
-        whole.extend_from_slice(prefix.as_bytes());
-        whole.extend_from_slice(bare);
-        let value = Rc::new(Secret::new(whole));
-        Credential { id: self.id.to_owned(), header: self.header.to_owned(), value, live }
+    /// The arrival up to which retired credentials are too many: each that is used may have a number of predecessors.
+    fn surplus(&self) -> u64 {
+        let mut retired: Vec<u64> = self
+            .credentials
+            .values()
+            .filter(|held| held.drop_at.is_some())
+            .map(|held| held.arrival)
+            .collect();
+        let used = self.credentials.len() - retired.len();
+        retired.sort_unstable();
+        let surplus = retired.len().saturating_sub(RETIRED_AT_MOST * used.max(1));
+        surplus.checked_sub(1).and_then(|last| retired.get(last)).copied().unwrap_or_default()
     }
 }
 

@@ -38,8 +38,9 @@ impl Binding {
         encoded.0
     }
 
-    /// The encoding, as a key of maps.
-    pub(crate) fn as_bytes(&self) -> &[u8] {
+    /// The encoding itself, for the vectors.
+    #[cfg(test)]
+    pub(super) fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 }

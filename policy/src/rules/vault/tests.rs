@@ -1,9 +1,10 @@
-//! Rotations: one value opened, the old one scrubbed for ten minutes, nothing kept after that.
+//! Rotations: one value opened, the old one scrubbed for ten minutes, nothing kept after that, whether a request came
+//! before the rotation or not.
 
 use super::*;
 use crate::decide::{Facts, Head};
 use crate::rules::RuleSet;
-use crate::rules::fixture::{KEY, bytes, compile, config, rule, sealed, sealed_where};
+use crate::rules::fixture::{KEY, compile, config, rule, sealed, sealed_where, vault};
 use crate::wire::Config;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -25,139 +26,214 @@ fn credentials(rules: &RuleSet) -> Vec<Rc<Credential>> {
     }
 }
 
-fn is_scrubbed(vault: &Vault, rules: &RuleSet, value: &str) -> bool {
+/// As a request does that the rules serve.
+fn is_scrubbed(vault: &mut Vault, rules: &RuleSet, value: &str) -> bool {
     vault.scrubber(&credentials(rules)).scrub(value.as_bytes()).is_some()
+}
+
+/// How many distinct values are open, retired ones included.
+fn values(vault: &Vault) -> usize {
+    vault.policies.values().map(|held| held.values.len()).sum()
+}
+
+/// How many credentials are held, open or not.
+fn held(vault: &Vault) -> usize {
+    vault.policies.values().map(|held| held.credentials.len()).sum()
 }
 
 #[test]
 fn an_old_value_is_scrubbed_for_ten_minutes_after_its_last_use() {
-    let mut vault = Vault::default();
+    let mut vault = vault();
     let old = compile(&sealed(config(), KEY), &mut vault);
     vault.sweep(MINUTE);
     let new = compile(&sealed(config(), NEW), &mut vault);
     vault.sweep(2 * MINUTE);
-    assert!(is_scrubbed(&vault, &new, KEY), "while the old rules still serve a request");
+    assert!(is_scrubbed(&mut vault, &new, KEY), "while the old rules still serve a request");
     vault.sweep(60 * MINUTE);
-    assert!(is_scrubbed(&vault, &old, KEY) && vault.len() == 2, "however long that takes");
+    assert!(is_scrubbed(&mut vault, &old, KEY) && values(&vault) == 2, "however long that takes");
 
     drop(old);
     vault.sweep(61 * MINUTE);
-    assert!(is_scrubbed(&vault, &new, KEY));
+    assert!(is_scrubbed(&mut vault, &new, KEY));
     vault.sweep(71 * MINUTE - Duration::from_nanos(1));
-    assert!(is_scrubbed(&vault, &new, KEY));
+    assert!(is_scrubbed(&mut vault, &new, KEY));
     vault.sweep(71 * MINUTE);
-    assert!(!is_scrubbed(&vault, &new, KEY));
-    assert!(is_scrubbed(&vault, &new, NEW));
-    assert_eq!(vault.len(), 1);
+    assert!(!is_scrubbed(&mut vault, &new, KEY));
+    assert!(is_scrubbed(&mut vault, &new, NEW));
+    assert_eq!(values(&vault), 1);
+}
+
+#[test]
+fn an_old_value_that_no_request_needed_is_scrubbed_as_long() {
+    let check = |last_sweep: Duration, scrubbed: bool| {
+        let mut vault = vault();
+        drop(compile(&sealed(config(), KEY), &mut vault));
+        let new = compile(&sealed(config(), NEW), &mut vault);
+        vault.sweep(MINUTE);
+        vault.sweep(last_sweep);
+        assert_eq!(values(&vault), 0, "nothing is opened before it is needed");
+        assert_eq!(is_scrubbed(&mut vault, &new, KEY), scrubbed, "{last_sweep:?}");
+        assert!(is_scrubbed(&mut vault, &new, NEW));
+        // Once it is open it ends when it would have ended else.
+        vault.sweep(11 * MINUTE);
+        assert!(!is_scrubbed(&mut vault, &new, KEY));
+        assert_eq!((values(&vault), held(&vault)), (1, 1));
+    };
+    check(11 * MINUTE - Duration::from_nanos(1), true);
+    check(11 * MINUTE, false);
+}
+
+#[test]
+fn a_policy_in_use_has_every_value_open_at_once() {
+    let mut two = config();
+    two.rules.push(rule("default/anthropic", &["api.example.com"]));
+    let mut vault = vault();
+    let mixed = sealed(two, KEY);
+    let mixed = Config { rules: vec![mixed.rules[0].clone(), other_value(&mixed, NEW)], ..mixed };
+    let rules = compile(&mixed, &mut vault);
+    assert!(is_scrubbed(&mut vault, &rules, NEW), "what the policy sets elsewhere");
+    let third = "sk-ant-third-value";
+    let _rotated = compile(&Config { rules: vec![other_value(&mixed, third)], ..mixed }, &mut vault);
+    assert_eq!(values(&vault), 3, "a value that comes later needs no request");
+    assert!(is_scrubbed(&mut vault, &rules, third));
+}
+
+/// The second rule, with a value of its own.
+fn other_value(config: &Config, value: &str) -> crate::wire::Rule {
+    sealed(config.clone(), value).rules.remove(1)
 }
 
 #[test]
 fn a_rotation_opens_one_value() {
     let mut two = config();
     two.rules.push(rule("default/other", &["api.example.com"]));
-    let mut vault = Vault::default();
-    let _old = compile(&sealed(two.clone(), KEY), &mut vault);
+    let mut vault = vault();
+    let old = compile(&sealed(two.clone(), KEY), &mut vault);
     let rotated = sealed_where(sealed(two, KEY), NEW, |policy| policy == "default/other");
-    // Without a keyring nothing opens: what is served comes out of the vault.
-    let new = RuleSet::compile(&bytes(&rotated), None, &mut vault).unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(credentials(&new).len(), 1);
-    let other = Head {
-        method: b"POST",
-        scheme: b"https",
-        authority: b"api.example.com",
-        path: b"/v1/messages",
-        ..Head::default()
-    };
-    assert!(new.decide(&Facts::parse(b"api.example.com|-"), &other).is_err());
+    let before = Rc::clone(&credentials(&old)[0]);
+    let new = compile(&rotated, &mut vault);
+    // The seals differ even of equal values, so the same credential is one that was found.
+    assert!(Rc::ptr_eq(&before, &credentials(&new)[0]));
+    assert_eq!((held(&vault), values(&vault)), (3, 0));
 }
 
 #[test]
 fn the_policies_of_some_rules_can_be_swept_alone() {
-    let mut vault = Vault::default();
+    let mut vault = vault();
     let other = Config { rules: vec![rule("default/other", &["api.example.com"])], ..config() };
     let old = [compile(&sealed(config(), KEY), &mut vault), compile(&sealed(other.clone(), KEY), &mut vault)];
     let new = [compile(&sealed(config(), NEW), &mut vault), compile(&sealed(other, NEW), &mut vault)];
     drop(old);
-    assert_eq!(vault.len(), 4);
+    assert_eq!(held(&vault), 4);
     vault.sweep_policies_of(&new[0], MINUTE);
     vault.sweep_policies_of(&new[0], MINUTE + RETIRED_FOR);
-    assert_eq!(vault.len(), 3, "the other policy's old value is not looked for");
+    assert_eq!(held(&vault), 3, "the other policy's old value is not looked for");
     vault.sweep(MINUTE + RETIRED_FOR);
     vault.sweep(MINUTE + 2 * RETIRED_FOR);
-    assert_eq!(vault.len(), 2);
+    assert_eq!(held(&vault), 2);
 }
 
 #[test]
 fn a_compilation_that_is_thrown_away_leaves_nothing_behind() {
-    let mut vault = Vault::default();
-    let serving = compile(&sealed(config(), KEY), &mut vault);
-    drop(compile(&sealed(config(), NEW), &mut vault));
-    vault.sweep(MINUTE);
-    assert_eq!(credentials(&serving)[0].value.expose(), KEY.as_bytes());
-    vault.sweep(MINUTE + RETIRED_FOR);
-    assert_eq!(vault.len(), 1);
-    assert!(is_scrubbed(&vault, &serving, KEY));
-    drop(serving);
-    vault.sweep(100 * MINUTE);
-    vault.sweep(110 * MINUTE);
-    assert!(vault.is_empty());
+    for in_use in [false, true] {
+        let mut vault = vault();
+        let serving = compile(&sealed(config(), KEY), &mut vault);
+        assert!(!in_use || is_scrubbed(&mut vault, &serving, KEY));
+        drop(compile(&sealed(config(), NEW), &mut vault));
+        vault.sweep(MINUTE);
+        assert!(credentials(&serving)[0].value().is_some_and(|value| value.expose() == KEY.as_bytes()));
+        vault.sweep(MINUTE + RETIRED_FOR);
+        assert_eq!((held(&vault), values(&vault)), (1, usize::from(in_use)));
+        assert!(is_scrubbed(&mut vault, &serving, KEY));
+        drop(serving);
+        vault.sweep(100 * MINUTE);
+        vault.sweep(110 * MINUTE);
+        assert!(vault.is_empty());
+    }
 }
 
 #[test]
 fn a_value_that_comes_back_is_current_again() {
-    let mut vault = Vault::default();
-    drop(compile(&sealed(config(), KEY), &mut vault));
-    vault.sweep(MINUTE);
-    let again = compile(&sealed(config(), KEY), &mut vault);
-    vault.sweep(100 * MINUTE);
-    assert!(is_scrubbed(&vault, &again, KEY));
+    for in_use in [false, true] {
+        let mut vault = vault();
+        let first = compile(&sealed(config(), KEY), &mut vault);
+        assert!(!in_use || is_scrubbed(&mut vault, &first, KEY));
+        drop(first);
+        vault.sweep(MINUTE);
+        let again = compile(&sealed(config(), KEY), &mut vault);
+        vault.sweep(100 * MINUTE);
+        assert!(is_scrubbed(&mut vault, &again, KEY));
+        assert_eq!(values(&vault), 1);
+    }
 }
 
 #[test]
 fn rules_with_one_value_share_its_forms() {
     let mut two = config();
     two.rules.push(rule("default/anthropic", &["api.example.com"]));
-    let mut vault = Vault::default();
-    let _rules = compile(&sealed(two, KEY), &mut vault);
-    assert_eq!(vault.len(), 1);
+    let mut vault = vault();
+    let rules = compile(&sealed(two, KEY), &mut vault);
+    assert!(is_scrubbed(&mut vault, &rules, KEY));
+    assert_eq!((held(&vault), values(&vault)), (2, 1));
 }
 
 #[test]
 fn ten_thousand_rotations_keep_a_bounded_number_of_values() {
-    let mut vault = Vault::default();
-    let mut serving = compile(&sealed(config(), KEY), &mut vault);
-    for round in 0..10_000_u32 {
-        let next = compile(&sealed(config(), &format!("sk-ant-{round:08}")), &mut vault);
-        serving = next;
-        vault.sweep(Duration::from_millis(u64::from(round) * 300));
-        assert!(vault.len() <= 1 + RETIRED_AT_MOST, "{round}");
+    for in_use in [false, true] {
+        let mut vault = vault();
+        let mut serving = compile(&sealed(config(), KEY), &mut vault);
+        assert!(!in_use || is_scrubbed(&mut vault, &serving, KEY));
+        for round in 0..10_000_u32 {
+            serving = compile(&sealed(config(), &format!("sk-ant-{round:08}")), &mut vault);
+            vault.sweep(Duration::from_millis(u64::from(round) * 300));
+            let (most_held, most_open) =
+                if in_use { (1, 1 + RETIRED_AT_MOST) } else { (1 + RETIRED_AT_MOST, 0) };
+            assert!(held(&vault) <= most_held && values(&vault) <= most_open, "{in_use} {round}");
+        }
+        assert!(is_scrubbed(&mut vault, &serving, "sk-ant-00009998"));
     }
-    assert!(is_scrubbed(&vault, &serving, "sk-ant-00009998"));
-    let opened: usize = vault.policies.values().map(|held| held.opened.len()).sum();
-    assert_eq!(opened, 1);
 }
 
 #[test]
 fn of_more_than_sixteen_retired_values_the_oldest_go_early() {
     let value = |round: usize| format!("sk-ant-{round:08}");
-    let mut vault = Vault::default();
-    let mut serving = compile(&sealed(config(), &value(0)), &mut vault);
-    for round in 1..=18 {
-        serving = compile(&sealed(config(), &value(round)), &mut vault);
+    for in_use in [false, true] {
+        let mut vault = vault();
+        let mut serving = compile(&sealed(config(), &value(0)), &mut vault);
+        assert!(!in_use || is_scrubbed(&mut vault, &serving, &value(0)));
+        for round in 1..=18 {
+            serving = compile(&sealed(config(), &value(round)), &mut vault);
+            vault.sweep(MINUTE);
+        }
+        for round in 0..=18 {
+            assert_eq!(is_scrubbed(&mut vault, &serving, &value(round)), round >= 2, "{in_use} {round}");
+        }
+        assert_eq!((held(&vault), values(&vault)), (1, 1 + 16), "{in_use}");
+        vault.sweep(MINUTE + RETIRED_FOR);
+        assert_eq!((held(&vault), values(&vault)), (1, 1), "{in_use}");
+    }
+}
+
+#[test]
+fn each_credential_that_is_used_may_have_sixteen_before_it() {
+    let hosts = ["a.example", "b.example", "c.example"];
+    let many = Config { rules: hosts.map(|host| rule("default/anthropic", &[host])).into(), ..config() };
+    let mut vault = vault();
+    let mut serving = compile(&sealed(many.clone(), "sk-ant-00000000"), &mut vault);
+    for round in 1..=20 {
+        let next = compile(&sealed(many.clone(), &format!("sk-ant-{round:08}")), &mut vault);
+        serving = next;
         vault.sweep(MINUTE);
     }
-    for round in 0..=18 {
-        assert_eq!(is_scrubbed(&vault, &serving, &value(round)), round >= 2, "{round}");
-    }
-    assert_eq!(vault.len(), 1 + 16);
-    let opened = vault.policies.values().flat_map(|held| held.opened.values());
-    let used: Vec<bool> = opened.map(|credential| credential.strong_count() > 0).collect();
-    assert_eq!(used, [true], "what rules use is kept open, and nothing else");
+    assert_eq!(held(&vault), 3 * (1 + 16));
+    drop(serving);
+    vault.sweep(MINUTE);
+    assert_eq!(held(&vault), 16, "and when none is used, sixteen in all");
 }
 
 #[test]
 fn a_credential_tells_its_policy_and_its_header() {
-    let rules = compile(&sealed(config(), KEY), &mut Vault::default());
+    let rules = compile(&sealed(config(), KEY), &mut vault());
     let credential = &credentials(&rules)[0];
     assert_eq!((credential.id(), credential.header()), ("default/anthropic", "x-api-key"));
 }
@@ -165,7 +241,7 @@ fn a_credential_tells_its_policy_and_its_header() {
 #[test]
 fn a_value_that_is_no_credential_does_not_open() {
     for value in ["short", "sk-ant\r\n0123", "clrk-injected-by-proxy"] {
-        let rules = compile(&sealed(config(), value), &mut Vault::default());
+        let rules = compile(&sealed(config(), value), &mut vault());
         let head = Head {
             method: b"POST",
             scheme: b"https",
