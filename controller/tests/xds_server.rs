@@ -344,7 +344,9 @@ async fn ten_thousand_clusters_travel_in_one_response() {
     };
     let mut again = Proxy::connect(&served.path, "default/one", first).await.unwrap();
     until(&gateway, |acks| acks.connected() == 2 && acks.settled(&wanted)).await;
-    gateway.publish(wanted.iter().skip(1).map(|(kind, resource)| (kind, resource.clone())).collect());
+    gateway.publish(
+        wanted.iter().skip(1).map(|(kind, resource)| (kind, resource.clone())).collect::<Snapshot>(),
+    );
     assert_eq!(again.hear().await.removed_resources, ["alias/h00000.example"]);
     served.stop().await;
 }

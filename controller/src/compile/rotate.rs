@@ -30,10 +30,11 @@ pub fn rotate<'k>(
     if is_trusted(inputs, secret) {
         return None;
     }
+    let policies = policies_of(inputs, secret);
     // Both must be usable: else a condition or a denial comes or goes.
-    credentials(inputs, secret)?;
+    credentials(inputs, &policies)?;
     let before = inputs.secrets.insert(secret.clone(), values)?;
-    let sealed = credentials(inputs, secret).and_then(|credentials| {
+    let sealed = credentials(inputs, &policies).and_then(|credentials| {
         let sealed = plans.iter().map(|(key, plan)| Some((key, sealed(plan, &credentials, keyring(key))?)));
         let sealed: Option<Vec<_>> = sealed.collect();
         Some(sealed?.into_iter().map(|(key, buckets)| (key.clone(), buckets)).collect::<BTreeMap<_, _>>())
@@ -62,14 +63,21 @@ fn is_trusted(inputs: &Inputs, secret: &ObjectKey) -> bool {
     })
 }
 
-/// The credential of every policy that names this Secret; `None` where one of them has none.
-fn credentials(inputs: &Inputs, secret: &ObjectKey) -> Option<BTreeMap<String, Secret>> {
+/// The policies that name this Secret.
+fn policies_of(inputs: &Inputs, secret: &ObjectKey) -> Vec<ObjectKey> {
     let naming = inputs.policies.iter().filter(|(key, policy)| {
-        key.namespace == secret.namespace && policy.spec.secret_ref.name == secret.name
+        policy.spec.secret_ref.name == secret.name && key.namespace == secret.namespace
     });
-    naming
-        .map(|(key, policy)| Some((key.to_string(), injection::credential(key, &policy.spec, inputs).ok()?)))
-        .collect()
+    naming.map(|(key, _)| key.clone()).collect()
+}
+
+/// The credential of each of these policies; `None` where one of them has none.
+fn credentials(inputs: &Inputs, policies: &[ObjectKey]) -> Option<BTreeMap<String, Secret>> {
+    let credential = |key: &ObjectKey| {
+        let spec = &inputs.policies.get(key)?.spec;
+        Some((key.to_string(), injection::credential(key, spec, inputs).ok()?))
+    };
+    policies.iter().map(credential).collect()
 }
 
 /// The buckets of a plan that hold these policies' credentials, sealed anew. `None` where the filter would refuse one.

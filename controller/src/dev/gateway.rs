@@ -66,7 +66,8 @@ impl Gateway {
     }
 
     fn hand_out(&mut self, snapshot: Snapshot) {
-        self.snapshot.send_replace(Arc::new(snapshot.clone()));
+        let snapshot = Arc::new(snapshot);
+        self.snapshot.send_replace(Arc::clone(&snapshot));
         self.handle.publish(snapshot);
     }
 

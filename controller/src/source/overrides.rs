@@ -111,9 +111,11 @@ fn bytes(value: &Value) -> SecretValue {
 
 /// The keys by which policies ask for a Secret.
 pub(crate) fn asked_keys(objects: &Objects, secret: &ObjectKey) -> BTreeSet<String> {
+    let kind = Kind::CredentialInjectionPolicy;
+    let first = ObjectKey { namespace: secret.namespace.clone(), name: String::new() };
     objects
-        .iter()
-        .filter(|(object, _)| object.key.namespace == secret.namespace)
+        .range(ObjectRef::new(kind, first)..)
+        .take_while(|(object, _)| object.kind == kind && object.key.namespace == secret.namespace)
         .filter_map(|(_, manifest)| match manifest {
             Manifest::CredentialInjectionPolicy(policy) => Some(&policy.spec),
             _ => None,

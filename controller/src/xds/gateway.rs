@@ -133,8 +133,8 @@ pub struct GatewayHandle {
 
 impl GatewayHandle {
     /// Replaces what the gateway's proxies are to hold. Each gets what differs, when its turn comes.
-    pub fn publish(&self, snapshot: Snapshot) {
-        self.gateway.feed.send_replace(Feed::Snapshot(Arc::new(snapshot)));
+    pub fn publish(&self, snapshot: impl Into<Arc<Snapshot>>) {
+        self.gateway.feed.send_replace(Feed::Snapshot(snapshot.into()));
     }
 
     /// Replaces which names get a leaf; leaves of names that are refused now are withdrawn.

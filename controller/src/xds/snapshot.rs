@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use envoy_types::pb::google::protobuf::Any;
 use prost::Message;
@@ -53,9 +54,9 @@ fn hash(body: &Any) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>()[..VERSION_LENGTH].to_owned()
 }
 
-/// Everything that one gateway's proxies are to hold, leaves aside.
+/// Everything that one gateway's proxies are to hold, leaves aside. Copies share their resources.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Snapshot(BTreeMap<Kind, BTreeMap<String, Resource>>);
+pub struct Snapshot(BTreeMap<Kind, BTreeMap<String, Arc<Resource>>>);
 
 impl Snapshot {
     /// A snapshot without resources.
@@ -66,23 +67,25 @@ impl Snapshot {
 
     /// Adds a resource, replacing one of the same type and name.
     pub fn insert(&mut self, kind: Kind, resource: Resource) {
-        self.0.entry(kind).or_default().insert(resource.name.clone(), resource);
+        self.0.entry(kind).or_default().insert(resource.name.clone(), Arc::new(resource));
     }
 
     /// The resource of that type and name.
     #[must_use]
     pub fn find(&self, kind: Kind, name: &str) -> Option<&Resource> {
-        self.0.get(&kind)?.get(name)
+        self.0.get(&kind)?.get(name).map(Arc::as_ref)
     }
 
     /// The resources of one type, by name.
     pub fn of(&self, kind: Kind) -> impl Iterator<Item = &Resource> {
-        self.0.get(&kind).into_iter().flat_map(BTreeMap::values)
+        self.0.get(&kind).into_iter().flat_map(BTreeMap::values).map(Arc::as_ref)
     }
 
     /// Every resource, by type, then by name.
     pub fn iter(&self) -> impl Iterator<Item = (Kind, &Resource)> {
-        self.0.iter().flat_map(|(kind, resources)| resources.values().map(move |resource| (*kind, resource)))
+        self.0
+            .iter()
+            .flat_map(|(kind, resources)| resources.values().map(move |resource| (*kind, resource.as_ref())))
     }
 }
 
