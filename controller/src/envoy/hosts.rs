@@ -36,6 +36,11 @@ impl<'a> Named<'a> {
         named
     }
 
+    /// The exact names.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.exact.iter().map(|(host, _)| (*host).to_owned()).collect()
+    }
+
     /// The patterns that share a key, as expressions without anchors.
     pub(super) fn grouped<K: Ord + Clone>(&self, key: impl Fn(&'a HostPlan) -> K) -> Vec<(K, String)> {
         let mut groups: BTreeMap<K, Vec<String>> = BTreeMap::new();

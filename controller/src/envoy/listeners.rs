@@ -1,13 +1,11 @@
 //! The listeners: the proxy port, the transparent port, and the internal ones that both feed.
 
-use std::collections::BTreeMap;
-
 use envoy_types::pb::envoy::config::accesslog::v3::AccessLog;
 use envoy_types::pb::envoy::config::listener::v3 as listener;
 use envoy_types::pb::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
 use envoy_types::pb::google::protobuf::Any;
 
-use super::any::{merged, number, pack, seconds, socket_address};
+use super::any::{number, pack, seconds, socket_address};
 use super::network::{fact, filter, note_tls, refuse};
 use super::sni::{Chains, sni};
 use super::{Placement, access_log, hcm, limits, names, tls, transparent, tunnel};
@@ -56,7 +54,8 @@ fn mitm(plan: &GatewayPlan) -> Any {
         ..chain(INTERCEPTING, vec![note_tls(connection, established), http(&hcm::mitm(plan))])
     };
     let named = Chains {
-        names: BTreeMap::new(),
+        names: Vec::new(),
+        of_names: INTERCEPTING.to_owned(),
         rules: vec![(sni(LEAF_NAME), INTERCEPTING.to_owned())],
         otherwise: tunnel::REFUSED.to_owned(),
     };
@@ -90,11 +89,7 @@ pub(super) fn with_chains(
     filter_chains: Vec<listener::FilterChain>,
     choice: &Chains,
 ) -> Any {
-    let base = listener::Listener { filter_chains, filter_chain_matcher: Some(choice.base()), ..base };
-    let entries = choice
-        .entries()
-        .map(|matcher| listener::Listener { filter_chain_matcher: Some(matcher), ..Default::default() });
-    merged(&base, entries)
+    pack(&listener::Listener { filter_chains, filter_chain_matcher: Some(choice.matcher()), ..base })
 }
 
 pub(super) fn chain(name: &str, filters: Vec<listener::Filter>) -> listener::FilterChain {

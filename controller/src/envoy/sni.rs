@@ -1,7 +1,5 @@
-//! Choosing a filter chain by SNI, ALPN and transport protocol: an exact map for names, then a list of expressions.
-//! A matcher can change without draining anything.
-
-use std::collections::BTreeMap;
+//! Choosing a filter chain by SNI, ALPN and transport protocol: a set of names, then a list of expressions. A matcher
+//! can change without draining anything.
 
 use envoy_types::pb::envoy::extensions::matching::common_inputs::network::v3 as inputs;
 use envoy_types::pb::google::protobuf::StringValue;
@@ -12,33 +10,50 @@ use prost::{Message, Name};
 
 use super::any::pack;
 
-/// Which chain each connection gets: by name, else by the first rule that matches, else the last resort. Envoy
-/// refuses an empty list of rules.
+/// `xds.type.matcher.v3.ServerNameMatcher`. An exact map would say the chain once more for each of ten thousand names.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ServerNameMatcher {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) domain_matchers: Vec<DomainMatcher>,
+}
+
+/// `xds.type.matcher.v3.ServerNameMatcher.DomainMatcher`.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct DomainMatcher {
+    #[prost(string, repeated, tag = "1")]
+    pub(super) domains: Vec<String>,
+    #[prost(message, optional, tag = "2")]
+    pub(super) on_match: Option<xds::matcher::OnMatch>,
+}
+
+impl Name for ServerNameMatcher {
+    const NAME: &'static str = "ServerNameMatcher";
+    const PACKAGE: &'static str = "xds.type.matcher.v3";
+
+    fn type_url() -> String {
+        format!("type.googleapis.com/{}.{}", Self::PACKAGE, Self::NAME)
+    }
+}
+
+/// Which chain each connection gets: the names one of theirs, else by the first rule that matches, else the last
+/// resort. Envoy refuses an empty list of rules, and an empty list of names.
 pub(super) struct Chains {
-    pub(super) names: BTreeMap<String, String>,
+    pub(super) names: Vec<String>,
+    pub(super) of_names: String,
     pub(super) rules: Vec<(Predicate, String)>,
     pub(super) otherwise: String,
 }
 
 impl Chains {
-    /// The matcher without its names.
-    pub(super) fn base(&self) -> xds::Matcher {
+    pub(super) fn matcher(&self) -> xds::Matcher {
         let fallback = self.fallback();
         if self.names.is_empty() {
             return fallback;
         }
         xds::Matcher {
             on_no_match: Some(Box::new(nested(fallback))),
-            matcher_type: Some(tree(BTreeMap::new())),
+            matcher_type: Some(one_of(&self.names, &self.of_names)),
         }
-    }
-
-    /// One matcher for each name, to be merged into [`Chains::base`].
-    pub(super) fn entries(&self) -> impl Iterator<Item = xds::Matcher> {
-        self.names.iter().map(|(name, chain)| xds::Matcher {
-            matcher_type: Some(tree([(name.clone(), chain.clone())].into())),
-            on_no_match: None,
-        })
     }
 
     fn fallback(&self) -> xds::Matcher {
@@ -110,13 +125,15 @@ fn matches(input: TypedExtensionConfig, expression: &str) -> Predicate {
     }
 }
 
-fn tree(names: BTreeMap<String, String>) -> xds::matcher::MatcherType {
-    let map = names.into_iter().map(|(name, chain)| (name, action(&chain))).collect();
+fn one_of(names: &[String], chain: &str) -> xds::matcher::MatcherType {
+    let names = DomainMatcher { domains: names.to_vec(), on_match: Some(action(chain)) };
+    let matcher = pack(&ServerNameMatcher { domain_matchers: vec![names] });
     xds::matcher::MatcherType::MatcherTree(xds::matcher::MatcherTree {
         input: Some(input("sni", &inputs::ServerNameInput {})),
-        tree_type: Some(xds::matcher::matcher_tree::TreeType::ExactMatchMap(
-            xds::matcher::matcher_tree::MatchMap { map },
-        )),
+        tree_type: Some(xds::matcher::matcher_tree::TreeType::CustomMatch(TypedExtensionConfig {
+            name: "envoy.matching.custom_matchers.domain_matcher".to_owned(),
+            typed_config: Some(matcher),
+        })),
     })
 }
 

@@ -3,7 +3,6 @@
 //!
 //! The port counts as 443.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use envoy_types::pb::envoy::config::listener::v3 as listener;
@@ -74,8 +73,6 @@ fn chains(plan: &GatewayPlan, others: Others) -> Vec<listener::FilterChain> {
 
 fn choice(plan: &GatewayPlan, others: Others) -> Chains {
     let named = Named::of(plan);
-    let names: BTreeMap<String, String> =
-        named.exact.iter().map(|(host, _)| ((*host).to_owned(), INTERCEPT.to_owned())).collect();
     let mut rules = vec![(not(sni(NAME)), REFUSED.to_owned())];
     rules.extend(named.grouped(|_| ()).into_iter().map(|((), hosts)| (sni(&hosts), INTERCEPT.to_owned())));
     if others == Others::Intercepted {
@@ -88,5 +85,5 @@ fn choice(plan: &GatewayPlan, others: Others) -> Chains {
         );
     }
     let otherwise = if others == Others::Refused { REFUSED } else { PASS };
-    Chains { names, rules, otherwise: otherwise.to_owned() }
+    Chains { names: named.names(), of_names: INTERCEPT.to_owned(), rules, otherwise: otherwise.to_owned() }
 }

@@ -7,8 +7,6 @@
 //! A client could hide its SNI by waiting until the inspector gives up. So on port 443 and wherever a route's host is
 //! served the inspector never gives up; on other ports it does, because a server may speak first there.
 
-use std::collections::BTreeMap;
-
 use envoy_types::pb::envoy::config::listener::v3 as listener;
 use envoy_types::pb::google::protobuf::Any;
 use envoy_types::pb::xds::r#type::matcher::v3::matcher::matcher_list::Predicate;
@@ -118,9 +116,7 @@ fn choice(plan: &GatewayPlan) -> Chains {
         let this = state(names::TARGET_HOST, &format!("(?i){}", hosts::literal(host)));
         rules.push((this, names::alias_passthrough(host)));
     }
-    let names: BTreeMap<String, String> =
-        named.exact.iter().map(|(host, _)| ((*host).to_owned(), misdirected.to_owned())).collect();
-    Chains { names, rules, otherwise: PASS.to_owned() }
+    Chains { names: named.names(), of_names: misdirected.to_owned(), rules, otherwise: PASS.to_owned() }
 }
 
 /// TLS that speaks HTTP (which on 443 goes without saying), to a port that a terminating listener serves.

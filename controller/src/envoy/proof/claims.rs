@@ -17,6 +17,7 @@ use prost::Name;
 use super::connection;
 use super::reading::{Configuration, enabled, route_cluster, tcp_cluster, unpack};
 use crate::envoy::names;
+use crate::envoy::sni::ServerNameMatcher;
 use crate::plan::{DefaultPolicy, GatewayPlan};
 
 /// Everything that is wrong.
@@ -282,17 +283,20 @@ fn chosen_chains(listener: &Listener) -> Vec<String> {
 
 fn walk(matcher: &xds::Matcher, chosen: &mut Vec<String>) {
     use xds::matcher::matcher_tree::TreeType;
-    let on_match: Vec<&xds::matcher::OnMatch> = match &matcher.matcher_type {
+    let on_match: Vec<xds::matcher::OnMatch> = match &matcher.matcher_type {
         Some(xds::matcher::MatcherType::MatcherList(list)) => {
-            list.matchers.iter().filter_map(|field| field.on_match.as_ref()).collect()
+            list.matchers.iter().filter_map(|field| field.on_match.clone()).collect()
         }
         Some(xds::matcher::MatcherType::MatcherTree(tree)) => match &tree.tree_type {
-            Some(TreeType::ExactMatchMap(map)) => map.map.values().collect(),
+            Some(TreeType::CustomMatch(names)) => {
+                let names = unpack::<ServerNameMatcher>(names.typed_config.as_ref().unwrap());
+                names.domain_matchers.into_iter().filter_map(|names| names.on_match).collect()
+            }
             _ => panic!("a matcher of another kind"),
         },
         None => Vec::new(),
     };
-    for on_match in on_match.into_iter().chain(matcher.on_no_match.as_deref()) {
+    for on_match in on_match.iter().chain(matcher.on_no_match.as_deref()) {
         match on_match.on_match.as_ref().unwrap() {
             xds::matcher::on_match::OnMatch::Matcher(inner) => walk(inner, chosen),
             xds::matcher::on_match::OnMatch::Action(action) => {
