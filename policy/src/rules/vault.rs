@@ -10,7 +10,7 @@
 //! else here needs to be undone, so compiling a configuration that is then thrown away is harmless.
 
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -171,8 +171,10 @@ impl Vault {
     /// The same for the policies of these rules alone, so that a rotation does not pay for ten thousand others. To be
     /// called after each compilation.
     pub fn sweep_policies_of(&mut self, rules: &RuleSet, now: Duration) {
-        for credential in rules.credentials() {
-            if let Some(held) = self.policies.get_mut(&credential.id) {
+        // A policy may have thousands of hosts; it is looked at once.
+        let ids: BTreeSet<&str> = rules.credentials().map(|credential| credential.id.as_str()).collect();
+        for id in ids {
+            if let Some(held) = self.policies.get_mut(id) {
                 held.sweep(now);
             }
         }

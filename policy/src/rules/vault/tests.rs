@@ -104,7 +104,7 @@ fn other_value(config: &Config, value: &str) -> crate::wire::Rule {
 }
 
 #[test]
-fn a_rotation_opens_one_value() {
+fn a_rotation_brings_one_credential_and_opens_none() {
     let mut two = config();
     two.rules.push(rule("default/other", &["api.example.com"]));
     let mut vault = vault();
