@@ -107,6 +107,11 @@ pub(crate) fn set_record(record: &[u8]) -> Result<(), Refused> {
     hostcalls::set_property(vec!["keyward"], Some(record)).map_err(|_| Refused)
 }
 
+/// The root id of the plugin that this root context belongs to; `None`: the host does not say.
+pub(crate) fn root_id() -> Option<Vec<u8>> {
+    hostcalls::get_property(vec!["plugin_root_id"]).ok().flatten()
+}
+
 /// The plugin configuration; `None`: there is none.
 pub(crate) fn plugin_configuration(size: usize) -> Result<Option<Vec<u8>>, Refused> {
     hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size).map_err(|_| Refused)

@@ -27,10 +27,7 @@ impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
         match configure(size) {
             Ok(rules) => {
-                self.rules = rules.map(Rc::new);
-                if let (Some(rules), Ok(now)) = (&self.rules, host::now()) {
-                    vm::with(|vm| vm.vault.sweep_policies_of(rules, now));
-                }
+                self.rules = rules;
                 host::tick_every(SWEEP).is_ok()
             }
             Err(cause) => {
@@ -57,7 +54,7 @@ impl RootContext for Root {
 }
 
 /// The rules; `None` without a configuration. An error is one line that names a field and shows no value.
-fn configure(size: usize) -> Result<Option<RuleSet>, String> {
+fn configure(size: usize) -> Result<Option<Rc<RuleSet>>, String> {
     let bytes =
         host::plugin_configuration(size).map_err(|_| "the configuration cannot be read".to_owned())?;
     let Some(bytes) = bytes.filter(|bytes| !bytes.is_empty()) else {
@@ -67,8 +64,8 @@ fn configure(size: usize) -> Result<Option<RuleSet>, String> {
     let json = configuration::unwrap(&bytes).map_err(|_| {
         "configuration refused: neither JSON nor a GenericSecret with one inline source".to_owned()
     })?;
-    let compiled = vm::with(|vm| RuleSet::compile(json, &mut vm.vault));
-    match compiled {
+    let (root_id, now) = (host::root_id(), host::now().ok());
+    match vm::with(|vm| vm.compile(root_id, json, now)) {
         Some(Ok(rules)) => Ok(Some(rules)),
         Some(Err(error)) => Err(error.to_string()),
         None => Err("the module's state is in use".to_owned()),

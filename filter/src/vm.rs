@@ -1,13 +1,16 @@
-//! What the requests and the buckets of one VM share: the credentials, and the keyring that opens them.
+//! What the requests and the buckets of one VM share: the credentials, the keyring that opens them, and what each
+//! bucket's configuration was last.
 //!
 //! The only global. Envoy gives each update of a bucket a new root context in the same VM; values that an old one
 //! opened are needed after it is gone (responses are scrubbed of them for ten more minutes), and values that other
 //! buckets opened need not be opened again.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use policy::rules::Vault;
+use policy::rules::{ConfigError, RuleSet, Vault};
 use policy::seal::Keyring;
 
 use crate::host;
@@ -17,10 +20,34 @@ const KEYRING: &str = "KEYWARD_KEYRING";
 
 pub(crate) struct Vm {
     pub(crate) vault: Vault,
+    /// The rules that each root id was given last, as long as a root context or a request holds them.
+    latest: BTreeMap<Vec<u8>, Weak<RuleSet>>,
     swept: Duration,
 }
 
 impl Vm {
+    /// Compiles what this root id is given now, and forgets the values that nothing uses any more because of it.
+    pub(crate) fn compile(
+        &mut self,
+        root_id: Option<Vec<u8>>,
+        json: &[u8],
+        now: Option<Duration>,
+    ) -> Result<Rc<RuleSet>, ConfigError> {
+        let before = root_id.as_ref().and_then(|id| self.latest.get(id)).and_then(Weak::upgrade);
+        let rules = match before {
+            Some(before) => RuleSet::compile_after(&before, json, &mut self.vault),
+            None => RuleSet::compile(json, &mut self.vault),
+        };
+        let rules = Rc::new(rules?);
+        if let Some(id) = root_id {
+            self.latest.insert(id, Rc::downgrade(&rules));
+        }
+        if let Some(now) = now {
+            self.vault.sweep_policies_of(&rules, now);
+        }
+        Ok(rules)
+    }
+
     /// Sweeps the vault, where that was not done within `period`: every bucket of the VM has a clock of its own.
     pub(crate) fn sweep(&mut self, now: Duration, period: Duration) {
         if now.saturating_sub(self.swept) >= period {
@@ -33,6 +60,7 @@ impl Vm {
 thread_local! {
     static VM: RefCell<Vm> = RefCell::new(Vm {
         vault: Vault::new(read_keyring()),
+        latest: BTreeMap::new(),
         swept: Duration::ZERO,
     });
 }

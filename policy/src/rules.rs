@@ -32,9 +32,14 @@ pub struct RuleSet {
     pub(crate) other_hosts: Unlisted,
     exact: BTreeMap<String, Vec<Rc<Rule>>>,
     patterns: Vec<(HostPattern, Vec<Rc<Rule>>)>,
+    /// The configuration without its rules, and each rule beside the text that it was read from: what the next
+    /// configuration repeats of it is not read again.
+    frame: Config,
+    read: Vec<(Box<str>, Rc<Rule>)>,
 }
 
 pub(crate) struct Rule {
+    hosts: Vec<HostPattern>,
     pub(crate) route: String,
     pub(crate) rank: u32,
     pub(crate) ports: Vec<u16>,
@@ -66,16 +71,16 @@ impl RuleSet {
     /// # Errors
     /// [`ConfigError`] names the field that is wrong, never its value.
     pub fn compile(bytes: &[u8], vault: &mut Vault) -> Result<RuleSet, ConfigError> {
-        let config = compile::decode(bytes)?;
-        RuleSet::from_config(&config, vault)
+        compile::compile(bytes, vault, None)
     }
 
-    /// Like [`RuleSet::compile`], from a configuration that is decoded already.
+    /// The same, for a configuration that takes the place of one that is still held: rules that both have are not
+    /// compiled again. A rotation changes one of hundreds.
     ///
     /// # Errors
-    /// [`ConfigError`] names the field that is wrong, never its value.
-    pub fn from_config(config: &Config, vault: &mut Vault) -> Result<RuleSet, ConfigError> {
-        compile::compile(config, vault)
+    /// As [`RuleSet::compile`].
+    pub fn compile_after(before: &RuleSet, bytes: &[u8], vault: &mut Vault) -> Result<RuleSet, ConfigError> {
+        compile::compile(bytes, vault, Some(before))
     }
 
     /// `namespace/name` of the gateway.
@@ -113,10 +118,9 @@ impl RuleSet {
         self.of_host(host).flat_map(|(_, rule)| rule.then.credentials()).map(Rc::clone).collect()
     }
 
-    /// Every credential, once for each host.
+    /// Every credential.
     fn credentials(&self) -> impl Iterator<Item = &Rc<Credential>> {
-        let rules = self.exact.values().chain(self.patterns.iter().map(|(_, rules)| rules));
-        rules.flatten().flat_map(|rule| rule.then.credentials())
+        self.read.iter().flat_map(|(_, rule)| rule.then.credentials())
     }
 }
 

@@ -15,10 +15,11 @@ pub const VERSIONS_READ: &[u32] = &[1];
 /// The request header of [`ConnectionFacts::Header`].
 pub const CONNECTION_HEADER: &str = "x-keyward-connection";
 
-/// The plugin configuration of one filter: a bucket of rules, or the guard (no rules).
+/// The plugin configuration of one filter: a bucket of rules, or the guard (no rules). `R` is how a rule is held: read,
+/// or as it is written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub struct Config<R = Rule> {
     /// [`VERSION`].
     pub version: u32,
     /// `namespace/name` of the gateway; part of what every seal is bound to.
@@ -50,8 +51,32 @@ pub struct Config {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<Target>,
     /// The rules. Their order here means nothing: the most specific one wins, then the lowest [`Rule::rank`].
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub rules: Vec<Rule>,
+    #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<R>,
+}
+
+impl<R> Config<R> {
+    /// The configuration without its rules, and the rules.
+    pub(crate) fn split(self) -> (Config, Vec<R>) {
+        let Config { version, gateway, agent_side, connection_facts, record, unlisted, other_hosts, .. } =
+            self;
+        let Config { endpoints, methods, carriers, targets, rules, .. } = self;
+        let frame = Config {
+            version,
+            gateway,
+            agent_side,
+            connection_facts,
+            record,
+            unlisted,
+            other_hosts,
+            endpoints,
+            methods,
+            carriers,
+            targets,
+            rules: Vec::new(),
+        };
+        (frame, rules)
+    }
 }
 
 /// How the agent's bytes reach the filter. A seal covers it: a value sealed for `Tls` does not open elsewhere.

@@ -197,7 +197,8 @@ fn rules_of(provider: Provider) -> RuleSet {
     config.carriers[0].headers = owned(provider.header_carriers());
     config.carriers[0].query = owned(provider.query_carriers());
     let keyring = Keyring::parse(KEYRING).unwrap();
-    RuleSet::from_config(&sealed(config, KEY), &mut Vault::new(Some(keyring))).unwrap()
+    let bytes = serde_json::to_vec(&sealed(config, KEY)).unwrap();
+    RuleSet::compile(&bytes, &mut Vault::new(Some(keyring))).unwrap()
 }
 
 const MATCHED: (&str, &str) = ("api.anthropic.com", "/v1/messages");

@@ -58,8 +58,8 @@ pub(crate) struct Cell {
     pub(crate) set_ms: Vec<f64>,
     /// From the start of `secret set` to the start of the first request that went out with the new key, ms.
     pub(crate) used_ms: Vec<f64>,
-    /// Time of Envoy's main thread for one rotated key, ms.
-    pub(crate) main_thread_ms: Vec<f64>,
+    /// What a rotated key costs while nothing else happens.
+    pub(crate) rotation: Rotation,
     /// How many keys were rotated in the windows, a second.
     pub(crate) rotations_per_second: f64,
     /// p99 of other requests, pair by pair, ms: quiet, and while a key rotates.
@@ -79,6 +79,17 @@ pub(crate) struct Pairs {
     pub(crate) quiet: Vec<f64>,
     /// With changes.
     pub(crate) busy: Vec<f64>,
+}
+
+/// Time on the CPU for one rotated key, ms, rotation by rotation.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct Rotation {
+    /// Of Envoy's main thread.
+    pub(crate) main_thread_ms: Vec<f64>,
+    /// Of each of Envoy's workers, on average.
+    pub(crate) worker_ms: Vec<f64>,
+    /// Of the controller.
+    pub(crate) controller_ms: Vec<f64>,
 }
 
 /// What it costs that a host comes and goes.
@@ -165,7 +176,7 @@ pub(crate) async fn measure(
         pushed: Vec::new(),
         set_ms: Vec::new(),
         used_ms: Vec::new(),
-        main_thread_ms: Vec::new(),
+        rotation: Rotation::default(),
         rotations_per_second: 0.0,
         others: Pairs::default(),
         neighbour: None,
@@ -175,6 +186,7 @@ pub(crate) async fn measure(
     for tenant in 1..=SETS.min(routes - 1) {
         set_once(&gateway, tenant, &mut cell).await;
     }
+    cell.rotation = rotations_alone(&gateway).await;
     windows(&gateway, pairs, &mut cell).await;
     guests(&gateway, &mut cell).await;
     cell.envoy_after_mib = process::rss_mib(envoy);
@@ -190,8 +202,7 @@ async fn open(gateway: &Gateway, http: Http, tenant: usize) -> Connection {
 async fn set_once(gateway: &Gateway, tenant: usize, cell: &mut Cell) {
     let mut connection = open(gateway, Http::Two, tenant).await;
     let request = request(&tenants::host(tenant));
-    let (envoy, started) = (gateway.envoy(), Instant::now());
-    let (pushed, busy) = (gateway.pushed(), process::main_thread(envoy));
+    let (pushed, started) = (gateway.pushed(), Instant::now());
     let first_use = async {
         loop {
             let at = Instant::now();
@@ -209,9 +220,26 @@ async fn set_once(gateway: &Gateway, tenant: usize, cell: &mut Cell) {
     let (used, returned) = tokio::join!(first_use, set);
     cell.used_ms.push(ms(used));
     cell.set_ms.push(ms(returned));
-    cell.main_thread_ms.push(ms(process::main_thread(envoy) - busy));
     #[expect(clippy::cast_precision_loss, reason = "some kilobytes")]
     cell.pushed.push((gateway.pushed() - pushed) as f64);
+}
+
+/// Rotates one tenant's key while there are no requests.
+async fn rotations_alone(gateway: &Gateway) -> Rotation {
+    let (envoy, controller) = (gateway.envoy(), gateway.controller());
+    let spent = || (process::main_thread(envoy), process::workers(envoy), process::cpu(controller));
+    let mut rotation = Rotation::default();
+    for generation in 2..2 + SETS {
+        let (main_thread, workers, keyward) = spent();
+        gateway.set(1, generation).await;
+        // What follows an update: the old rules are dropped.
+        tokio::time::sleep(ROTATION).await;
+        let now = spent();
+        rotation.main_thread_ms.push(ms(now.0 - main_thread));
+        rotation.worker_ms.push(ms(now.1 - workers));
+        rotation.controller_ms.push(ms(now.2 - keyward));
+    }
+    rotation
 }
 
 /// Pairs of windows, in one of which a key rotates; which one comes first alternates.

@@ -25,6 +25,18 @@ pub(crate) fn main_thread(process: i32) -> Duration {
     scheduled(format!("/proc/{process}/task/{process}/schedstat").as_ref())
 }
 
+/// Time on the CPU of one of an Envoy's workers, on average. Panics when there is no such process, or none of its
+/// threads is a worker.
+#[must_use]
+pub(crate) fn workers(envoy: i32) -> Duration {
+    let threads = fs::read_dir(format!("/proc/{envoy}/task")).expect("a running process");
+    let paths = threads.filter_map(|thread| Some(thread.ok()?.path()));
+    let name = |path: &std::path::Path| fs::read_to_string(path.join("comm")).unwrap_or_default();
+    let workers: Vec<_> = paths.filter(|path| name(path).starts_with("wrk:worker")).collect();
+    let count = u32::try_from(workers.len()).expect("a few");
+    workers.iter().map(|path| scheduled(&path.join("schedstat"))).sum::<Duration>() / count
+}
+
 /// The first field of `schedstat`: nanoseconds on the CPU. A thread that has just ended counts nothing.
 fn scheduled(path: &std::path::Path) -> Duration {
     let text = fs::read_to_string(path).unwrap_or_default();

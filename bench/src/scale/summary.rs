@@ -28,7 +28,7 @@ const COLUMNS: [&str; 15] = [
     "Envoy MiB (after)",
     "keyward MiB (after)",
     "kB a rotation (max)",
-    "main thread ms",
+    "CPU a rotation ms: main thread, a worker, keyward",
     "secret set ms (max)",
     "used after ms (max)",
     "p99 quiet ms",
@@ -53,7 +53,7 @@ pub(super) fn report(cells: &[Cell], costs: &[Cost]) -> Report {
 }
 
 fn row(cell: &Cell) -> Vec<String> {
-    let guest = &cell.guest;
+    let (guest, rotation) = (&cell.guest, &cell.rotation);
     vec![
         cell.routes.to_string(),
         cell.buckets.to_string(),
@@ -62,7 +62,12 @@ fn row(cell: &Cell) -> Vec<String> {
         format!("{:.0} ({:.0})", cell.envoy_mib, cell.envoy_after_mib),
         format!("{:.0} ({:.0})", cell.controller_mib, cell.controller_after_mib),
         format!("{:.1} ({:.1})", cell.pushed_median() / 1e3, percentile(&cell.pushed, 1.0) / 1e3),
-        format!("{:.1}", median(&cell.main_thread_ms)),
+        format!(
+            "{:.1}, {:.1}, {:.1}",
+            median(&rotation.main_thread_ms),
+            median(&rotation.worker_ms),
+            median(&rotation.controller_ms)
+        ),
         format!("{:.0} ({:.0})", median(&cell.set_ms), percentile(&cell.set_ms, 1.0)),
         format!("{:.0} ({:.0})", median(&cell.used_ms), percentile(&cell.used_ms, 1.0)),
         format!("{:.2}", median(&cell.others.quiet)),

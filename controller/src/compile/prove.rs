@@ -22,7 +22,7 @@ pub(super) fn deny_what_the_filter_refuses(plan: &mut GatewayPlan) -> Vec<String
 }
 
 /// Whether the filter takes this configuration.
-pub(super) fn is_taken(config: &Config) -> bool {
+fn is_taken(config: &Config) -> bool {
     let Ok(bytes) = serde_json::to_vec(config) else { return false };
     RuleSet::compile(&bytes, &mut Vault::default()).is_ok()
 }

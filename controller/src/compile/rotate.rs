@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use policy::api::SecretValue;
 use policy::seal::Keyring;
 use policy::secret::Secret;
-use policy::wire::{Config, Outcome};
+use policy::wire::Outcome;
 
-use super::{injection, prove};
+use super::injection;
 use crate::inputs::Inputs;
 use crate::plan::{GatewayPlan, ObjectKey};
 
@@ -35,23 +35,32 @@ pub fn rotate<'k>(
     credentials(inputs, &policies)?;
     let before = inputs.secrets.insert(secret.clone(), values)?;
     let sealed = credentials(inputs, &policies).and_then(|credentials| {
-        let sealed = plans.iter().map(|(key, plan)| Some((key, sealed(plan, &credentials, keyring(key))?)));
-        let sealed: Option<Vec<_>> = sealed.collect();
-        Some(sealed?.into_iter().map(|(key, buckets)| (key.clone(), buckets)).collect::<BTreeMap<_, _>>())
+        let sealed =
+            plans.iter().map(|(key, plan)| Some((key.clone(), seal(plan, &credentials, keyring(key))?)));
+        sealed.collect::<Option<Vec<_>>>()
     });
     let Some(sealed) = sealed else {
         inputs.secrets.insert(secret.clone(), before);
         return None;
     };
     let mut touched = Touched::new();
-    for (key, buckets) in sealed {
+    for (key, sealed) in sealed {
         let Some(plan) = plans.get_mut(&key) else { continue };
-        for (index, config) in buckets {
-            plan.buckets[index] = config;
-            touched.entry(key.clone()).or_default().insert(index);
+        for Sealed { bucket, rule, injection, text } in sealed {
+            let Outcome::Inject(injections) = &mut plan.buckets[bucket].rules[rule].then else { continue };
+            injections[injection].sealed = text;
+            touched.entry(key.clone()).or_default().insert(bucket);
         }
     }
     Some(touched)
+}
+
+/// A credential sealed anew, and where in a plan it belongs.
+struct Sealed {
+    bucket: usize,
+    rule: usize,
+    injection: usize,
+    text: String,
 }
 
 /// Whether a gateway verifies upstreams by this Secret.
@@ -80,34 +89,21 @@ fn credentials(inputs: &Inputs, policies: &[ObjectKey]) -> Option<BTreeMap<Strin
     policies.iter().map(credential).collect()
 }
 
-/// The buckets of a plan that hold these policies' credentials, sealed anew. `None` where the filter would refuse one.
-fn sealed(
+/// Every place of a plan that these policies' credentials go to, sealed anew. What the filter proved of its buckets
+/// holds on: it does not look at what is sealed before a request needs it.
+fn seal(
     plan: &GatewayPlan,
     credentials: &BTreeMap<String, Secret>,
     keyring: &Keyring,
-) -> Option<BTreeMap<usize, Config>> {
-    let holding = plan.buckets.iter().enumerate().filter(|(_, config)| holds(config, credentials));
-    let sealed = holding.map(|(index, config)| {
-        let config = seal(config, credentials, keyring)?;
-        prove::is_taken(&config).then_some((index, config))
-    });
-    sealed.collect()
-}
-
-fn holds(config: &Config, credentials: &BTreeMap<String, Secret>) -> bool {
-    config.rules.iter().any(|rule| match &rule.then {
-        Outcome::Inject(injections) => injections.iter().any(|it| credentials.contains_key(&it.policy)),
-        Outcome::Deny(_) => false,
-    })
-}
-
-fn seal(config: &Config, credentials: &BTreeMap<String, Secret>, keyring: &Keyring) -> Option<Config> {
-    let mut sealed = config.clone();
-    for (rule, same) in sealed.rules.iter_mut().zip(&config.rules) {
-        let Outcome::Inject(injections) = &mut rule.then else { continue };
-        for injection in injections {
-            if let Some(credential) = credentials.get(&injection.policy) {
-                injection.sealed = keyring.seal(&config.binding(same, injection).ok()?, credential).ok()?;
+) -> Option<Vec<Sealed>> {
+    let mut sealed = Vec::new();
+    for (bucket, config) in plan.buckets.iter().enumerate() {
+        for (index, rule) in config.rules.iter().enumerate() {
+            let Outcome::Inject(injections) = &rule.then else { continue };
+            for (injection, it) in injections.iter().enumerate() {
+                let Some(credential) = credentials.get(&it.policy) else { continue };
+                let text = keyring.seal(&config.binding(rule, it).ok()?, credential).ok()?;
+                sealed.push(Sealed { bucket, rule: index, injection, text });
             }
         }
     }

@@ -1,14 +1,17 @@
 //! From the wire configuration to rules.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::rc::Rc;
 
-use super::vault::Place;
+use serde_json::value::RawValue;
+
 use super::{ConfigError, Fault, Rule, RuleSet, Then, Vault};
 use crate::decide::is_control_header;
 use crate::denial::Reason;
 use crate::glob::Glob;
 use crate::host::HostPattern;
+use crate::seal::Binding;
 use crate::wire::{self, AgentSide, Carriers, Config, DenyCause, Injection, Outcome, Target};
 
 /// Headers that frame a message or belong to its connection: setting or removing them would desynchronise it.
@@ -29,15 +32,20 @@ const FORBIDDEN_HEADERS: &[&str] = &[
 /// Methods that no rule can allow.
 pub(crate) const NEVER_METHODS: &[&str] = &["CONNECT", "TRACE"];
 
-pub(super) fn decode(bytes: &[u8]) -> Result<Config, ConfigError> {
+/// The configuration's frame, and its rules as they are written.
+fn decode(bytes: &[u8]) -> Result<(Config, Vec<&RawValue>), ConfigError> {
     // A rotation decodes a bucket in every VM: where a fault is, is only looked for where there is one.
-    match serde_json::from_slice::<Config>(bytes) {
-        Ok(config) => check_version(config.version).map(|()| config),
+    match serde_json::from_slice::<Config<&RawValue>>(bytes) {
+        Ok(config) => check_version(config.version).map(|()| config.split()),
         // A newer version may well have fields that this one does not know.
         Err(_) => Err(version_alone(bytes)
             .and_then(|version| check_version(version).err())
-            .unwrap_or_else(|| ConfigError::new(place_of_fault(bytes), Fault::Decode))),
+            .unwrap_or_else(|| undecodable(bytes))),
     }
+}
+
+fn undecodable(bytes: &[u8]) -> ConfigError {
+    ConfigError::new(place_of_fault(bytes), Fault::Decode)
 }
 
 /// Where bytes that do not decode go wrong. The error of serde may quote a value, so only the field's path is kept.
@@ -62,36 +70,80 @@ fn check_version(version: u32) -> Result<(), ConfigError> {
     ensure(wire::VERSIONS_READ.contains(&version), || "version", Fault::Version)
 }
 
-pub(super) fn compile(config: &Config, vault: &mut Vault) -> Result<RuleSet, ConfigError> {
-    check_version(config.version)?;
-    ensure(!config.gateway.is_empty(), || "gateway", Fault::Empty)?;
-    check_agent_side(&config.agent_side)?;
-    let tables = Tables::compile(config)?;
+/// `before` is looked into for rules that need not be compiled again.
+pub(super) fn compile(
+    bytes: &[u8],
+    vault: &mut Vault,
+    before: Option<&RuleSet>,
+) -> Result<RuleSet, ConfigError> {
+    let (frame, written) = decode(bytes)?;
+    ensure(!frame.gateway.is_empty(), || "gateway", Fault::Empty)?;
+    check_agent_side(&frame.agent_side)?;
+    let tables = Tables::compile(&frame)?;
+    // A rule's indices mean the same in the same frame only.
+    let mut before = before.filter(|before| before.frame == frame).map(|before| before.read.as_slice());
+    let mut read = Vec::with_capacity(written.len());
+    for (index, text) in written.into_iter().map(RawValue::get).enumerate() {
+        let known = before.as_mut().and_then(|before| repeated(before, text));
+        let rule = known.map_or_else(|| read_rule(&frame, &tables, text, index, bytes, vault), Ok)?;
+        read.push((text.into(), rule));
+    }
     let mut set = RuleSet {
-        gateway: config.gateway.as_str().into(),
-        agent_side: config.agent_side.clone(),
-        connection_facts: config.connection_facts,
-        record: config.record,
-        unlisted: config.unlisted,
-        other_hosts: config.other_hosts,
+        gateway: frame.gateway.as_str().into(),
+        agent_side: frame.agent_side.clone(),
+        connection_facts: frame.connection_facts,
+        record: frame.record,
+        unlisted: frame.unlisted,
+        other_hosts: frame.other_hosts,
         exact: BTreeMap::new(),
         patterns: Vec::new(),
+        frame,
+        read,
     };
-    let mut patterns: BTreeMap<HostPattern, Vec<Rc<Rule>>> = BTreeMap::new();
-    for (index, rule) in config.rules.iter().enumerate() {
-        let at = format!("rules[{index}]");
-        let compiled = Rc::new(compile_rule(config, &tables, rule, &at, vault)?);
-        for pattern in compile_hosts(&rule.hosts, &at)? {
+    let mut patterns: BTreeMap<&HostPattern, Vec<Rc<Rule>>> = BTreeMap::new();
+    for (_, rule) in &set.read {
+        for pattern in &rule.hosts {
             let rules = match pattern.exact() {
                 Some(name) => set.exact.entry(name.to_owned()).or_default(),
                 None => patterns.entry(pattern).or_default(),
             };
-            rules.push(Rc::clone(&compiled));
+            rules.push(Rc::clone(rule));
         }
     }
-    set.patterns = patterns.into_iter().collect();
+    set.patterns = patterns.into_iter().map(|(pattern, rules)| (pattern.clone(), rules)).collect();
     set.patterns.sort_by_key(|(pattern, _)| std::cmp::Reverse(pattern.specificity()));
     Ok(set)
+}
+
+/// The rule that had the same text before, looked for where it must be unless many changed: `before` is what follows
+/// the last one that was found, and one of it may be gone.
+fn repeated(before: &mut &[(Box<str>, Rc<Rule>)], text: &str) -> Option<Rc<Rule>> {
+    let at = before.iter().take(2).position(|(known, _)| **known == *text)?;
+    let (_, rule) = before.get(at)?;
+    *before = before.get(at + 1..)?;
+    Some(Rc::clone(rule))
+}
+
+fn read_rule(
+    frame: &Config,
+    tables: &Tables,
+    text: &str,
+    index: usize,
+    bytes: &[u8],
+    vault: &mut Vault,
+) -> Result<Rc<Rule>, ConfigError> {
+    let rule = serde_json::from_str(text).map_err(|_| undecodable(bytes))?;
+    compile_rule(frame, tables, rule, At(index), vault).map(Rc::new)
+}
+
+/// A rule's place, by its index: written out only where something is wrong with it.
+#[derive(Clone, Copy)]
+struct At(usize);
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "rules[{}]", self.0)
+    }
 }
 
 /// The shared tables, each compiled once.
@@ -172,10 +224,10 @@ fn check_agent_side(side: &AgentSide) -> Result<(), ConfigError> {
 }
 
 fn compile_rule(
-    config: &Config,
+    frame: &Config,
     tables: &Tables,
-    rule: &wire::Rule,
-    at: &str,
+    rule: wire::Rule,
+    at: At,
     vault: &mut Vault,
 ) -> Result<Rule, ConfigError> {
     ensure(!rule.route.is_empty(), || format!("{at}.route"), Fault::Empty)?;
@@ -184,17 +236,27 @@ fn compile_rule(
     let endpoints = optional(&tables.endpoints, rule.endpoints).ok_or_else(missing("endpoints"))?;
     let methods = optional(&tables.methods, rule.methods).ok_or_else(missing("methods"))?;
     let carriers = table(&tables.carriers, rule.carriers).ok_or_else(missing("carriers"))?;
-    let then = match &rule.then {
-        Outcome::Deny(cause) => Then::Deny(reason(*cause)),
+    let hosts = compile_hosts(&rule.hosts, at)?;
+    let places = match &rule.then {
+        Outcome::Deny(_) => Vec::new(),
         Outcome::Inject(injections) => {
             let targets = targets_of(injections, tables, at)?;
-            credentials(config, rule, injections.iter().zip(targets), vault, at)?
+            targets.into_iter().zip(bindings(frame, &rule, injections, at)?).collect()
+        }
+    };
+    let then = match rule.then {
+        Outcome::Deny(cause) => Then::Deny(reason(cause)),
+        Outcome::Inject(injections) => {
+            let filled = injections.into_iter().zip(places);
+            let credential = |(injection, (target, binding))| vault.credential(binding, injection, target);
+            Then::Inject(filled.map(credential).collect())
         }
     };
     Ok(Rule {
-        route: rule.route.clone(),
+        hosts,
+        route: rule.route,
         rank: rule.rank,
-        ports: rule.ports.clone(),
+        ports: rule.ports,
         endpoints,
         methods,
         carriers,
@@ -202,20 +264,15 @@ fn compile_rule(
     })
 }
 
-fn credentials<'a>(
-    config: &Config,
+fn bindings(
+    frame: &Config,
     rule: &wire::Rule,
-    injections: impl Iterator<Item = (&'a Injection, Rc<Target>)>,
-    vault: &mut Vault,
-    at: &str,
-) -> Result<Then, ConfigError> {
-    let credential = |(injection, target): (&Injection, Rc<Target>)| {
-        let binding = config.binding(rule, injection).map_err(|_| ConfigError::new(at, Fault::Index))?;
-        let Target::Header { name, prefix } = target.as_ref();
-        let place = Place { id: &injection.policy, header: name, prefix };
-        Ok(vault.credential(binding, &injection.sealed, place))
-    };
-    injections.map(credential).collect::<Result<_, _>>().map(Then::Inject)
+    injections: &[Injection],
+    at: At,
+) -> Result<Vec<Binding>, ConfigError> {
+    let binding = |injection| frame.binding(rule, injection);
+    let bindings = injections.iter().map(binding).collect::<Result<_, _>>();
+    bindings.map_err(|_| ConfigError::new(at.to_string(), Fault::Index))
 }
 
 fn reason(cause: DenyCause) -> Reason {
@@ -228,7 +285,7 @@ fn reason(cause: DenyCause) -> Reason {
     }
 }
 
-fn compile_hosts(hosts: &[String], at: &str) -> Result<Vec<HostPattern>, ConfigError> {
+fn compile_hosts(hosts: &[String], at: At) -> Result<Vec<HostPattern>, ConfigError> {
     ensure(!hosts.is_empty(), || format!("{at}.hosts"), Fault::Empty)?;
     check_sorted(hosts, || format!("{at}.hosts"))?;
     let parse = |(i, text): (usize, &String)| {
@@ -237,7 +294,7 @@ fn compile_hosts(hosts: &[String], at: &str) -> Result<Vec<HostPattern>, ConfigE
     hosts.iter().enumerate().map(parse).collect()
 }
 
-fn check_ports(ports: &[u16], at: &str) -> Result<(), ConfigError> {
+fn check_ports(ports: &[u16], at: At) -> Result<(), ConfigError> {
     let at = || format!("{at}.ports");
     ensure(!ports.is_empty(), at, Fault::Empty)?;
     check_sorted(ports, at)?;
@@ -245,7 +302,7 @@ fn check_ports(ports: &[u16], at: &str) -> Result<(), ConfigError> {
 }
 
 /// The place of each injection, no two of them the same.
-fn targets_of(injections: &[Injection], tables: &Tables, at: &str) -> Result<Vec<Rc<Target>>, ConfigError> {
+fn targets_of(injections: &[Injection], tables: &Tables, at: At) -> Result<Vec<Rc<Target>>, ConfigError> {
     ensure(!injections.is_empty(), || format!("{at}.then.inject"), Fault::Empty)?;
     let mut targets: Vec<Rc<Target>> = Vec::with_capacity(injections.len());
     for (i, injection) in injections.iter().enumerate() {

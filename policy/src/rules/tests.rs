@@ -250,3 +250,93 @@ mod properties {
         }
     }
 }
+
+/// A configuration with a route for each of these names, each with a host of its own; its key is the name twice.
+fn of_routes(names: &[&str]) -> Config {
+    let mut config = config();
+    config.rules = names.iter().map(|name| rule(name, &[&format!("{name}.example.com")])).collect();
+    config
+}
+
+/// The routes whose rules were taken over from `before`.
+fn taken_over(before: &RuleSet, after: &RuleSet) -> Vec<String> {
+    let old = |rule: &Rc<Rule>| before.read.iter().any(|(_, old)| Rc::ptr_eq(old, rule));
+    let rules = after.read.iter().map(|(_, rule)| rule);
+    rules.filter(|rule| old(rule)).map(|rule| rule.route.clone()).collect()
+}
+
+fn after(before: &RuleSet, config: &Config, vault: &mut Vault) -> RuleSet {
+    RuleSet::compile_after(before, &bytes(config), vault).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn what_two_configurations_share_is_compiled_once() {
+    let mut vault = vault();
+    let before = compile(&of_routes(&["a", "b", "c", "d"]), &mut vault);
+    for (then, expected) in [
+        (&["a", "b", "c", "d"][..], &["a", "b", "c", "d"][..]),
+        (&["a", "b", "new", "c", "d"], &["a", "b", "c", "d"]),
+        (&["b", "c", "d"], &["b", "c", "d"]),
+        (&["a", "c", "d"], &["a", "c", "d"]),
+        (&["a", "new", "c", "d"], &["a", "c", "d"]),
+        (&["a", "b", "c", "new"], &["a", "b", "c"]),
+        (&["a"], &["a"]),
+        (&[], &[]),
+    ] {
+        let set = after(&before, &of_routes(then), &mut vault);
+        assert_eq!(taken_over(&before, &set), expected, "{then:?}");
+        for name in ["a", "b", "c", "d", "new"] {
+            let count = set.of_host(&format!("{name}.example.com")).count();
+            assert_eq!(count, usize::from(then.contains(&name)), "{name} of {then:?}");
+        }
+    }
+}
+
+#[test]
+fn a_rotated_credential_is_a_new_rule_beside_old_ones() {
+    let mut vault = vault();
+    let two = || {
+        let mut config = config();
+        config.rules.push(rule("default/other", &["other.example.com"]));
+        config
+    };
+    let before = compile(&sealed(two(), fixture::KEY), &mut vault);
+    let rotated = fixture::sealed_where(sealed(two(), fixture::KEY), "sk-ant-rotated-987", |policy| {
+        policy == "default/anthropic"
+    });
+    let after = after(&before, &rotated, &mut vault);
+    assert_eq!(taken_over(&before, &after), ["default/other"]);
+    let values: Vec<_> = after
+        .credentials()
+        .map(|credential| credential.value().map(|value| value.expose().to_vec()))
+        .collect();
+    assert_eq!(values, [Some(b"sk-ant-rotated-987".to_vec()), Some(fixture::KEY.into())]);
+}
+
+#[test]
+fn the_same_rule_under_other_tables_is_compiled_again() {
+    let mut vault = vault();
+    let before = compile(&sealed(config(), fixture::KEY), &mut vault);
+    let mut other = sealed(config(), fixture::KEY);
+    other.endpoints[0] = fixture::texts(&["/v2/*"]);
+    other.unlisted = Unlisted::Deny;
+    let after = after(&before, &other, &mut vault);
+    assert_eq!(taken_over(&before, &after), [""; 0]);
+    assert_eq!(refused(&before, fixture::HOST), None);
+    assert_eq!(refused(&after, fixture::HOST), Some(Reason::EndpointNotListed), "/v1/messages");
+}
+
+#[test]
+fn a_fault_after_rules_that_were_taken_over_is_found_in_its_place() {
+    let mut vault = vault();
+    let before = compile(&of_routes(&["a", "b"]), &mut vault);
+    let mut broken = of_routes(&["a", "b", "c"]);
+    broken.rules[2].ports.clear();
+    let error = RuleSet::compile_after(&before, &bytes(&broken), &mut vault).err();
+    assert_eq!(error, Some(ConfigError { at: "rules[2].ports".into(), fault: Fault::Empty }));
+
+    let mut json = serde_json::to_value(of_routes(&["a", "b", "c"])).unwrap();
+    json["rules"][2]["rank"] = json!("first");
+    let error = RuleSet::compile_after(&before, json.to_string().as_bytes(), &mut vault).err();
+    assert_eq!(error.map(|error| error.at), Some("rules[2].rank".into()));
+}

@@ -18,6 +18,7 @@ use super::RuleSet;
 use crate::scrub::{Live, Scrubber};
 use crate::seal::{Binding, Keyring};
 use crate::secret::Secret;
+use crate::wire::{Injection, Target};
 
 /// How long a value is scrubbed after its last use.
 pub const RETIRED_FOR: Duration = Duration::from_secs(10 * 60);
@@ -28,9 +29,8 @@ const RETIRED_AT_MOST: usize = 16;
 
 /// A credential in place: what one header is set to, once it is opened.
 pub struct Credential {
-    id: String,
-    header: String,
-    prefix: String,
+    id: Rc<str>,
+    target: Rc<Target>,
     sealed: Rc<Sealed>,
     keyring: Option<Rc<Keyring>>,
     opened: OnceCell<Option<Opened>>,
@@ -62,7 +62,8 @@ impl Credential {
     /// The lower-case name of the header that it fills.
     #[must_use]
     pub fn header(&self) -> &str {
-        &self.header
+        let Target::Header { name, .. } = self.target.as_ref();
+        name
     }
 
     /// The value, prefix included. `None`: it does not open, or is no credential.
@@ -80,7 +81,8 @@ impl Credential {
         // and to be put behind its prefix; the result is a secret again.
         let secret = Secret::credential(opened.expose()).ok()?;
         let bare = secret.expose();
-        let prefix = if bare.starts_with(self.prefix.as_bytes()) { "" } else { &self.prefix };
+        let Target::Header { prefix, .. } = self.target.as_ref();
+        let prefix = if bare.starts_with(prefix.as_bytes()) { "" } else { prefix };
         let mut whole = Vec::with_capacity(prefix.len() + bare.len());
         whole.extend_from_slice(prefix.as_bytes());
         whole.extend_from_slice(bare);
@@ -89,19 +91,11 @@ impl Credential {
     }
 }
 
-/// Where a credential goes.
-#[derive(Clone, Copy)]
-pub(super) struct Place<'a> {
-    pub(super) id: &'a str,
-    pub(super) header: &'a str,
-    pub(super) prefix: &'a str,
-}
-
 /// The credentials that rules use, and those they used until lately. One per VM.
 #[derive(Default)]
 pub struct Vault {
     keyring: Option<Rc<Keyring>>,
-    policies: BTreeMap<String, Held>,
+    policies: BTreeMap<Rc<str>, Held>,
 }
 
 #[derive(Default)]
@@ -134,17 +128,22 @@ impl Vault {
         Vault { keyring: keyring.map(Rc::new), policies: BTreeMap::new() }
     }
 
-    /// What `place` is to be set to: the credential that is held already, or a new one.
-    pub(super) fn credential(&mut self, binding: Binding, sealed: &str, place: Place<'_>) -> Rc<Credential> {
-        let held = self.policies.entry(place.id.to_owned()).or_default();
-        let sealed = Rc::new(Sealed { binding, text: sealed.to_owned() });
+    /// What a policy, named by its id, sets a target to: the credential that is held already, or a new one.
+    pub(super) fn credential(
+        &mut self,
+        binding: Binding,
+        Injection { policy, sealed, .. }: Injection,
+        target: Rc<Target>,
+    ) -> Rc<Credential> {
+        let id: Rc<str> = policy.into();
+        let held = self.policies.entry(Rc::clone(&id)).or_default();
+        let sealed = Rc::new(Sealed { binding, text: sealed });
         if let Some(known) = held.credentials.get(&sealed) {
             return Rc::clone(&known.credential);
         }
         let credential = Rc::new(Credential {
-            id: place.id.to_owned(),
-            header: place.header.to_owned(),
-            prefix: place.prefix.to_owned(),
+            id,
+            target,
             sealed: Rc::clone(&sealed),
             keyring: self.keyring.clone(),
             opened: OnceCell::new(),
@@ -172,7 +171,7 @@ impl Vault {
     /// called after each compilation.
     pub fn sweep_policies_of(&mut self, rules: &RuleSet, now: Duration) {
         // A policy may have thousands of hosts; it is looked at once.
-        let ids: BTreeSet<&str> = rules.credentials().map(|credential| credential.id.as_str()).collect();
+        let ids: BTreeSet<&str> = rules.credentials().map(|credential| credential.id.as_ref()).collect();
         for id in ids {
             if let Some(held) = self.policies.get_mut(id) {
                 held.sweep(now);

@@ -13,6 +13,9 @@ const VERSION: u8 = 1;
 /// What stands in the place of the version where no rule is meant.
 const KEPT: u8 = 0;
 
+/// Bytes of most encodings, so that few of ten thousand grow while they are written.
+const LIKELY_LENGTH: usize = 512;
+
 /// The associated data of one injection of one rule, without format and key id.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Binding(Vec<u8>);
@@ -62,7 +65,8 @@ impl Config {
         let methods = rule.methods.map(|index| lookup(&self.methods, index, "methods")).transpose()?;
         let carriers = lookup(&self.carriers, rule.carriers, "carriers")?;
         let target = lookup(&self.targets, injection.target, "targets")?;
-        let mut encoded = Encoder(vec![VERSION]);
+        let mut encoded = Encoder(Vec::with_capacity(LIKELY_LENGTH));
+        encoded.0.push(VERSION);
         encoded.text(&self.gateway);
         encoded.text(&injection.policy);
         encoded.text(&rule.route);
@@ -75,6 +79,7 @@ impl Config {
         encoded.carriers(carriers);
         // Service, region and scopes of provider authentication: absent in this version of the configuration.
         (0..3).for_each(|_| encoded.optional_list(None));
+        encoded.0.shrink_to_fit();
         Ok(Binding(encoded.0))
     }
 }
