@@ -18,23 +18,23 @@ use crate::plan::{GatewayPlan, ObjectKey};
 /// Which buckets of which gateways changed.
 pub type Touched = BTreeMap<ObjectKey, BTreeSet<usize>>;
 
-/// Puts the new values of a Secret into the inputs, and into the plans that were compiled from them. `None`, and
+/// Puts the new values of a Secret, which just these policies name, into the inputs, and into the plans that were compiled from them. `None`, and
 /// nothing changed, where more than sealed credentials could come of it.
 pub fn rotate<'k>(
     inputs: &mut Inputs,
     plans: &mut BTreeMap<ObjectKey, GatewayPlan>,
     secret: &ObjectKey,
+    policies: &[ObjectKey],
     values: BTreeMap<String, SecretValue>,
     keyring: impl Fn(&ObjectKey) -> &'k Keyring,
 ) -> Option<Touched> {
     if is_trusted(inputs, secret) {
         return None;
     }
-    let policies = policies_of(inputs, secret);
     // Both must be usable: else a condition or a denial comes or goes.
-    credentials(inputs, &policies)?;
+    credentials(inputs, policies)?;
     let before = inputs.secrets.insert(secret.clone(), values)?;
-    let sealed = credentials(inputs, &policies).and_then(|credentials| {
+    let sealed = credentials(inputs, policies).and_then(|credentials| {
         let sealed =
             plans.iter().map(|(key, plan)| Some((key.clone(), seal(plan, &credentials, keyring(key))?)));
         sealed.collect::<Option<Vec<_>>>()
@@ -70,14 +70,6 @@ fn is_trusted(inputs: &Inputs, secret: &ObjectKey) -> bool {
         let reference = tls.and_then(|tls| tls.additional_trust_bundle_secret_ref.as_ref());
         key.namespace == secret.namespace && reference.is_some_and(|reference| reference.name == secret.name)
     })
-}
-
-/// The policies that name this Secret.
-fn policies_of(inputs: &Inputs, secret: &ObjectKey) -> Vec<ObjectKey> {
-    let naming = inputs.policies.iter().filter(|(key, policy)| {
-        policy.spec.secret_ref.name == secret.name && key.namespace == secret.namespace
-    });
-    naming.map(|(key, _)| key.clone()).collect()
 }
 
 /// The credential of each of these policies; `None` where one of them has none.

@@ -7,18 +7,19 @@ use policy::seal::Keyring;
 use policy::secret::Secret;
 
 use super::args::Args;
-use super::trust;
+use super::{secrets, trust};
 use crate::cli::Failure;
 use crate::compile::{Touched, compile, rotate};
 use crate::conditions::{ObjectRef, Statuses};
 use crate::inputs::{Inputs, Reduced};
 use crate::plan::{GatewayPlan, ObjectKey};
-use crate::source::{Directory, Objects, Overrides, Problem};
+use crate::source::{Asked, Directory, Objects, Overrides, Problem};
 use crate::state::{Overlay, StateDir, StateError};
 
 pub(super) struct Manifests {
     directory: Directory,
     objects: Objects,
+    asked: Asked,
     /// The specs of gateways that were accepted last.
     accepted: BTreeMap<ObjectKey, Reduced<egress_gateway::Spec>>,
     /// What the plans were compiled from; absent while a gateway serves by another spec than the one that is there.
@@ -41,6 +42,7 @@ impl Manifests {
         Ok(Manifests {
             directory: Directory::open(&args.manifests).map_err(Failure::failed)?,
             objects: Objects::new(),
+            asked: Asked::default(),
             accepted: BTreeMap::new(),
             inputs: None,
             plans: BTreeMap::new(),
@@ -59,6 +61,7 @@ impl Manifests {
     pub(super) fn load(&mut self) -> (Change, Vec<Problem>) {
         let loaded = self.directory.load(&self.overrides());
         self.objects = loaded.objects;
+        self.asked = Asked::of(&self.objects);
         let inputs = Inputs::from_objects(&self.objects);
         let change = self.rotated(&inputs).map_or_else(|| self.compile(inputs), Change::Values);
         (change, loaded.problems)
@@ -83,7 +86,8 @@ impl Manifests {
     }
 
     fn rotate(&mut self, secret: &ObjectKey, values: BTreeMap<String, SecretValue>) -> Option<Touched> {
-        rotate(self.inputs.as_mut()?, &mut self.plans, secret, values, |_| &self.keyring)
+        let policies: Vec<_> = self.asked.policies(secret).cloned().collect();
+        rotate(self.inputs.as_mut()?, &mut self.plans, secret, &policies, values, |_| &self.keyring)
     }
 
     /// A gateway whose object is refused serves on by the spec that was accepted last, with everything else as it is
@@ -113,9 +117,16 @@ impl Manifests {
         Change::Everything(serving.statuses)
     }
 
-    /// The objects as they were last read.
-    pub(super) fn objects(&self) -> &Objects {
-        &self.objects
+    /// Whether these values can be used where policies use them; a note where nothing names the Secret.
+    ///
+    /// # Errors
+    /// As [`secrets::judge`].
+    pub(super) fn judge(
+        &self,
+        secret: &ObjectKey,
+        values: &BTreeMap<String, Secret>,
+    ) -> Result<Option<String>, String> {
+        secrets::judge(&self.objects, &self.asked, secret, values)
     }
 
     /// Keeps new values of a Secret, and brings the plans up to them.

@@ -232,7 +232,7 @@ impl Dev {
     fn set_secret(&mut self, pending: Pending) {
         let Pending { request, answer } = pending;
         let SetSecret { secret, values, wait } = request;
-        let note = match secrets::judge(self.manifests.objects(), &secret, &values) {
+        let note = match self.manifests.judge(&secret, &values) {
             Ok(note) => note,
             Err(message) => return drop(answer.send(Answer::Refused { message })),
         };

@@ -7,7 +7,7 @@ use policy::secret::Secret;
 
 use super::control::Answer;
 use crate::plan::ObjectKey;
-use crate::source::{Objects, asked_keys};
+use crate::source::{Asked, Objects};
 
 /// Whether these values can be used where policies use them. What a policy would refuse is refused here, so that a
 /// slip does not take a working key away. Returns a note where nothing names the Secret.
@@ -16,11 +16,12 @@ use crate::source::{Objects, asked_keys};
 /// Which key is unusable, and why; never the value.
 pub(super) fn judge(
     objects: &Objects,
+    asked: &Asked,
     secret: &ObjectKey,
     values: &BTreeMap<String, Secret>,
 ) -> Result<Option<String>, String> {
-    let asked = asked_keys(objects, secret);
-    for (key, value) in values.iter().filter(|(key, _)| asked.contains(*key)) {
+    let asked = asked.keys(secret);
+    for (key, value) in values.iter().filter(|(key, _)| asked.contains(key.as_str())) {
         // Exposed to be judged by the same function that policies judge by.
         Secret::credential(value.expose())
             .map_err(|error| format!("key `{key}` of Secret {secret}: {error}; nothing was changed"))?;

@@ -4,6 +4,7 @@
 //! begins with a dot, and directories inside it, are not. Reading is kept apart from what the files mean
 //! ([`load()`], pure) and from noticing that they changed ([`Directory::changed`]).
 
+mod asked;
 mod directory;
 mod files;
 mod load;
@@ -15,9 +16,9 @@ use std::collections::BTreeMap;
 
 use policy::api::Manifest;
 
+pub(crate) use asked::Asked;
 pub use directory::{Directory, OpenError};
 pub use load::{LastGood, Listing, load};
-pub(crate) use overrides::asked_keys;
 pub use overrides::{BadSecretFlag, Overrides, SecretFlag};
 pub use problem::Problem;
 

@@ -8,7 +8,7 @@ use policy::api::{Kind, Manifest, Metadata, Secret, SecretValue};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::Objects;
+use super::{Asked, Objects};
 use crate::conditions::ObjectRef;
 use crate::plan::ObjectKey;
 
@@ -83,16 +83,17 @@ impl Overrides {
 
     /// Puts the values into the objects; Secrets that exist only here are created.
     pub(crate) fn apply(&self, objects: &mut Objects) {
+        let asked = Asked::of(objects);
         for (key, flags) in &self.flags {
             let mut secret = take_secret(objects, key);
             secret.data.clear();
             secret.string_data.clear();
             if let Some(value) = &flags.for_every_key {
-                let mut asked = asked_keys(objects, key);
-                if asked.is_empty() {
-                    asked.insert(DEFAULT_SECRET_KEY.to_owned());
+                let mut keys = asked.keys(key);
+                if keys.is_empty() {
+                    keys.insert(DEFAULT_SECRET_KEY);
                 }
-                secret.data.extend(asked.into_iter().map(|key| (key, bytes(value))));
+                secret.data.extend(keys.into_iter().map(|key| (key.to_owned(), bytes(value))));
             }
             secret.data.extend(flags.by_key.iter().map(|(name, value)| (name.clone(), bytes(value))));
             put_secret(objects, key, secret);
@@ -107,22 +108,6 @@ impl Overrides {
 
 fn bytes(value: &Value) -> SecretValue {
     SecretValue::from_bytes(value.to_vec())
-}
-
-/// The keys by which policies ask for a Secret.
-pub(crate) fn asked_keys(objects: &Objects, secret: &ObjectKey) -> BTreeSet<String> {
-    let kind = Kind::CredentialInjectionPolicy;
-    let first = ObjectKey { namespace: secret.namespace.clone(), name: String::new() };
-    objects
-        .range(ObjectRef::new(kind, first)..)
-        .take_while(|(object, _)| object.kind == kind && object.key.namespace == secret.namespace)
-        .filter_map(|(_, manifest)| match manifest {
-            Manifest::CredentialInjectionPolicy(policy) => Some(&policy.spec),
-            _ => None,
-        })
-        .filter(|spec| spec.secret_ref.name == secret.name)
-        .map(|spec| spec.secret_key.clone())
-        .collect()
 }
 
 /// Takes a Secret out, or makes one.

@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::compile::compile;
-use crate::source::{LastGood, Listing, Overrides, load};
+use crate::source::{Asked, LastGood, Listing, Objects, Overrides, load};
 
 const OBJECTS: &str = "\
 apiVersion: clrk.apoxy.dev/v1alpha1
@@ -52,6 +52,10 @@ fn keyring() -> Keyring {
 }
 
 fn inputs(one: &str, two: &str) -> Inputs {
+    Inputs::from_objects(&objects(one, two))
+}
+
+fn objects(one: &str, two: &str) -> Objects {
     let secret = |name: &str, value: &str| {
         format!("---\napiVersion: v1\nkind: Secret\nmetadata: {{name: {name}}}\nstringData: {{{value}}}\n")
     };
@@ -64,7 +68,7 @@ fn inputs(one: &str, two: &str) -> Inputs {
         route("c", "one"),
     ];
     let listing = Listing::from([("a.yaml".to_owned(), Ok(Zeroizing::new(text.concat().into_bytes())))]);
-    Inputs::from_objects(&load(&listing, &mut LastGood::default(), &Overrides::default()).objects)
+    load(&listing, &mut LastGood::default(), &Overrides::default()).objects
 }
 
 fn plans(inputs: &Inputs) -> BTreeMap<ObjectKey, GatewayPlan> {
@@ -76,12 +80,18 @@ fn key(name: &str) -> ObjectKey {
     ObjectKey { namespace: "default".into(), name: name.into() }
 }
 
+fn policies(one: &str, secret: &str) -> Vec<ObjectKey> {
+    let asked = Asked::of(&objects(one, "token: value-of-two"));
+    asked.policies(&key(secret)).cloned().collect()
+}
+
 /// Rotates `one` from the one value to the other, and compares with compilations; what was touched.
 fn check(before: &str, after: &str, secret: &str) -> Option<Touched> {
     let (mut inputs, wanted) = (inputs(before, "token: value-of-two"), inputs(after, "token: value-of-two"));
     let (untouched, mut plans, keyring) = (inputs.clone(), plans(&inputs), keyring());
     let values = wanted.secrets[&key(secret)].clone();
-    let touched = rotate(&mut inputs, &mut plans, &key(secret), values, |_| &keyring);
+    let policies = policies(before, secret);
+    let touched = rotate(&mut inputs, &mut plans, &key(secret), &policies, values, |_| &keyring);
     let expected = if touched.is_some() { &wanted } else { &untouched };
     assert!(inputs == *expected, "the inputs, from {before} to {after}");
     assert!(plans == self::plans(expected), "the plans, from {before} to {after}");
@@ -117,5 +127,5 @@ fn a_secret_that_is_new_is_left_to_a_compilation() {
     let (mut inputs, keyring) = (inputs("token: first-value", "token: value-of-two"), keyring());
     let mut plans = plans(&inputs);
     let values = inputs.secrets[&key("one")].clone();
-    assert_eq!(rotate(&mut inputs, &mut plans, &key("new"), values, |_| &keyring), None);
+    assert_eq!(rotate(&mut inputs, &mut plans, &key("new"), &[], values, |_| &keyring), None);
 }
