@@ -119,7 +119,11 @@ impl HostState {
     }
 
     /// A property by its path, the parts joined by a dot. What the module set is read under its own name.
+    /// Every root context belongs to one plugin.
     pub(super) fn property(&mut self, path: &str) -> Option<Vec<u8>> {
+        if path == "plugin_root_id" {
+            return Some(b"keyward".to_vec());
+        }
         let stream = self.stream()?;
         let own = path.strip_prefix("filter_state.wasm.").unwrap_or(path);
         stream.properties.get(path).or_else(|| stream.set.get(own)).cloned()
