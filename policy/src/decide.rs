@@ -132,10 +132,10 @@ impl RuleSet {
     pub fn decide(&self, facts: &Facts<'_>, head: &Head<'_>) -> Verdict {
         head.check_names()?;
         head.check_method()?;
-        let authority = connection::agree(&self.agent_side, facts, head)?;
+        let authority = connection::agree(self.agent_side(), facts, head)?;
         let known: Vec<_> = self.of_host(&authority.host).collect();
         if known.is_empty() {
-            return unlisted(self.other_hosts, head, Reason::HostNotListed, Vec::new());
+            return unlisted(self.frame.other_hosts, head, Reason::HostNotListed, Vec::new());
         }
         if matches!(facts, Facts::Cleartext) {
             return Err(Reason::Cleartext.into());
@@ -149,7 +149,7 @@ impl RuleSet {
             Some(rule) => self.carry_out(rule, facts, head),
             None => {
                 let carriers = served.iter().map(|(_, rule)| Rc::clone(&rule.carriers)).collect();
-                let mut plan = unlisted(self.unlisted, head, Reason::EndpointNotListed, carriers)?;
+                let mut plan = unlisted(self.frame.unlisted, head, Reason::EndpointNotListed, carriers)?;
                 plan.scrub = self.credentials_of(&authority.host);
                 Ok(plan)
             }
@@ -175,7 +175,7 @@ impl RuleSet {
     }
 
     fn cluster_allowed(&self, facts: &Facts<'_>) -> bool {
-        match (&self.agent_side, facts) {
+        match (self.agent_side(), facts) {
             (AgentSide::Tls, Facts::Tls { .. }) => true,
             (AgentSide::TrustedPlaintext { clusters }, Facts::Cluster(cluster)) => {
                 clusters.iter().any(|allowed| allowed.as_bytes() == *cluster)

@@ -77,7 +77,7 @@ impl Record {
     ) -> Self {
         Record {
             gateway: rules.map_or_else(|| Rc::from(""), |rules| Rc::clone(&rules.gateway)),
-            text: rules.map_or(RecordText::Json, |rules| rules.record),
+            text: rules.map_or(RecordText::Json, |rules| rules.frame.record),
             default_port: facts.default_port(),
             request,
             verdict,

@@ -20,21 +20,16 @@ pub use vault::{Credential, RETIRED_FOR, Vault};
 use crate::denial::Reason;
 use crate::glob::Glob;
 use crate::host::{HostPattern, Specificity};
-use crate::wire::{AgentSide, Carriers, Config, ConnectionFacts, RecordText, Unlisted};
+use crate::wire::{AgentSide, Carriers, Config, ConnectionFacts};
 
 /// The rules of one filter. A request keeps the set that it started with.
 pub struct RuleSet {
     pub(crate) gateway: Rc<str>,
-    pub(crate) agent_side: AgentSide,
-    connection_facts: ConnectionFacts,
-    pub(crate) record: RecordText,
-    pub(crate) unlisted: Unlisted,
-    pub(crate) other_hosts: Unlisted,
     exact: BTreeMap<String, Vec<Rc<Rule>>>,
     patterns: Vec<(HostPattern, Vec<Rc<Rule>>)>,
-    /// The configuration without its rules, and each rule beside the text that it was read from: what the next
-    /// configuration repeats of it is not read again.
-    frame: Config,
+    /// The configuration without its rules.
+    pub(crate) frame: Config,
+    /// Each rule beside the text that it was read from: what the next configuration repeats is not read again.
     read: Vec<(Box<str>, Rc<Rule>)>,
 }
 
@@ -92,13 +87,13 @@ impl RuleSet {
     /// How the agent's bytes reach the filter; says which facts [`RuleSet::decide`] needs.
     #[must_use]
     pub fn agent_side(&self) -> &AgentSide {
-        &self.agent_side
+        &self.frame.agent_side
     }
 
     /// Where [`AgentSide::Tls`] finds its facts.
     #[must_use]
     pub fn connection_facts(&self) -> ConnectionFacts {
-        self.connection_facts
+        self.frame.connection_facts
     }
 
     /// The rules that name a host, each with how narrowly it does so.

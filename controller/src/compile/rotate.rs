@@ -18,8 +18,8 @@ use crate::plan::{GatewayPlan, ObjectKey};
 /// Which buckets of which gateways changed.
 pub type Touched = BTreeMap<ObjectKey, BTreeSet<usize>>;
 
-/// Puts the new values of a Secret, which just these policies name, into the inputs, and into the plans that were compiled from them. `None`, and
-/// nothing changed, where more than sealed credentials could come of it.
+/// Puts the new values of a Secret, which just these policies name, into the inputs, and into the plans that were
+/// compiled from them. `None`, and nothing changed, where more than sealed credentials could come of it.
 pub fn rotate<'k>(
     inputs: &mut Inputs,
     plans: &mut BTreeMap<ObjectKey, GatewayPlan>,
@@ -81,8 +81,8 @@ fn credentials(inputs: &Inputs, policies: &[ObjectKey]) -> Option<BTreeMap<Strin
     policies.iter().map(credential).collect()
 }
 
-/// Every place of a plan that these policies' credentials go to, sealed anew. What the filter proved of its buckets
-/// holds on: it does not look at what is sealed before a request needs it.
+/// Every place of a plan that these policies' credentials go to, sealed anew. The proof of its buckets holds on: the
+/// filter does not look at what is sealed before a request needs it.
 fn seal(
     plan: &GatewayPlan,
     credentials: &BTreeMap<String, Secret>,

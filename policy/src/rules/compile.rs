@@ -90,11 +90,6 @@ pub(super) fn compile(
     }
     let mut set = RuleSet {
         gateway: frame.gateway.as_str().into(),
-        agent_side: frame.agent_side.clone(),
-        connection_facts: frame.connection_facts,
-        record: frame.record,
-        unlisted: frame.unlisted,
-        other_hosts: frame.other_hosts,
         exact: BTreeMap::new(),
         patterns: Vec::new(),
         frame,

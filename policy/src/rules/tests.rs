@@ -3,7 +3,7 @@
 use super::fixture::{bytes, compile, config, injection, rule, sealed, vault};
 use super::*;
 use crate::decide::{Facts, Head};
-use crate::wire::Outcome;
+use crate::wire::{Outcome, Unlisted};
 use serde_json::{Value, json};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;

@@ -118,8 +118,8 @@ impl HostState {
         }
     }
 
-    /// A property by its path, the parts joined by a dot. What the module set is read under its own name.
-    /// Every root context belongs to one plugin.
+    /// A property by its path, the parts joined by a dot. What the module set is read under its own name; every root
+    /// context belongs to one plugin.
     pub(super) fn property(&mut self, path: &str) -> Option<Vec<u8>> {
         if path == "plugin_root_id" {
             return Some(b"keyward".to_vec());
