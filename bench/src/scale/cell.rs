@@ -24,7 +24,7 @@ const ROTATION: Duration = Duration::from_millis(100);
 /// Requests of each connection of the bystanders.
 const PERIOD: Duration = Duration::from_millis(20);
 
-/// How long a window of a pair lasts.
+/// How long a window lasts.
 const WINDOW: Duration = Duration::from_secs(1);
 
 /// Between two windows, so that what one began does not count for the next.
@@ -62,23 +62,26 @@ pub(crate) struct Cell {
     pub(crate) rotation: Rotation,
     /// How many keys were rotated in the windows, a second.
     pub(crate) rotations_per_second: f64,
-    /// p99 of other requests, pair by pair, ms: quiet, and while a key rotates.
-    pub(crate) others: Pairs,
+    /// p99 of other requests, round by round, ms.
+    pub(crate) others: Rounds,
     /// The same of a host in the bucket of the key that rotates, where there is one.
-    pub(crate) neighbour: Option<Pairs>,
+    pub(crate) neighbour: Option<Rounds>,
     /// Requests in the windows that failed.
     pub(crate) failures: Vec<String>,
     /// A host that is added, and removed.
     pub(crate) guest: Guest,
 }
 
-/// Percentiles of windows, pair by pair.
+/// Percentiles of windows, round by round.
 #[derive(Debug, Clone, Default, Serialize)]
-pub(crate) struct Pairs {
-    /// Without a change.
+pub(crate) struct Rounds {
+    /// Nothing changes.
     pub(crate) quiet: Vec<f64>,
-    /// With changes.
-    pub(crate) busy: Vec<f64>,
+    /// Nothing changes, and another program takes the time on the CPU that a rotation takes of Envoy's main thread: what
+    /// others feel of that on a machine without a core to spare has nothing to do with how Keyward is built.
+    pub(crate) occupied: Vec<f64>,
+    /// A key rotates.
+    pub(crate) rotating: Vec<f64>,
 }
 
 /// Time on the CPU for one rotated key, ms, rotation by rotation.
@@ -107,56 +110,68 @@ pub(crate) struct Guest {
     pub(crate) longest_ms: Vec<f64>,
 }
 
-/// A window of a pair.
+/// What happens in a window.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Kind {
+    Quiet,
+    Occupied,
+    Rotating,
+}
+
+/// A window of a round.
 struct Window {
-    pair: usize,
-    busy: bool,
+    round: usize,
+    kind: Kind,
     from: Instant,
     to: Instant,
 }
 
-impl Pairs {
-    /// The 99th percentiles of requests that were due in these windows; pairs that lack some are left out.
-    fn of(windows: &[Window], samples: &[Sample]) -> Pairs {
-        let mut pairs = Pairs::default();
+impl Rounds {
+    /// The 99th percentiles of requests that were due in these windows; rounds that lack some are left out.
+    fn of(windows: &[Window], samples: &[Sample]) -> Rounds {
+        let mut rounds = Rounds::default();
         let p99 = |window: &Window| {
             let due = samples.iter().filter(|sample| (window.from..window.to).contains(&sample.due));
             let latencies: Vec<f64> = due.map(|sample| ms(sample.latency)).collect();
             (!latencies.is_empty()).then(|| percentile(&latencies, 0.99))
         };
-        let of = |pair: usize, busy: bool| {
-            windows.iter().find(|window| window.pair == pair && window.busy == busy).and_then(p99)
-        };
-        for window in windows.iter().filter(|window| window.busy) {
-            if let Some((busy, quiet)) = of(window.pair, true).zip(of(window.pair, false)) {
-                pairs.busy.push(busy);
-                pairs.quiet.push(quiet);
+        for round in windows.chunk_by(|one, next| one.round == next.round) {
+            let of = |kind: Kind| round.iter().find(|window| window.kind == kind).and_then(p99);
+            if let (Some(quiet), Some(occupied), Some(rotating)) =
+                (of(Kind::Quiet), of(Kind::Occupied), of(Kind::Rotating))
+            {
+                rounds.quiet.push(quiet);
+                rounds.occupied.push(occupied);
+                rounds.rotating.push(rotating);
             }
         }
-        pairs
+        rounds
     }
 
-    /// The median of the ratios.
+    /// How much later the 99th percentile is while a key rotates than in the quiet windows, ms.
     #[must_use]
-    pub(crate) fn ratio(&self) -> Estimate {
-        Estimate::of_ratios(&self.busy, &self.quiet)
+    pub(crate) fn later_than_quiet(&self) -> Estimate {
+        later(&self.rotating, &self.quiet)
     }
 
-    /// How much later the 99th percentile is, ms.
+    /// The same beside the windows with another program.
     #[must_use]
-    pub(crate) fn later(&self) -> Estimate {
-        let differences = self.busy.iter().zip(&self.quiet).map(|(busy, quiet)| busy - quiet);
-        Estimate::of(&differences.collect::<Vec<_>>())
+    pub(crate) fn later_than_occupied(&self) -> Estimate {
+        later(&self.rotating, &self.occupied)
     }
 }
 
-/// Measures one. `pairs` are pairs of windows.
+fn later(of: &[f64], base: &[f64]) -> Estimate {
+    Estimate::of(&of.iter().zip(base).map(|(of, base)| of - base).collect::<Vec<_>>())
+}
+
+/// Measures one, with this many rounds of windows.
 pub(crate) async fn measure(
     keyward: &Path,
     routes: usize,
     buckets: usize,
     upstream: &Upstream,
-    pairs: usize,
+    rounds: usize,
 ) -> Cell {
     let gateway = Gateway::start(keyward, routes, upstream.address, &upstream.ca);
     let mut first = open(&gateway, Http::Two, ROTATED).await;
@@ -178,7 +193,7 @@ pub(crate) async fn measure(
         used_ms: Vec::new(),
         rotation: Rotation::default(),
         rotations_per_second: 0.0,
-        others: Pairs::default(),
+        others: Rounds::default(),
         neighbour: None,
         failures: Vec::new(),
         guest: Guest::default(),
@@ -187,7 +202,7 @@ pub(crate) async fn measure(
         set_once(&gateway, tenant, &mut cell).await;
     }
     cell.rotation = rotations_alone(&gateway).await;
-    windows(&gateway, pairs, &mut cell).await;
+    windows(&gateway, rounds, &mut cell).await;
     guests(&gateway, &mut cell).await;
     cell.envoy_after_mib = process::rss_mib(envoy);
     cell.controller_after_mib = process::rss_mib(controller);
@@ -242,8 +257,8 @@ async fn rotations_alone(gateway: &Gateway) -> Rotation {
     rotation
 }
 
-/// Pairs of windows, in one of which a key rotates; which one comes first alternates.
-async fn windows(gateway: &Gateway, pairs: usize, cell: &mut Cell) {
+/// Rounds of windows of each kind, whose order rotates.
+async fn windows(gateway: &Gateway, rounds: usize, cell: &mut Cell) {
     let strangers: Vec<_> = (1..cell.routes.min(tenants::PROBED))
         .filter(|tenant| tenants::bucket(*tenant, 16) != tenants::bucket(ROTATED, 16))
         .take(4)
@@ -255,29 +270,45 @@ async fn windows(gateway: &Gateway, pairs: usize, cell: &mut Cell) {
     let neighbours: Vec<_> = neighbour.iter().map(|tenant| gateway.agent(Http::Two, *tenant)).collect();
     let (others, near) = (Load::start(&strangers, PERIOD), Load::start(&neighbours, PERIOD));
     tokio::time::sleep(WINDOW).await;
-    let (mut windows, mut rotations, mut generation) = (Vec::new(), 0, 1);
-    for pair in 0..pairs {
-        for busy in [pair % 2 == 0, pair % 2 == 1] {
+    let occupied = Duration::from_secs_f64(median(&cell.rotation.main_thread_ms) / 1000.0);
+    let mut kinds = [Kind::Quiet, Kind::Occupied, Kind::Rotating];
+    let (mut windows, mut rotations, mut generation) = (Vec::new(), 0, 0);
+    for round in 0..rounds {
+        kinds.rotate_left(1);
+        for kind in kinds {
             let from = Instant::now();
-            if busy {
-                rotations += rotate(gateway, &mut generation).await;
-            } else {
-                tokio::time::sleep(WINDOW).await;
+            match kind {
+                Kind::Quiet => _ = set_repeatedly(gateway, || generation).await,
+                Kind::Occupied => {
+                    let set = || {
+                        tokio::task::spawn_blocking(move || process::spend(occupied));
+                        generation
+                    };
+                    set_repeatedly(gateway, set).await;
+                }
+                Kind::Rotating => {
+                    let next = || {
+                        generation += 1;
+                        generation
+                    };
+                    rotations += set_repeatedly(gateway, next).await;
+                }
             }
-            windows.push(Window { pair, busy, from, to: Instant::now() });
+            windows.push(Window { round, kind, from, to: Instant::now() });
             tokio::time::sleep(PAUSE).await;
         }
     }
     let (others, near) = (others.stop().await, near.stop().await);
     cell.failures.extend(others.iter().chain(&near).filter_map(|sample| sample.failure.clone()));
-    cell.others = Pairs::of(&windows, &others);
-    cell.neighbour = neighbour.map(|_| Pairs::of(&windows, &near));
-    let seconds = WINDOW * u32::try_from(pairs.max(1)).unwrap_or(1);
+    cell.others = Rounds::of(&windows, &others);
+    cell.neighbour = neighbour.map(|_| Rounds::of(&windows, &near));
+    let seconds = WINDOW * u32::try_from(rounds.max(1)).unwrap_or(1);
     cell.rotations_per_second = f64::from(rotations) / seconds.as_secs_f64();
 }
 
-/// Rotates for the length of a window; how often.
-async fn rotate(gateway: &Gateway, generation: &mut usize) -> u32 {
+/// Sets the key for the length of a window, each time to a generation that is asked for; how often. In every window,
+/// because others feel it too when a program starts.
+async fn set_repeatedly(gateway: &Gateway, mut generation: impl FnMut() -> usize) -> u32 {
     let end = tokio::time::Instant::now() + WINDOW;
     let mut ticks = tokio::time::interval(ROTATION);
     let mut done = 0;
@@ -286,8 +317,7 @@ async fn rotate(gateway: &Gateway, generation: &mut usize) -> u32 {
             () = tokio::time::sleep_until(end) => return done,
             _ = ticks.tick() => {}
         }
-        *generation += 1;
-        gateway.set(ROTATED, *generation).await;
+        gateway.set(ROTATED, generation()).await;
         done += 1;
     }
 }

@@ -31,9 +31,9 @@ pub struct Args {
     /// Numbers of buckets, comma-separated; each but 32 is a build of its own
     #[arg(long, value_delimiter = ',', default_values_t = [16, 32, 64])]
     buckets: Vec<usize>,
-    /// Pairs of a quiet window and one in which a key rotates
+    /// Rounds of a quiet window, an occupied one, and one in which a key rotates
     #[arg(long, default_value_t = 20)]
-    pairs: usize,
+    rounds: usize,
     /// Pairs of counted loads, for the cost of matching and of buckets; 0 leaves them out
     #[arg(long, default_value_t = 24)]
     cost_pairs: usize,
@@ -62,7 +62,7 @@ pub async fn run(args: &Args) -> Report {
     for (buckets, keyward) in &builds {
         for routes in &args.routes {
             eprintln!("{routes} routes, {buckets} buckets");
-            cells.push(cell::measure(keyward, *routes, *buckets, &upstream, args.pairs).await);
+            cells.push(cell::measure(keyward, *routes, *buckets, &upstream, args.rounds).await);
         }
     }
     let costs = costs(args, &builds, &upstream).await;

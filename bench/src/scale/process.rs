@@ -25,6 +25,13 @@ pub(crate) fn main_thread(process: i32) -> Duration {
     scheduled(format!("/proc/{process}/task/{process}/schedstat").as_ref())
 }
 
+/// Takes this much time on the CPU, in the thread that calls.
+pub(crate) fn spend(time: Duration) {
+    let spent = || scheduled("/proc/thread-self/schedstat".as_ref());
+    let end = spent() + time;
+    while spent() < end {}
+}
+
 /// Time on the CPU of one of an Envoy's workers, on average. Panics when there is no such process, or none of its
 /// threads is a worker.
 #[must_use]
