@@ -20,8 +20,20 @@ pub(crate) enum Outcome {
 }
 
 /// Sends a ClientHello with exactly this server name over an open connection.
-pub(crate) async fn offer(mut stream: TcpStream, server_name: Option<&[u8]>, alpn: &[&str]) -> Outcome {
-    if stream.write_all(&hello(server_name, alpn)).await.is_err() {
+pub(crate) async fn offer(stream: TcpStream, server_name: Option<&[u8]>, alpn: &[&str]) -> Outcome {
+    send(stream, &hello(server_name, alpn)).await
+}
+
+/// The same with an encrypted ClientHello inside, of which nobody but the agent and its accomplice can say what it names
+/// (RFC 9849, section 5).
+pub(crate) async fn offer_hiding(stream: TcpStream, server_name: &[u8], alpn: &[&str]) -> Outcome {
+    // An outer one, HKDF-SHA256 with AES-128-GCM, some configuration, a key share, and what is sealed for it.
+    let hidden = [&[0, 0, 1, 0, 1, 42][..], &vector16(&[9; 32]), &vector16(&[5; 240])].concat();
+    send(stream, &record(Some(server_name), alpn, &extension(0xfe0d, &hidden))).await
+}
+
+async fn send(mut stream: TcpStream, hello: &[u8]) -> Outcome {
+    if stream.write_all(hello).await.is_err() {
         return Outcome::Refused(None);
     }
     let mut record = [0; 7];
@@ -35,7 +47,11 @@ pub(crate) async fn offer(mut stream: TcpStream, server_name: Option<&[u8]>, alp
 
 /// A ClientHello of TLS 1.3 and 1.2 with this server name (its bytes, unchecked) and these protocols, as one record.
 pub(crate) fn hello(server_name: Option<&[u8]>, alpn: &[&str]) -> Vec<u8> {
-    let mut extensions = Vec::new();
+    record(server_name, alpn, &[])
+}
+
+fn record(server_name: Option<&[u8]>, alpn: &[&str], more_extensions: &[u8]) -> Vec<u8> {
+    let mut extensions = more_extensions.to_vec();
     if let Some(name) = server_name {
         let entry = [&[0][..], &vector16(name)].concat();
         extensions.extend(extension(0, &vector16(&entry)));

@@ -1,4 +1,4 @@
-//! D11: server names for which no certificate may be made.
+//! D11 and D12: server names for which no certificate may be made, and names that are hidden.
 
 use harness::client::{Way, connect};
 use harness::gateway::HOST;
@@ -10,8 +10,8 @@ use crate::row::{HTTP1, ONCE, PROXY, Row};
 use crate::scenario::Scenario;
 use crate::stage::Stage;
 use crate::wire::Request;
-use crate::wire::hello::{Outcome, offer};
-use crate::world::OTHER;
+use crate::wire::hello::{Outcome, offer, offer_hiding};
+use crate::world::{HOSTILE, OTHER};
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
@@ -50,6 +50,14 @@ pub(super) fn rows() -> Vec<Row> {
             .under(Scenario::default().deny_all()),
         Row::new("D11.leaf", "the leaf is valid for the SNI and nothing else", PROXY, leaf)
             .proved_by_itself(),
+        Row::new(
+            "D12.ech",
+            "a name hidden by encrypted ClientHello: the name in the open is what counts",
+            HTTP1,
+            hidden,
+        )
+        .under(Scenario::default().deny_all())
+        .proved_by_itself(),
     ]
 }
 
@@ -84,14 +92,18 @@ async fn try_name(stage: &Stage, name: Option<&[u8]>) -> Outcome {
 }
 
 async fn try_target(stage: &Stage, target: &str, name: Option<&[u8]>) -> Outcome {
-    let stream = match stage.agent_with(target, Some(HOST)).way {
-        Way::Proxy(proxy, target) => match connect(proxy, &target).await {
-            Ok(stream) => stream,
-            Err(_) => return Outcome::Refused(None),
-        },
-        Way::Direct(address) => TcpStream::connect(address).await.expect("the port is open"),
-    };
-    offer(stream, name, &["http/1.1"]).await
+    match open(stage, target).await {
+        Some(stream) => offer(stream, name, &["http/1.1"]).await,
+        None => Outcome::Refused(None),
+    }
+}
+
+/// A fresh connection of the variant; `None` where CONNECT is refused.
+async fn open(stage: &Stage, target: &str) -> Option<TcpStream> {
+    match stage.agent_with(target, Some(HOST)).way {
+        Way::Proxy(proxy, target) => connect(proxy, &target).await.ok(),
+        Way::Direct(address) => Some(TcpStream::connect(address).await.expect("the port is open")),
+    }
 }
 
 /// Each is refused, and the name of the host, which is the control, is not.
@@ -179,6 +191,22 @@ async fn denied(stage: Stage) {
     let target = format!("{OTHER}:443");
     let outcome = try_target(&stage, &target, Some(OTHER.as_bytes())).await;
     assert!(matches!(outcome, Outcome::Refused(_)), "{outcome:?}");
+    stage.nothing_upstream().await;
+}
+
+/// Nobody but the gateway ends the handshake, which has no key for what is hidden: it serves the outer name or nothing.
+async fn hidden(stage: Stage) {
+    for (name, served) in [(HOST, true), (OTHER, false), (HOSTILE, false)] {
+        let Some(stream) = open(&stage, &format!("{name}:443")).await else {
+            assert!(!served, "{name}: CONNECT was refused");
+            continue;
+        };
+        let outcome = offer_hiding(stream, name.as_bytes(), &["http/1.1"]).await;
+        match served {
+            true => assert_eq!(outcome, Outcome::Accepted, "{name}"),
+            false => assert!(matches!(outcome, Outcome::Refused(_)), "{name}: {outcome:?}"),
+        }
+    }
     stage.nothing_upstream().await;
 }
 
