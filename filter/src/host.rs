@@ -7,9 +7,9 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use policy::denial::Denial;
-use policy::record::HeaderMap;
+use policy::header_map::HeaderMap;
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::{BufferType, LogLevel, MapType};
+use proxy_wasm::types::{BufferType, LogLevel, MapType, Status};
 
 /// The host refused a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,9 +25,33 @@ pub(crate) fn cluster() -> Result<Option<Vec<u8>>, Refused> {
     hostcalls::get_property(vec!["xds", "cluster_name"]).map_err(|_| Refused)
 }
 
+#[expect(unsafe_code, reason = "an import is unsafe to call")]
+#[link(wasm_import_module = "env")]
+unsafe extern "C" {
+    fn proxy_get_header_map_pairs(map: MapType, data: *mut *mut u8, size: *mut usize) -> u32;
+}
+
+/// A header map. Not by the SDK, which copies each name and each value, and panics on a name that is not UTF-8.
+#[expect(unsafe_code, reason = "the host hands over memory, and this is who takes it")]
+fn header_map(map: MapType) -> Result<HeaderMap, Refused> {
+    let (mut data, mut size) = (std::ptr::null_mut(), 0);
+    // SAFETY: the host writes to these two places, which are ours until the call is over.
+    let status = unsafe { proxy_get_header_map_pairs(map, &raw mut data, &raw mut size) };
+    if status != Status::Ok as u32 {
+        return Err(Refused);
+    }
+    if data.is_null() {
+        return Ok(HeaderMap::default());
+    }
+    // SAFETY: the host has this memory from the SDK's `proxy_on_memory_allocate`, which forgets a boxed slice of this
+    // size, and has filled it; nobody else knows of it.
+    let bytes = unsafe { Vec::from_raw_parts(data, size, size) };
+    HeaderMap::from_wire(bytes).ok_or(Refused)
+}
+
 /// The request's head. To be called while its headers are held, not after.
 pub(crate) fn request_headers() -> Result<HeaderMap, Refused> {
-    hostcalls::get_map_bytes(MapType::HttpRequestHeaders).map_err(|_| Refused)
+    header_map(MapType::HttpRequestHeaders)
 }
 
 /// Leaves exactly one value of a request header.
@@ -42,7 +66,7 @@ pub(crate) fn remove_request_header(name: &str) -> Result<(), Refused> {
 
 /// The response's head. To be called while its headers are held, not after.
 pub(crate) fn response_headers() -> Result<HeaderMap, Refused> {
-    hostcalls::get_map_bytes(MapType::HttpResponseHeaders).map_err(|_| Refused)
+    header_map(MapType::HttpResponseHeaders)
 }
 
 /// Leaves exactly one value of a response header.
@@ -57,7 +81,7 @@ pub(crate) fn add_response_header(name: &str, value: &[u8]) -> Result<(), Refuse
 
 /// The request's trailers. To be called while they are held, not after.
 pub(crate) fn request_trailers() -> Result<HeaderMap, Refused> {
-    hostcalls::get_map_bytes(MapType::HttpRequestTrailers).map_err(|_| Refused)
+    header_map(MapType::HttpRequestTrailers)
 }
 
 /// Removes every value of a request trailer.
@@ -67,7 +91,7 @@ pub(crate) fn remove_request_trailer(name: &str) -> Result<(), Refused> {
 
 /// The response's trailers. To be called while they are held, not after.
 pub(crate) fn response_trailers() -> Result<HeaderMap, Refused> {
-    hostcalls::get_map_bytes(MapType::HttpResponseTrailers).map_err(|_| Refused)
+    header_map(MapType::HttpResponseTrailers)
 }
 
 /// Leaves exactly one value of a response trailer.

@@ -6,7 +6,8 @@ use std::rc::Rc;
 
 use policy::decide::{Edit, Facts, Head, Plan, Verdict};
 use policy::denial::{Denial, Reason};
-use policy::record::{HeaderMap, Record};
+use policy::header_map::HeaderMap;
+use policy::record::Record;
 use policy::rules::RuleSet;
 use policy::scrub::{Rewrite, Scrubber};
 use policy::wire::{AgentSide, CONNECTION_HEADER, ConnectionFacts};
@@ -141,10 +142,7 @@ impl HttpContext for Stream {
 fn known_of_connection(rules: &RuleSet, headers: &mut HeaderMap) -> Result<Option<Vec<u8>>, Refused> {
     match (rules.agent_side(), rules.connection_facts()) {
         (AgentSide::Tls, ConnectionFacts::FilterState) => host::connection(),
-        (AgentSide::Tls, ConnectionFacts::Header) => {
-            let at = headers.iter().position(|(name, _)| name == CONNECTION_HEADER);
-            Ok(at.map(|at| headers.remove(at).1))
-        }
+        (AgentSide::Tls, ConnectionFacts::Header) => Ok(headers.take(CONNECTION_HEADER)),
         (AgentSide::TrustedPlaintext { .. }, _) => host::cluster(),
     }
 }
@@ -196,17 +194,23 @@ const IN_TRAILERS: Calls = Calls {
 
 /// Leaves exactly these values under the name.
 fn replace(rewrite: &Rewrite, calls: &Calls) -> Result<(), Refused> {
+    let name = text(&rewrite.name)?;
     let mut values = rewrite.values.iter();
     match values.next() {
-        Some(first) => (calls.set)(&rewrite.name, first)?,
-        None => (calls.remove)(&rewrite.name)?,
+        Some(first) => (calls.set)(name, first)?,
+        None => (calls.remove)(name)?,
     }
-    values.try_for_each(|value| (calls.add)(&rewrite.name, value))
+    values.try_for_each(|value| (calls.add)(name, value))
 }
 
 /// No provider needs a request's trailers, and some read them as headers.
 fn drop_request_trailers() -> Result<(), Refused> {
-    host::request_trailers()?.iter().try_for_each(|(name, _)| host::remove_request_trailer(name))
+    host::request_trailers()?.iter().try_for_each(|(name, _)| host::remove_request_trailer(text(name)?))
+}
+
+/// A name that is no text cannot be given to the host.
+fn text(name: &[u8]) -> Result<&str, Refused> {
+    std::str::from_utf8(name).map_err(|_| Refused)
 }
 
 /// Trailers that the host does not let us change end the request: its head is on its way, so no answer can be given.
@@ -227,7 +231,7 @@ fn host_failed(_: Refused) -> Denial {
 /// Aborts the module when a test asks for it.
 #[cfg(feature = "trap")]
 fn trap_on_request(headers: &HeaderMap) {
-    if headers.iter().any(|(name, _)| name == "x-keyward-trap") {
+    if headers.first("x-keyward-trap").is_some() {
         std::process::abort();
     }
 }

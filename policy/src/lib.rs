@@ -8,6 +8,7 @@ pub mod authority;
 pub mod decide;
 pub mod denial;
 pub mod glob;
+pub mod header_map;
 pub mod host;
 pub mod path;
 pub mod provider;

@@ -10,6 +10,7 @@ mod line;
 use std::rc::Rc;
 
 use crate::decide::{Facts, Head, Plan, Verdict};
+use crate::header_map::HeaderMap;
 use crate::rules::RuleSet;
 use crate::scrub::Scrubber;
 use crate::wire::RecordText;
@@ -23,9 +24,6 @@ const CUTS: &[(usize, usize)] = &[(256, 64), (64, 24), (32, 8), (32, 0)];
 
 /// Stands for a record that no cut makes small enough (thousands of credentials on one request).
 const TOO_LARGE: &[u8] = br#"{"truncated":true}"#;
-
-/// A header map in order, pseudo-headers and duplicates included.
-pub type HeaderMap = Vec<(String, Vec<u8>)>;
 
 /// Exchanges `"` with `'`, and `\` with a backtick. Doing it twice gives the text back.
 pub fn exchange_quotes(text: &mut [u8]) {
@@ -81,7 +79,7 @@ impl Record {
             default_port: facts.default_port(),
             request,
             verdict,
-            response: HeaderMap::new(),
+            response: HeaderMap::default(),
             scrubber,
         }
     }

@@ -13,6 +13,7 @@ use std::rc::Rc;
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
 
+use crate::header_map::HeaderMap;
 use crate::query::REDACTED;
 use crate::secret::{MIN_BYTES, Secret};
 use form::Form;
@@ -129,7 +130,7 @@ impl Scrubber {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rewrite {
     /// Name.
-    pub name: String,
+    pub name: Vec<u8>,
     /// Values, in order; none where the header is to go, because its name holds a credential.
     pub values: Vec<Vec<u8>>,
 }
@@ -138,16 +139,16 @@ impl Scrubber {
     /// The headers whose name or some value holds a credential, with every value that they are to have. Replacing one
     /// value of several is no host call, so a header is rewritten as a whole.
     #[must_use]
-    pub fn rewrite(&self, headers: &[(String, Vec<u8>)]) -> Vec<Rewrite> {
+    pub fn rewrite(&self, headers: &HeaderMap) -> Vec<Rewrite> {
         let mut rewrites: Vec<Rewrite> = Vec::new();
-        for (name, value) in headers {
-            let known = rewrites.iter().any(|rewrite| rewrite.name == *name);
-            if !known && self.is_in_name(name.as_bytes()) {
-                rewrites.push(Rewrite { name: name.clone(), values: Vec::new() });
+        for (name, value) in headers.iter() {
+            let known = rewrites.iter().any(|rewrite| rewrite.name == name);
+            if !known && self.is_in_name(name) {
+                rewrites.push(Rewrite { name: name.to_vec(), values: Vec::new() });
             } else if !known && self.scrub(value).is_some() {
-                let all = headers.iter().filter(|(other, _)| other == name).map(|(_, value)| value);
-                let values = all.map(|value| self.scrub(value).unwrap_or_else(|| value.clone())).collect();
-                rewrites.push(Rewrite { name: name.clone(), values });
+                let all = headers.iter().filter(|(other, _)| *other == name).map(|(_, value)| value);
+                let values = all.map(|value| self.scrub(value).unwrap_or_else(|| value.to_vec())).collect();
+                rewrites.push(Rewrite { name: name.to_vec(), values });
             }
         }
         rewrites

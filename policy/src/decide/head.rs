@@ -1,6 +1,7 @@
 //! The head of a request, borrowed from the host's header map.
 
 use crate::denial::Reason;
+use crate::header_map::HeaderMap;
 use crate::rules::NEVER_METHODS;
 
 /// A request's head, as bytes.
@@ -23,15 +24,16 @@ pub struct Head<'a> {
 impl<'a> Head<'a> {
     /// The head in a header map.
     #[must_use]
-    pub fn of(map: &'a [(String, Vec<u8>)]) -> Self {
-        Head::from_map(map.iter().map(|(name, value)| (name.as_bytes(), value.as_slice())))
+    pub fn of(map: &'a HeaderMap) -> Self {
+        Head::from_map(map.iter())
     }
 
     /// Sorts a header map into a head. A pseudo-header that is unknown or comes twice stays among the headers, where
     /// its name is refused.
     #[must_use]
     pub fn from_map(map: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -> Self {
-        let mut head = Head::default();
+        let map = map.into_iter();
+        let mut head = Head { headers: Vec::with_capacity(map.size_hint().0), ..Head::default() };
         let mut seen: Vec<&[u8]> = Vec::with_capacity(5);
         for (name, value) in map {
             let first = name.starts_with(b":") && !seen.contains(&name);

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::HeaderMap;
 use super::line::Texts;
 use crate::decide::{Edit, Head, Plan, ROUTERS_HEADER, same_header};
+use crate::header_map::HeaderMap;
 use crate::query::{REDACTED, is_one_of};
 use crate::scrub::Scrubber;
 
@@ -52,19 +52,22 @@ pub(super) fn request<'a>(head: &Head<'a>, plan: Option<&'a Plan>, scrubber: &Sc
         Edit::SetHeader { name, .. } => Some((name.as_str().into(), REDACTED.into())),
         Edit::RemoveHeader(_) | Edit::SetPath(_) => None,
     });
-    kept.map(|(name, value)| (clean_name(name, scrubber), clean_value(name, value, None, scrubber)))
-        .chain(set)
-        .collect()
+    let mut texts = Texts::with_capacity(head.headers.len());
+    texts.extend(
+        kept.map(|(name, value)| (clean_name(name, scrubber), clean_value(name, value, None, scrubber))),
+    );
+    texts.extend(set);
+    texts
 }
 
 /// The headers of the answer. Nothing is shown under a name that was injected.
 pub(super) fn response<'a>(map: &'a HeaderMap, plan: Option<&Plan>, scrubber: &Scrubber) -> Texts<'a> {
-    let plain = map.iter().filter(|(name, _)| !name.starts_with(':'));
-    plain
-        .map(|(name, value)| {
-            (clean_name(name.as_bytes(), scrubber), clean_value(name.as_bytes(), value, plan, scrubber))
-        })
-        .collect()
+    let plain = map.iter().filter(|(name, _)| !name.starts_with(b":"));
+    let mut texts = Texts::with_capacity(map.iter().len());
+    texts.extend(
+        plain.map(|(name, value)| (clean_name(name, scrubber), clean_value(name, value, plan, scrubber))),
+    );
+    texts
 }
 
 fn clean_name<'a>(name: &'a [u8], scrubber: &Scrubber) -> Cow<'a, str> {
@@ -72,8 +75,10 @@ fn clean_name<'a>(name: &'a [u8], scrubber: &Scrubber) -> Cow<'a, str> {
 }
 
 fn clean_value<'a>(name: &[u8], value: &'a [u8], plan: Option<&Plan>, scrubber: &Scrubber) -> Cow<'a, str> {
-    let injected = plan.into_iter().flat_map(|plan| &plan.credentials).map(|credential| credential.header());
-    if SECRET_HEADERS.iter().copied().chain(injected).any(|secret| same_header(name, secret)) {
+    let mut injected = plan.into_iter().flat_map(|plan| &plan.credentials);
+    if SECRET_HEADERS.iter().any(|secret| same_header(name, secret))
+        || injected.any(|credential| same_header(name, credential.header()))
+    {
         REDACTED.into()
     } else {
         clean(value, scrubber)

@@ -97,7 +97,7 @@ impl<'a> Line<'a> {
 
 /// Of the answer, or of the refusal.
 fn status(record: &Record) -> Option<u16> {
-    let answer = record.response.iter().find(|(name, _)| name == ":status");
-    let answer = answer.and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok());
+    let answer = record.response.first(":status");
+    let answer = answer.and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
     answer.or_else(|| Some(record.verdict.as_ref().err()?.status()))
 }
