@@ -142,7 +142,11 @@ fn limits_of(cell: &Cell) -> Vec<Limit> {
         limit("seconds until ready", cell.ready_s, READY_S),
         limit("MiB of Envoy", cell.envoy_mib.max(cell.envoy_after_mib), ENVOY_MIB),
         limit("bytes of a rotation", cell.pushed_median(), PUSHED),
-        limit("p99 of others while a key rotates, ms later", cell.others.later_than_occupied().median, LATER_MS),
+        limit(
+            "p99 of others while a key rotates, ms later",
+            cell.others.later_than_occupied().median,
+            LATER_MS,
+        ),
     ];
     limits.extend(cell.neighbour.iter().map(|rounds| {
         let later = rounds.later_than_occupied().median;
