@@ -14,7 +14,7 @@ const ENVOY_MIB: f64 = 300.0;
 const PUSHED: f64 = 110_000.0;
 
 /// How much later the p99 of others may be while a key rotates than in occupied windows, before it is more than noise,
-/// ms: by the median.
+/// ms: by the lower end of the interval.
 const LATER_MS: f64 = 1.0;
 
 /// How much more a request may cost with the most routes: by the lower end of the interval.
@@ -142,14 +142,10 @@ fn limits_of(cell: &Cell) -> Vec<Limit> {
         limit("seconds until ready", cell.ready_s, READY_S),
         limit("MiB of Envoy", cell.envoy_mib.max(cell.envoy_after_mib), ENVOY_MIB),
         limit("bytes of a rotation", cell.pushed_median(), PUSHED),
-        limit(
-            "p99 of others while a key rotates, ms later",
-            cell.others.later_than_occupied().median,
-            LATER_MS,
-        ),
+        limit("p99 of others while a key rotates, ms later", cell.others.later_than_occupied().low, LATER_MS),
     ];
     limits.extend(cell.neighbour.iter().map(|rounds| {
-        let later = rounds.later_than_occupied().median;
+        let later = rounds.later_than_occupied().low;
         limit("p99 in the same bucket while a key rotates, ms later", later, LATER_MS)
     }));
     limits
