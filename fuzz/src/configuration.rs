@@ -1,4 +1,5 @@
-//! A configuration compiles whole or not at all, to the same verdicts each time, whatever the order of its rules.
+//! A configuration compiles whole or not at all, to the same verdicts each time, whatever the order of its rules and
+//! whatever was there before.
 //!
 //! Input: the JSON document, and after a NUL byte a request as [`crate::head`] reads it. A sealed value written
 //! `plain:TEXT` is sealed before it is compiled, so that inputs can be written by hand.
@@ -69,10 +70,14 @@ fn check_verdicts(config: Config, request: &Request<'_>) {
         &Config { rules: config.rules.iter().rev().cloned().collect(), ..config.clone() },
         &mut vault,
     );
-    let again = compiled(&config, &mut vault);
+    let after = compiled_after(&turned, &config, &mut vault);
     let judge = |facts: &Facts<'_>, head: &Head<'_>| {
         let verdict = verdict(rules.decide(facts, head));
-        assert_eq!(verdict, self::verdict(again.decide(facts, head)), "another verdict the second time");
+        assert_eq!(
+            verdict,
+            self::verdict(after.decide(facts, head)),
+            "another verdict with rules taken over"
+        );
         // Rules that differ in nothing but what they inject are a fault of whoever wrote them.
         if are_told_apart(&config.rules) {
             assert_eq!(verdict, self::verdict(turned.decide(facts, head)), "the order of the rules matters");
@@ -82,7 +87,7 @@ fn check_verdicts(config: Config, request: &Request<'_>) {
     for rule in &config.rules {
         each_request(&config, rule, judge);
     }
-    drop((rules, turned, again));
+    drop((rules, turned, after));
     vault.sweep(Duration::ZERO);
     vault.sweep(RETIRED_FOR);
     assert!(vault.is_empty(), "a value outlives its time");
@@ -91,6 +96,13 @@ fn check_verdicts(config: Config, request: &Request<'_>) {
 fn compiled(config: &Config, vault: &mut Vault) -> Rc<RuleSet> {
     let bytes = serde_json::to_vec(config).expect("a configuration can be written");
     let Ok(rules) = RuleSet::compile(&bytes, vault) else { panic!("sealing made it invalid") };
+    Rc::new(rules)
+}
+
+/// The configuration in the place of rules that were there before.
+fn compiled_after(before: &RuleSet, config: &Config, vault: &mut Vault) -> Rc<RuleSet> {
+    let bytes = serde_json::to_vec(config).expect("a configuration can be written");
+    let Ok(rules) = RuleSet::compile_after(before, &bytes, vault) else { panic!("valid alone, not after") };
     Rc::new(rules)
 }
 

@@ -5,6 +5,7 @@
 use std::rc::Rc;
 
 use policy::decide::{Decision, Edit, Facts, Head, Plan};
+use policy::header_map::HeaderMap;
 use policy::rules::{RuleSet, Vault};
 use policy::seal::Keyring;
 use policy::secret::Secret;
@@ -70,6 +71,7 @@ thread_local! {
 
 /// Under rules that pass what is not listed, and under rules that refuse it.
 pub fn holds(input: &[u8]) {
+    check_serialized(input);
     let request = Request::read(input);
     let head = request.head();
     for (unlisted, rules) in RULES.with(Rc::clone).iter() {
@@ -92,6 +94,13 @@ fn is_of_pattern(host: &str) -> bool {
 }
 
 /// What leaves: the edits carried out as Envoy does.
+/// The same bytes as a header map that the host has serialized: what is read of it was there.
+fn check_serialized(input: &[u8]) {
+    let Some(map) = HeaderMap::from_wire(input.to_vec()) else { return };
+    let length: usize = map.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
+    assert!(length <= input.len(), "more than was sent");
+}
+
 fn check_headers(head: &Head<'_>, plan: &Plan, is_ours: bool) {
     let mut left: Vec<(String, Vec<u8>)> = head
         .headers
