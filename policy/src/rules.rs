@@ -78,12 +78,6 @@ impl RuleSet {
         compile::compile(bytes, vault, Some(before))
     }
 
-    /// `namespace/name` of the gateway.
-    #[must_use]
-    pub fn gateway(&self) -> &str {
-        &self.gateway
-    }
-
     /// How the agent's bytes reach the filter; says which facts [`RuleSet::decide`] needs.
     #[must_use]
     pub fn agent_side(&self) -> &AgentSide {

@@ -22,7 +22,7 @@ use crate::upstream::{NOTE_KEY, Upstream};
 pub const HOST: &str = harness::gateway::HOST;
 /// The credential, as long as Anthropic's are: how long a key is decides which headers can hold it.
 pub const KEY: &str = concat!(
-    "sk-ant-api03-pTyGJMuHbEL31IeL2HPcHyGcFRl1SPnXNYvMIHa_2o76umf",
+    "sk-ant-bench-pTyGJMuHbEL31IeL2HPcHyGcFRl1SPnXNYvMIHa_2o76umf",
     "XfKm_r5kJP1VrT-1FJors_6ILi8IHn5kxsC7tVO_HbkQfyAA"
 );
 
