@@ -134,8 +134,10 @@ fn a_record_never_exceeds_four_kibibytes_and_says_what_was_cut() {
     let escaped = vec![1_u8; 3000];
     let controls: Vec<(&[u8], &[u8])> = vec![(b"x", &escaped); 100];
     let path = [b"/v1/messages?a=", &long[..]].concat();
-    for headers in [many, big, controls] {
-        let json = json_of(&path, &headers, &headers);
+    for (path, headers) in
+        [(&path[..], &many), (&path, &big), (&path, &controls), (b"/v1/messages", &many), (&path, &vec![])]
+    {
+        let json = json_of(path, headers, headers);
         assert!(json.len() <= MAX_BYTES, "{}", json.len());
         let value: Value = serde_json::from_str(&json).unwrap();
         assert_eq!(value["truncated"], Value::from(true));
