@@ -21,10 +21,7 @@ use crate::upstream::{NOTE_KEY, Upstream};
 /// The host that requests are for.
 pub const HOST: &str = harness::gateway::HOST;
 /// The credential, as long as Anthropic's are: how long a key is decides which headers can hold it.
-pub const KEY: &str = concat!(
-    "sk-ant-bench-pTyGJMuHbEL31IeL2HPcHyGcFRl1SPnXNYvMIHa_2o76umf",
-    "XfKm_r5kJP1VrT-1FJors_6ILi8IHn5kxsC7tVO_HbkQfyAA"
-);
+pub const KEY: &str = "sk-ant-bench-pTyGJMuHbEL31IeL2HPcHyGcFRl1SPnXNYvMIHa_2o76umfXfKm_r5kJP1VrT-1FJors_6ILi8IHn5kxsC7tVO_HbkQfyAA";
 
 /// What runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]

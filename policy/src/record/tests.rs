@@ -96,6 +96,22 @@ fn a_header_whose_name_holds_the_credential_is_shown_without_its_name() {
     assert!(json.contains(r#"["[redacted]","1"]"#), "{json}");
 }
 
+/// They are gone from what goes upstream; should one be left there, its value is not shown.
+#[test]
+fn a_parameter_that_carries_credentials_on_the_host_is_not_shown() {
+    let mut config = config();
+    config.carriers[0].query.push("subscription".to_owned());
+    let mut vault = vault();
+    let rules = compile(&sealed(config, KEY), &mut vault);
+    let (facts, request) = (Facts::parse(FACTS), request(b"/v1/messages?Subscription=mine&x=1", &[]));
+    let Ok(mut plan) = rules.decide(&facts, &Head::of(&request)) else { panic!("refused") };
+    assert_eq!(plan.path(), Some(&b"/v1/messages?x=1"[..]));
+    plan.edits.clear();
+    let record = Record::new(Some(&rules), &facts, request, Ok(plan), Scrubber::default());
+    let json: Value = serde_json::from_slice(&record.to_json()).unwrap();
+    assert_eq!(json["query"], "Subscription=[redacted]&x=1");
+}
+
 #[test]
 fn a_request_without_configuration_has_a_record_too() {
     let verdict = Err(Reason::NoConfiguration.into());

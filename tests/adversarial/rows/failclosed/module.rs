@@ -35,7 +35,9 @@ pub(super) fn rows() -> Vec<Row> {
     ]
 }
 
-/// Where the proxy and transparent ports would be. The network is the suite's own.
+/// Where the proxy and transparent ports would be. Not free ones: the second gateway comes back to the ports of the
+/// first, and a free port could be another row's by then. The network is the suite's own, and these lie below what it
+/// gives out as free.
 const PORTS: [&str; 2] = ["127.0.0.1:3801", "127.0.0.1:3802"];
 
 /// Starts a gateway with this module, and asks for as long as it lives or `patience` lasts; nothing may be served.
