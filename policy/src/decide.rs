@@ -1,27 +1,30 @@
 //! A request to a verdict: forward it with these edits, or refuse it.
 //!
 //! One rule wins, chosen over all rules of all patterns that name the host: narrower host, narrower endpoint, a listed
-//! method over any, lower rank, route name. Absent on purpose: anything that applies the edits.
+//! method over any, narrower model, lower rank, route name. Absent on purpose: anything that applies the edits.
 
 mod connection;
+mod finish;
 mod head;
+mod select;
 mod strip;
 
-use std::cmp::Reverse;
 use std::rc::Rc;
 
 pub use connection::Facts;
+pub use finish::Needs;
 pub use head::Head;
 pub(crate) use head::{is_token_byte, same_header};
 pub(crate) use strip::{ROUTERS_HEADER, is_control_header};
 
+use crate::aws;
 use crate::denial::{Denial, Reason};
-use crate::glob;
-use crate::host;
-use crate::path;
-use crate::rules::{Credential, Rule, RuleSet, Then};
+use crate::model::Body;
+use crate::rules::{Credential, Material, Rule, RuleSet, Then};
 use crate::secret::Secret;
-use crate::wire::{AgentSide, Carriers, Unlisted};
+use crate::wire::{AgentSide, Carriers, Target, Unlisted};
+use finish::Unfinished;
+use select::Selected;
 use strip::{Stripping, parameters_of};
 
 /// Methods that a rule without a list allows.
@@ -44,26 +47,46 @@ pub struct Plan {
     pub scrub: Vec<Rc<Credential>>,
     /// Whether the agent sent a credential of its own.
     pub smuggle: Smuggle,
+    /// A secret of this request alone: its signature.
+    pub one_time: Option<Secret>,
     /// Where credentials travel on the host.
     carriers: Vec<Rc<Carriers>>,
+    /// What is missing until it can be carried out ([`Plan::finish`]).
+    unfinished: Option<Unfinished>,
 }
 
 /// What comes of a request.
 pub type Verdict = Result<Plan, Denial>;
+
+/// What comes of a request's head.
+pub enum Step {
+    /// This, once it is finished ([`Plan::needs`]).
+    Forward(Plan),
+    /// Its body says which rule it is for: hold it back, and ask again with all of it.
+    ReadBody,
+}
 
 impl Plan {
     /// Path and query that go upstream, where they are not those of the request.
     #[must_use]
     pub fn path(&self) -> Option<&[u8]> {
         self.edits.iter().find_map(|edit| match edit {
-            Edit::SetPath(path) => Some(path.as_slice()),
+            // Exposed to be recorded, scrubbed, and to be signed.
+            Edit::SetPath(path) => Some(path.expose()),
             Edit::RemoveHeader(_) | Edit::SetHeader { .. } => None,
         })
     }
 
     /// Names of the query parameters that carry credentials on the host.
     pub(crate) fn credential_parameters(&self) -> impl Iterator<Item = &str> {
-        parameters_of(&self.carriers)
+        parameters_of(&self.carriers, &self.credentials)
+    }
+
+    /// The headers that go upstream as the agent sent them.
+    pub(crate) fn kept<'a>(&self, head: &Head<'a>) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        let changed = |name: &[u8]| self.edits.iter().any(|edit| edit.header() == Some(name));
+        let kept = head.headers.iter().filter(move |(name, _)| *name != ROUTERS_HEADER && !changed(name));
+        kept.copied()
     }
 }
 
@@ -71,8 +94,8 @@ impl Plan {
 pub enum Edit {
     /// Remove every value of this header, named as the agent wrote it.
     RemoveHeader(String),
-    /// Replace all values of `:path`.
-    SetPath(Vec<u8>),
+    /// Replace all values of `:path`; a credential may be in its query.
+    SetPath(Secret),
     /// Leave exactly this value of a header.
     SetHeader {
         /// Lower-case name.
@@ -97,6 +120,8 @@ impl Edit {
 pub enum Decision {
     /// Forwarded with a credential.
     Injected,
+    /// Forwarded with a signature.
+    Signed,
     /// Forwarded without one.
     Passed,
     /// Refused.
@@ -109,6 +134,7 @@ impl Decision {
     pub fn as_str(self) -> &'static str {
         match self {
             Decision::Injected => "injected",
+            Decision::Signed => "signed",
             Decision::Passed => "passed",
             Decision::Denied => "denied",
         }
@@ -125,17 +151,18 @@ pub enum Smuggle {
 }
 
 impl RuleSet {
-    /// Judges a request by its head and its connection.
+    /// Judges a request by its head, its connection, and what is at hand of its body.
     ///
     /// # Errors
     /// [`Denial`]: answer locally, forward nothing.
-    pub fn decide(&self, facts: &Facts<'_>, head: &Head<'_>) -> Verdict {
+    pub fn decide(&self, facts: &Facts<'_>, head: &Head<'_>, body: Body<'_>) -> Result<Step, Denial> {
         head.check_names()?;
         head.check_method()?;
         let authority = connection::agree(self.agent_side(), facts, head)?;
         let known: Vec<_> = self.of_host(&authority.host).collect();
         if known.is_empty() {
-            return unlisted(self.frame.other_hosts, head, Reason::HostNotListed, Vec::new());
+            let plan = unlisted(self.frame.other_hosts, head, Reason::HostNotListed, Vec::new())?;
+            return Ok(Step::Forward(plan));
         }
         if matches!(facts, Facts::Cleartext) {
             return Err(Reason::Cleartext.into());
@@ -145,13 +172,17 @@ impl RuleSet {
         if served.is_empty() {
             return Err(Reason::PortNotListed.into());
         }
-        match most_specific(&served, head)? {
-            Some(rule) => self.carry_out(rule, facts, head),
-            None => {
+        match select::most_specific(&served, head, body)? {
+            Selected::InBody => Ok(Step::ReadBody),
+            Selected::Rule(rule) => {
+                let request = Request { host: &authority.host, head, body };
+                self.carry_out(rule, facts, &request).map(Step::Forward)
+            }
+            Selected::None(reason) => {
                 let carriers = served.iter().map(|(_, rule)| Rc::clone(&rule.carriers)).collect();
-                let mut plan = unlisted(self.frame.unlisted, head, Reason::EndpointNotListed, carriers)?;
+                let mut plan = unlisted(self.frame.unlisted, head, reason, carriers)?;
                 plan.scrub = self.credentials_of(&authority.host);
-                Ok(plan)
+                Ok(Step::Forward(plan))
             }
         }
     }
@@ -163,14 +194,12 @@ impl RuleSet {
             .map_or_else(|_| Vec::new(), |named| self.credentials_of(&named.host))
     }
 
-    fn carry_out(&self, rule: &Rule, facts: &Facts<'_>, head: &Head<'_>) -> Verdict {
+    fn carry_out(&self, rule: &Rule, facts: &Facts<'_>, request: &Request<'_>) -> Verdict {
         let refuse = |reason| Denial { reason, route: Some(rule.route.clone()) };
         match &rule.then {
             Then::Deny(reason) => Err(refuse(*reason)),
             Then::Inject(_) if !self.cluster_allowed(facts) => Err(refuse(Reason::ClusterNotAllowed)),
-            Then::Inject(credentials) => {
-                inject(rule, credentials, head).ok_or_else(|| refuse(Reason::CredentialUnsealable))
-            }
+            Then::Inject(credentials) => inject(rule, credentials, request).map_err(refuse),
         }
     }
 
@@ -198,67 +227,52 @@ fn unlisted(what: Unlisted, head: &Head<'_>, reason: Reason, carriers: Vec<Rc<Ca
     }
 }
 
-/// With all of the rule's credentials; `None` when one does not open: a request never goes out with some of them.
-fn inject(rule: &Rule, credentials: &[Rc<Credential>], head: &Head<'_>) -> Option<Plan> {
-    let set = credentials.iter().map(|credential| {
-        let (name, value) = (credential.header().to_owned(), Rc::clone(credential.value()?));
-        Some(Edit::SetHeader { name, value })
-    });
-    let set = set.collect::<Option<Vec<Edit>>>()?;
+/// What a rule is carried out on.
+struct Request<'a> {
+    /// Canonical.
+    host: &'a str,
+    head: &'a Head<'a>,
+    body: Body<'a>,
+}
+
+/// With all of the rule's credentials: a request never goes out with some of them.
+fn inject(rule: &Rule, credentials: &[Rc<Credential>], request: &Request<'_>) -> Result<Plan, Reason> {
     let carriers = vec![Rc::clone(&rule.carriers)];
-    let stripping = Stripping::of(head, &carriers, credentials);
-    let mut plan = stripping.into_plan(Decision::Injected, None, carriers);
+    let mut stripping = Stripping::of(request.head, &carriers, credentials);
+    let (mut set, mut unfinished) = (Vec::new(), None);
+    for credential in credentials {
+        let material = credential.material().ok_or(Reason::CredentialUnsealable)?;
+        match (credential.target(), material) {
+            (Target::Header { name, .. }, Material::Value { whole, .. }) => {
+                set.push(Edit::SetHeader { name: name.clone(), value: Rc::clone(whole) });
+            }
+            (Target::Query { name }, Material::Value { whole, .. }) => {
+                stripping.append(request.head, name, whole);
+            }
+            (Target::GoogleToken {}, Material::Token { bearer, until }) => {
+                set.push(Edit::SetHeader { name: "authorization".to_owned(), value: Rc::clone(bearer) });
+                unfinished = Some(Unfinished::Token { until: *until });
+            }
+            (Target::AwsV4 { region, service }, Material::Aws(_)) => {
+                let region = region.as_deref().or_else(|| aws::region_of(request.host));
+                let region = region.ok_or(Reason::RegionUnknown)?.to_owned();
+                let payload = aws::payload(service, request.head)?;
+                let hashed = payload == aws::Payload::Hashed && request.body != Body::None;
+                let credential = Rc::clone(credential);
+                unfinished = Some(Unfinished::Signature { credential, region, payload, hashed });
+            }
+            _ => return Err(Reason::CredentialUnsealable),
+        }
+    }
+    let signed = matches!(unfinished, Some(Unfinished::Signature { .. }));
+    let decision = if signed { Decision::Signed } else { Decision::Injected };
+    let mut plan = stripping.into_plan(decision, None, carriers);
     plan.route = Some(rule.route.clone());
     plan.edits.extend(set);
     plan.credentials = credentials.to_vec();
     plan.scrub = credentials.to_vec();
-    Some(plan)
-}
-
-/// A rule at a place of a host, by how narrowly it names the request. Greater wins; of rules that differ in nothing
-/// else, the one that denies.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Claim<'a> {
-    host: host::Specificity,
-    endpoint: glob::Specificity,
-    method_listed: bool,
-    rank: Reverse<u32>,
-    route: Reverse<&'a str>,
-    denies: bool,
-}
-
-fn most_specific<'a>(
-    served: &[(host::Specificity, &'a Rule)],
-    head: &Head<'_>,
-) -> Result<Option<&'a Rule>, Denial> {
-    // Where no rule has endpoints no decision rests on the path, so its bytes may be what they like.
-    let path = if served.iter().any(|(_, rule)| rule.endpoints.is_some()) {
-        path::canonical(head.path).map_err(|_| Reason::PathNotCanonical)?
-    } else {
-        ""
-    };
-    let claims = served.iter().filter_map(|(host, rule)| {
-        let (endpoint, method_listed) = (endpoint_claim(rule, path)?, method_claim(rule, head)?);
-        let (rank, route) = (Reverse(rule.rank), Reverse(rule.route.as_str()));
-        let denies = matches!(rule.then, Then::Deny(_));
-        Some((Claim { host: *host, endpoint, method_listed, rank, route, denies }, *rule))
-    });
-    Ok(claims.max_by(|(a, _), (b, _)| a.cmp(b)).map(|(_, rule)| rule))
-}
-
-/// The narrowest of the rule's endpoints that the path matches.
-fn endpoint_claim(rule: &Rule, path: &str) -> Option<glob::Specificity> {
-    match &rule.endpoints {
-        None => Some(glob::Specificity::ANY),
-        Some(globs) => globs.iter().filter(|glob| glob.matches(path)).map(glob::Glob::specificity).max(),
-    }
-}
-
-fn method_claim(rule: &Rule, head: &Head<'_>) -> Option<bool> {
-    match &rule.methods {
-        None => head.has_method_of(DEFAULT_METHODS).then_some(false),
-        Some(listed) => head.has_method_of(listed).then_some(true),
-    }
+    plan.unfinished = unfinished;
+    Ok(plan)
 }
 
 #[cfg(test)]

@@ -23,6 +23,10 @@ pub enum Reason {
     HostNotListed,
     /// A rule names the host, none this endpoint and method.
     EndpointNotListed,
+    /// Rules name the host, the endpoint and some models, none this one.
+    ModelNotListed,
+    /// A rule is for certain models, and which one the request names cannot be read, or can be read in two ways.
+    ModelUnreadable,
     /// A rule names the host, none this port.
     PortNotListed,
     /// The request goes to an upstream cluster that may not get a credential (`TrustedPlaintext`).
@@ -39,6 +43,12 @@ pub enum Reason {
     NoPolicy,
     /// The route or its policy was refused for its own content.
     RouteRefused,
+    /// Neither the policy nor the host says which AWS region a request is to be signed for.
+    RegionUnknown,
+    /// The Google token was not obtained.
+    TokenUnavailable,
+    /// The Google token is past its end.
+    TokenExpired,
     /// The filter never got a configuration.
     NoConfiguration,
     /// Envoy refused a call that the verdict needs.
@@ -55,6 +65,13 @@ pub enum Reason {
     PathNotCanonical,
     /// A header name is no token (RFC 9110, 5.1).
     HeaderNameMalformed,
+    /// The request cannot be signed as it is: a signed header is not text, its path is no URL's, or its body has no
+    /// end to wait for (gRPC).
+    Unsignable,
+    /// Each chunk of the body is signed with the key that the agent does not have.
+    ChunkSigned,
+    /// The agent went away before the whole body had arrived.
+    RequestIncomplete,
     /// The body is larger than what may be buffered.
     BodyTooLarge,
     /// Cleartext HTTP to a host that rules name, or a scheme other than `https` inside TLS.
@@ -78,6 +95,8 @@ pub enum Coarse {
     Misdirected,
     /// The request's head is ambiguous.
     BadPath,
+    /// The request has a form that cannot be signed.
+    Unsignable,
     /// The body is too large.
     TooLarge,
     /// Cleartext HTTP.
@@ -142,6 +161,8 @@ impl Reason {
         match self {
             Reason::HostNotListed
             | Reason::EndpointNotListed
+            | Reason::ModelNotListed
+            | Reason::ModelUnreadable
             | Reason::PortNotListed
             | Reason::ClusterNotAllowed => Coarse::DeniedByPolicy,
             Reason::CredentialUnsealable
@@ -150,6 +171,9 @@ impl Reason {
             | Reason::InvalidSecret
             | Reason::NoPolicy
             | Reason::RouteRefused
+            | Reason::RegionUnknown
+            | Reason::TokenUnavailable
+            | Reason::TokenExpired
             | Reason::NoConfiguration
             | Reason::HostCallFailed => Coarse::CredentialUnavailable,
             Reason::SniMissing
@@ -157,6 +181,7 @@ impl Reason {
             | Reason::TargetMismatch
             | Reason::AuthorityMalformed => Coarse::Misdirected,
             Reason::PathNotCanonical | Reason::HeaderNameMalformed => Coarse::BadPath,
+            Reason::Unsignable | Reason::ChunkSigned | Reason::RequestIncomplete => Coarse::Unsignable,
             Reason::BodyTooLarge => Coarse::TooLarge,
             Reason::Cleartext => Coarse::Cleartext,
             Reason::MethodNotAllowed => Coarse::MethodNotAllowed,
@@ -171,6 +196,8 @@ impl Reason {
         match self {
             Reason::HostNotListed => "host_not_listed",
             Reason::EndpointNotListed => "endpoint_not_listed",
+            Reason::ModelNotListed => "model_not_listed",
+            Reason::ModelUnreadable => "model_unreadable",
             Reason::PortNotListed => "port_not_listed",
             Reason::ClusterNotAllowed => "cluster_not_allowed",
             Reason::CredentialUnsealable => "credential_unsealable",
@@ -179,6 +206,9 @@ impl Reason {
             Reason::InvalidSecret => "invalid_secret",
             Reason::NoPolicy => "no_policy",
             Reason::RouteRefused => "route_refused",
+            Reason::RegionUnknown => "region_unknown",
+            Reason::TokenUnavailable => "token_unavailable",
+            Reason::TokenExpired => "token_expired",
             Reason::NoConfiguration => "no_configuration",
             Reason::HostCallFailed => "host_call_failed",
             Reason::SniMissing => "sni_missing",
@@ -187,6 +217,9 @@ impl Reason {
             Reason::AuthorityMalformed => "authority_malformed",
             Reason::PathNotCanonical => "path_not_canonical",
             Reason::HeaderNameMalformed => "header_name_malformed",
+            Reason::Unsignable => "unsignable",
+            Reason::ChunkSigned => "chunk_signed",
+            Reason::RequestIncomplete => "request_incomplete",
             Reason::BodyTooLarge => "body_too_large",
             Reason::Cleartext => "cleartext",
             Reason::MethodNotAllowed => "method_not_allowed",
@@ -211,6 +244,7 @@ impl Coarse {
             Coarse::CredentialUnavailable => "credential_unavailable",
             Coarse::Misdirected => "misdirected",
             Coarse::BadPath => "bad_path",
+            Coarse::Unsignable => "unsignable",
             Coarse::TooLarge => "too_large",
             Coarse::Cleartext => "cleartext",
             Coarse::MethodNotAllowed => "method_not_allowed",
@@ -225,7 +259,7 @@ impl Coarse {
         match self {
             Coarse::DeniedByPolicy | Coarse::Cleartext => 403,
             Coarse::Misdirected => 421,
-            Coarse::BadPath => 400,
+            Coarse::BadPath | Coarse::Unsignable => 400,
             Coarse::TooLarge => 413,
             Coarse::MethodNotAllowed => 405,
             Coarse::CredentialUnavailable | Coarse::UpstreamRefused | Coarse::Overloaded => 503,
@@ -267,7 +301,7 @@ impl Coarse {
     fn teaching(self) -> &'static str {
         match self {
             Coarse::DeniedByPolicy => {
-                "no route of this gateway allows the request (host, port, path and method)."
+                "no route of this gateway allows the request (host, port, path, method and model)."
             }
             Coarse::CredentialUnavailable => {
                 "no credential can be given to this request now; the gateway's operator finds the cause in its status."
@@ -277,6 +311,9 @@ impl Coarse {
             }
             Coarse::BadPath => {
                 "the request has a path or a header name that can be read in two ways; send it in canonical form."
+            }
+            Coarse::Unsignable => {
+                "the gateway cannot sign a request of this form; send the body with a length and without chunk signatures."
             }
             Coarse::TooLarge => "the request's body is larger than the gateway may hold to sign it.",
             Coarse::Cleartext => "credentials travel over https only; ask for the same URL with https.",

@@ -5,11 +5,13 @@
 
 pub mod api;
 pub mod authority;
+pub mod aws;
 pub mod decide;
 pub mod denial;
 pub mod glob;
 pub mod header_map;
 pub mod host;
+pub mod model;
 pub mod path;
 pub mod provider;
 pub mod query;

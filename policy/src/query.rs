@@ -34,6 +34,22 @@ pub fn strip(target: &[u8], named: impl Fn(&[u8]) -> bool) -> Option<Stripped> {
     Some(Stripped { target: stripped, held_value: dropped.iter().any(Parameter::holds_value) })
 }
 
+/// The target with one more parameter.
+#[must_use]
+pub fn append(target: &[u8], name: &str, value: &[u8]) -> Vec<u8> {
+    const ESCAPED: &percent_encoding::AsciiSet =
+        &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    let mut appended = target.to_vec();
+    match split(target) {
+        None => appended.push(b'?'),
+        Some((_, query)) if query.is_empty() => {}
+        Some(_) => appended.push(b'&'),
+    }
+    let encode = |bytes| percent_encoding::percent_encode(bytes, ESCAPED);
+    appended.extend(format!("{}={}", encode(name.as_bytes()), encode(value)).into_bytes());
+    appended
+}
+
 /// The query with `[redacted]` for each value under a decoded name that `named` says; `None` without a query.
 #[must_use]
 pub fn redact(target: &[u8], named: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
@@ -54,6 +70,18 @@ pub fn redact(target: &[u8], named: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
     Some(redacted)
 }
 
+/// The decoded values of the parameters of exactly this decoded name.
+pub(crate) fn values<'a>(target: &'a [u8], name: &'a str) -> impl Iterator<Item = Vec<u8>> {
+    let (_, query) = split(target).unwrap_or_default();
+    parameters(query).filter(move |parameter| parameter.name() == name.as_bytes()).map(|it| it.value())
+}
+
+/// Whether some parameter has one of these decoded names.
+pub(crate) fn has<'a>(target: &[u8], names: impl Iterator<Item = &'a str> + Clone) -> bool {
+    let (_, query) = split(target).unwrap_or_default();
+    parameters(query).any(|parameter| is_one_of(&parameter.name(), names.clone()))
+}
+
 /// Whether a decoded name is one of these, without regard to ASCII case.
 pub(crate) fn is_one_of<'a>(name: &[u8], names: impl IntoIterator<Item = &'a str>) -> bool {
     names.into_iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
@@ -69,9 +97,13 @@ impl Parameter<'_> {
         decode(self.text.split(|b| *b == b'=').next().unwrap_or_default())
     }
 
-    fn holds_value(&self) -> bool {
+    fn value(&self) -> Vec<u8> {
         let equals = self.text.iter().position(|b| *b == b'=');
-        let value = equals.and_then(|at| self.text.get(at + 1..)).map(decode).unwrap_or_default();
+        equals.and_then(|at| self.text.get(at + 1..)).map(decode).unwrap_or_default()
+    }
+
+    fn holds_value(&self) -> bool {
+        let value = self.value();
         !value.is_empty() && value != PLACEHOLDER.as_bytes()
     }
 }

@@ -4,6 +4,7 @@
 //! before it is sent.
 
 mod compile;
+mod credential;
 mod error;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -14,13 +15,15 @@ use std::rc::Rc;
 
 pub(crate) use compile::NEVER_METHODS;
 pub use compile::is_settable_header;
+pub(crate) use credential::Material;
+pub use credential::{Credential, Token, sealable};
 pub use error::{ConfigError, Fault};
-pub use vault::{Credential, RETIRED_FOR, Vault};
+pub use vault::{RETIRED_FOR, Vault};
 
 use crate::denial::Reason;
 use crate::glob::Glob;
 use crate::host::{HostPattern, Specificity};
-use crate::wire::{AgentSide, Carriers, Config, ConnectionFacts};
+use crate::wire::{AgentSide, Carriers, Config, ConnectionFacts, ModelSource};
 
 /// The rules of one filter. A request keeps the set that it started with.
 pub struct RuleSet {
@@ -40,8 +43,15 @@ pub(crate) struct Rule {
     pub(crate) ports: Vec<u16>,
     pub(crate) endpoints: Option<Rc<Vec<Glob>>>,
     pub(crate) methods: Option<Rc<Vec<String>>>,
+    pub(crate) models: Option<Rc<Models>>,
     pub(crate) carriers: Rc<Carriers>,
     pub(crate) then: Then,
+}
+
+/// Models that a rule is for.
+pub(crate) struct Models {
+    pub(crate) source: ModelSource,
+    pub(crate) globs: Vec<Glob>,
 }
 
 pub(crate) enum Then {
@@ -88,6 +98,12 @@ impl RuleSet {
     #[must_use]
     pub fn connection_facts(&self) -> ConnectionFacts {
         self.frame.connection_facts
+    }
+
+    /// The largest body that a request may be held back with, in bytes.
+    #[must_use]
+    pub fn max_held_body(&self) -> usize {
+        usize::try_from(self.frame.max_held_body).unwrap_or(usize::MAX)
     }
 
     /// The rules that name a host, each with how narrowly it does so.

@@ -95,6 +95,13 @@ impl Scrubber {
         Scrubber { live }
     }
 
+    /// One that finds this value too.
+    #[must_use]
+    pub fn and(mut self, secret: Secret) -> Self {
+        self.live.push(Rc::new(Live::new(secret)));
+        self
+    }
+
     /// Whether some credential may be in the text. Undoing escapes makes it no longer, and most are shorter than any key.
     fn fits_into(&self, text: &[u8]) -> bool {
         self.live.iter().any(|live| text.len() >= live.shortest)

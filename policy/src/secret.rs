@@ -61,6 +61,12 @@ pub enum Unusable {
     /// Not UTF-8.
     #[error("the value is not UTF-8 text")]
     NotUtf8,
+    /// Not visible ASCII, or a separator in an access key id.
+    #[error("the value is not an AWS key: visible ASCII characters, and no / , or = in an access key id")]
+    NotAwsKey,
+    /// Not a token with its end.
+    #[error("the value is not a token with its end")]
+    NotToken,
     /// [`PLACEHOLDER`].
     #[error("the value is the placeholder that agents send")]
     Placeholder,

@@ -44,6 +44,13 @@ pub struct Config<R = Rule> {
     /// Tables of methods, each sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub methods: Vec<Vec<String>>,
+    /// Tables of models.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<Models>,
+    /// The largest body that a request may be held back with, in bytes: to sign over it, or to read its model. Absent
+    /// means 8 MiB.
+    #[serde(default = "eight_mebibytes", skip_serializing_if = "is_eight_mebibytes")]
+    pub max_held_body: u32,
     /// Tables of what may carry a credential on a rule's hosts and is therefore stripped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub carriers: Vec<Carriers>,
@@ -60,7 +67,7 @@ impl<R> Config<R> {
     pub(crate) fn split(self) -> (Config, Vec<R>) {
         let Config { version, gateway, agent_side, connection_facts, record, unlisted, other_hosts, .. } =
             self;
-        let Config { endpoints, methods, carriers, targets, rules, .. } = self;
+        let Config { endpoints, methods, models, max_held_body, carriers, targets, rules, .. } = self;
         let frame = Config {
             version,
             gateway,
@@ -71,6 +78,8 @@ impl<R> Config<R> {
             other_hosts,
             endpoints,
             methods,
+            models,
+            max_held_body,
             carriers,
             targets,
             rules: Vec::new(),
@@ -132,6 +141,44 @@ pub struct Carriers {
     pub headers: Vec<String>,
     /// Query parameter names (decoded form).
     pub query: Vec<String>,
+    /// Members of comma-separated headers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<Member>,
+}
+
+/// Members of a comma-separated header (RFC 9110, 5.6.1) that carry a credential, such as
+/// `openai-insecure-api-key.…` among the subprotocols that a WebSocket offers.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Member {
+    /// Lower-case name of the header.
+    pub header: String,
+    /// What such a member starts with, in lower case.
+    pub prefix: String,
+}
+
+/// Models that a rule is for, and where a request names its model.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Models {
+    /// Where it is read.
+    pub source: ModelSource,
+    /// Globs ([`crate::glob::Glob`]), sorted. A model's name may hold slashes; `*` does not cross them.
+    pub globs: Vec<String>,
+}
+
+/// Where a request names its model ([`crate::model`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ModelSource {
+    /// The member `model` of its JSON body. Of an upgrade, which has none: the query parameter `model`.
+    Body,
+    /// The path, after `/models/`; else as [`ModelSource::Body`].
+    Google,
+    /// The path, after `/deployments/`; else as [`ModelSource::Body`].
+    Azure,
+    /// The path, after `/model/`.
+    Bedrock,
 }
 
 /// One rule: which requests, and what becomes of them.
@@ -154,6 +201,9 @@ pub struct Rule {
     /// Index into [`Config::methods`]; absent means the default methods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub methods: Option<u32>,
+    /// Index into [`Config::models`]; absent means any model, and none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub models: Option<u32>,
     /// Index into [`Config::carriers`]. Absent means 0.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub carriers: u32,
@@ -185,6 +235,10 @@ pub enum DenyCause {
     NoPolicy,
     /// The route or its policy was refused for its own content.
     RouteRefused,
+    /// Neither the policy nor the host says which AWS region a request is to be signed for.
+    RegionUnknown,
+    /// The Google token that the request needs was not obtained.
+    TokenUnavailable,
 }
 
 /// One place of the request and the credential that fills it.
@@ -212,6 +266,42 @@ pub enum Target {
         #[serde(default, skip_serializing_if = "String::is_empty")]
         prefix: String,
     },
+    /// One query parameter, once.
+    Query {
+        /// Decoded name. Another spelling or case of it is the same parameter.
+        name: String,
+    },
+    /// The request is signed with AWS Signature Version 4. The credential holds the keys ([`crate::aws::Keys`]).
+    AwsV4 {
+        /// Absent means the host's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        region: Option<String>,
+        /// The signing name, such as `bedrock`.
+        service: String,
+    },
+    /// `authorization: Bearer` with a token that ends ([`crate::rules::Token`]).
+    GoogleToken {},
+}
+
+impl Target {
+    /// The header that carries the credential; `None`: it travels in the query.
+    #[must_use]
+    pub fn header(&self) -> Option<&str> {
+        match self {
+            Target::Header { name, .. } => Some(name),
+            Target::Query { .. } => None,
+            Target::AwsV4 { .. } | Target::GoogleToken {} => Some("authorization"),
+        }
+    }
+
+    /// The query parameter that carries it.
+    #[must_use]
+    pub fn parameter(&self) -> Option<&str> {
+        match self {
+            Target::Query { name } => Some(name),
+            Target::Header { .. } | Target::AwsV4 { .. } | Target::GoogleToken {} => None,
+        }
+    }
 }
 
 /// How [`AgentSide`] is read: serde ignores unknown fields beside a unit variant, whatever it is told.
@@ -248,6 +338,17 @@ fn is_filter_state(facts: &ConnectionFacts) -> bool {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_json(record: &RecordText) -> bool {
     *record == RecordText::Json
+}
+
+const MEBIBYTE: u32 = 1 << 20;
+
+fn eight_mebibytes() -> u32 {
+    8 * MEBIBYTE
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_eight_mebibytes(bytes: &u32) -> bool {
+    *bytes == eight_mebibytes()
 }
 
 fn https() -> Vec<u16> {

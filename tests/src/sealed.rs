@@ -22,6 +22,7 @@ pub fn worked_example(key: &str) -> Config {
         ports: vec![443],
         endpoints: Some(0),
         methods: None,
+        models: None,
         carriers: 0,
         then: Outcome::Inject(vec![injection]),
     };
@@ -38,7 +39,10 @@ pub fn worked_example(key: &str) -> Config {
         carriers: vec![Carriers {
             headers: texts(&["authorization", "cookie", "x-api-key"]),
             query: Vec::new(),
+            members: Vec::new(),
         }],
+        models: Vec::new(),
+        max_held_body: 8 << 20,
         targets: vec![Target::Header { name: "x-api-key".into(), prefix: String::new() }],
         rules: vec![rule],
     };

@@ -76,6 +76,24 @@ impl<'a> Head<'a> {
         if never { Err(Reason::MethodNotAllowed) } else { Ok(()) }
     }
 
+    /// Whether it asks for another protocol on the same connection (RFC 9110, 7.8).
+    pub(crate) fn is_upgrade(&self) -> bool {
+        self.headers.iter().any(|(name, _)| same_header(name, "upgrade"))
+    }
+
+    /// Whether it is a call of gRPC, whose body may be answered before it ends.
+    pub(crate) fn is_grpc(&self) -> bool {
+        let grpc =
+            |value: &[u8]| value.trim_ascii_start().to_ascii_lowercase().starts_with(b"application/grpc");
+        self.headers.iter().any(|(name, value)| same_header(name, "content-type") && grpc(value))
+    }
+
+    /// Whether its body is a stream that cannot be waited for.
+    #[must_use]
+    pub fn is_endless(&self) -> bool {
+        self.is_upgrade() || self.is_grpc()
+    }
+
     /// Methods are case-sensitive (RFC 9110, 9.1).
     pub(super) fn has_method_of<S: AsRef<str>>(&self, methods: &[S]) -> bool {
         methods.iter().any(|method| method.as_ref().as_bytes() == self.method)

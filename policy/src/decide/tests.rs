@@ -1,12 +1,14 @@
 //! Verdicts: which requests get the credential, and what every one of them loses on the way.
 
 mod destination;
+mod models;
 mod properties;
 mod selection;
+mod targets;
 
 use super::*;
 use crate::rules::fixture::{HOST, KEY, compile, config, injection, rule, sealed, target, texts, vault};
-use crate::wire::{Config, DenyCause, Outcome};
+use crate::wire::{Config, DenyCause, Outcome, Rule};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -19,6 +21,7 @@ struct Request {
     authority: String,
     path: String,
     headers: Vec<(&'static str, &'static str)>,
+    body: Option<&'static str>,
 }
 
 fn post(host: &str, path: &str) -> Request {
@@ -29,6 +32,7 @@ fn post(host: &str, path: &str) -> Request {
         authority: host.to_owned(),
         path: path.to_owned(),
         headers: Vec::new(),
+        body: None,
     }
 }
 
@@ -54,7 +58,15 @@ impl Request {
             (":path", self.path.as_str()),
         ];
         let map = pseudo.iter().chain(self.headers.iter().map(|pair| pair as &(&str, &str)));
-        rules.decide(facts, &Head::from_map(map.map(|(name, value)| (name.as_bytes(), value.as_bytes()))))
+        let head = Head::from_map(map.map(|(name, value)| (name.as_bytes(), value.as_bytes())));
+        match rules.decide(
+            facts,
+            &head,
+            self.body.map_or(Body::Unread, |body| Body::Whole(body.as_bytes())),
+        )? {
+            Step::Forward(plan) => Ok(plan),
+            Step::ReadBody => Err(Reason::RequestIncomplete.into()),
+        }
     }
 }
 
@@ -68,7 +80,7 @@ fn verdict(result: &Result<Plan, Denial>) -> String {
             line.extend(why.map(|why| format!(" {why}")));
             line.extend(plan.edits.iter().map(|edit| match edit {
                 Edit::RemoveHeader(name) => format!(" -{name}"),
-                Edit::SetPath(path) => format!(" path={}", String::from_utf8_lossy(path)),
+                Edit::SetPath(path) => format!(" path={}", String::from_utf8_lossy(path.expose())),
                 Edit::SetHeader { name, value } => {
                     format!(" {name}={}", String::from_utf8_lossy(value.expose()))
                 }

@@ -77,7 +77,7 @@ fn clean_name<'a>(name: &'a [u8], scrubber: &Scrubber) -> Cow<'a, str> {
 fn clean_value<'a>(name: &[u8], value: &'a [u8], plan: Option<&Plan>, scrubber: &Scrubber) -> Cow<'a, str> {
     let mut injected = plan.into_iter().flat_map(|plan| &plan.credentials);
     if SECRET_HEADERS.iter().any(|secret| same_header(name, secret))
-        || injected.any(|credential| same_header(name, credential.header()))
+        || injected.any(|credential| credential.target().header().is_some_and(|it| same_header(name, it)))
     {
         REDACTED.into()
     } else {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::decide::Facts;
 use crate::denial::Reason;
-use crate::rules::fixture::{KEY, compile, config, sealed, vault};
+use crate::rules::fixture::{KEY, compile, config, sealed, vault, verdict};
 use crate::rules::{RuleSet, Vault};
 use crate::wire::Config;
 use serde_json::Value;
@@ -31,7 +31,7 @@ fn request(path: &[u8], headers: &[(&[u8], &[u8])]) -> HeaderMap {
 
 fn record_of(rules: &RuleSet, vault: &mut Vault, request: HeaderMap, answer: &[(&[u8], &[u8])]) -> Record {
     let facts = Facts::parse(FACTS);
-    let verdict = rules.decide(&facts, &Head::of(&request));
+    let verdict = verdict(rules, &facts, &Head::of(&request));
     let (scrubber, forwarded) = match &verdict {
         Err(_) => (vault.scrubber(&rules.credentials_at(&facts, &Head::of(&request))), false),
         Ok(plan) => (vault.scrubber(&plan.scrub), true),
@@ -104,7 +104,7 @@ fn a_parameter_that_carries_credentials_on_the_host_is_not_shown() {
     let mut vault = vault();
     let rules = compile(&sealed(config, KEY), &mut vault);
     let (facts, request) = (Facts::parse(FACTS), request(b"/v1/messages?Subscription=mine&x=1", &[]));
-    let Ok(mut plan) = rules.decide(&facts, &Head::of(&request)) else { panic!("refused") };
+    let Ok(mut plan) = verdict(&rules, &facts, &Head::of(&request)) else { panic!("refused") };
     assert_eq!(plan.path(), Some(&b"/v1/messages?x=1"[..]));
     plan.edits.clear();
     let record = Record::new(Some(&rules), &facts, request, Ok(plan), Scrubber::default());

@@ -6,7 +6,8 @@ use std::rc::Rc;
 
 use serde_json::value::RawValue;
 
-use super::{ConfigError, Fault, Rule, RuleSet, Then, Vault};
+use super::{ConfigError, Fault, Models, Rule, RuleSet, Then, Vault};
+use crate::aws;
 use crate::decide::is_control_header;
 use crate::denial::Reason;
 use crate::glob::Glob;
@@ -145,6 +146,7 @@ impl fmt::Display for At {
 struct Tables {
     endpoints: Vec<Rc<Vec<Glob>>>,
     methods: Vec<Rc<Vec<String>>>,
+    models: Vec<Rc<Models>>,
     carriers: Vec<Rc<Carriers>>,
     targets: Vec<Rc<Target>>,
 }
@@ -152,8 +154,9 @@ struct Tables {
 impl Tables {
     fn compile(config: &Config) -> Result<Self, ConfigError> {
         Ok(Tables {
-            endpoints: each(&config.endpoints, "endpoints", |table, at| compile_endpoints(table, at))?,
+            endpoints: each(&config.endpoints, "endpoints", |table, at| compile_globs(table, at))?,
             methods: each(&config.methods, "methods", |table, at| compile_methods(table, at))?,
+            models: each(&config.models, "models", compile_models)?,
             carriers: each(&config.carriers, "carriers", compile_carriers)?,
             targets: each(&config.targets, "targets", compile_target)?,
         })
@@ -170,7 +173,13 @@ fn each<T, U>(
     compiled.collect()
 }
 
-fn compile_endpoints(table: &[String], at: &str) -> Result<Vec<Glob>, ConfigError> {
+fn compile_models(table: &wire::Models, at: &str) -> Result<Models, ConfigError> {
+    let at = format!("{at}.globs");
+    ensure(!table.globs.is_empty(), || at.clone(), Fault::Empty)?;
+    Ok(Models { source: table.source, globs: compile_globs(&table.globs, &at)? })
+}
+
+fn compile_globs(table: &[String], at: &str) -> Result<Vec<Glob>, ConfigError> {
     check_sorted(table, || at.to_owned())?;
     let parse = |(i, text): (usize, &String)| {
         Glob::parse(text).map_err(|_| ConfigError::new(format!("{at}[{i}]"), Fault::Glob))
@@ -198,14 +207,29 @@ fn compile_carriers(table: &Carriers, at: &str) -> Result<Carriers, ConfigError>
     for (i, name) in table.query.iter().enumerate() {
         ensure(!name.is_empty(), || format!("{at}.query[{i}]"), Fault::Empty)?;
     }
+    check_sorted(&table.members, || format!("{at}.members"))?;
+    for (i, member) in table.members.iter().enumerate() {
+        check_header_name(&member.header, || format!("{at}.members[{i}].header"))?;
+        ensure(!member.prefix.is_empty(), || format!("{at}.members[{i}].prefix"), Fault::Empty)?;
+    }
     Ok(table.clone())
 }
 
 fn compile_target(target: &Target, at: &str) -> Result<Target, ConfigError> {
-    let Target::Header { name, prefix } = target;
-    check_header_name(name, || format!("{at}.header.name"))?;
-    let visible = prefix.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
-    ensure(visible, || format!("{at}.header.prefix"), Fault::Prefix)?;
+    match target {
+        Target::Header { name, prefix } => {
+            check_header_name(name, || format!("{at}.header.name"))?;
+            let visible = prefix.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
+            ensure(visible, || format!("{at}.header.prefix"), Fault::Prefix)?;
+        }
+        Target::Query { name } => ensure(!name.is_empty(), || format!("{at}.query.name"), Fault::Empty)?,
+        Target::AwsV4 { region, service } => {
+            let region = region.as_ref().is_none_or(|region| aws::is_scope_part(region));
+            ensure(region, || format!("{at}.aws_v4.region"), Fault::Scope)?;
+            ensure(aws::is_scope_part(service), || format!("{at}.aws_v4.service"), Fault::Scope)?;
+        }
+        Target::GoogleToken {} => {}
+    }
     Ok(target.clone())
 }
 
@@ -230,6 +254,7 @@ fn compile_rule(
     let missing = |field| move || ConfigError::new(format!("{at}.{field}"), Fault::Index);
     let endpoints = optional(&tables.endpoints, rule.endpoints).ok_or_else(missing("endpoints"))?;
     let methods = optional(&tables.methods, rule.methods).ok_or_else(missing("methods"))?;
+    let models = optional(&tables.models, rule.models).ok_or_else(missing("models"))?;
     let carriers = table(&tables.carriers, rule.carriers).ok_or_else(missing("carriers"))?;
     let hosts = compile_hosts(&rule.hosts, at)?;
     let places = match &rule.then {
@@ -254,6 +279,7 @@ fn compile_rule(
         ports: rule.ports,
         endpoints,
         methods,
+        models,
         carriers,
         then,
     })
@@ -277,6 +303,8 @@ fn reason(cause: DenyCause) -> Reason {
         DenyCause::InvalidSecret => Reason::InvalidSecret,
         DenyCause::NoPolicy => Reason::NoPolicy,
         DenyCause::RouteRefused => Reason::RouteRefused,
+        DenyCause::RegionUnknown => Reason::RegionUnknown,
+        DenyCause::TokenUnavailable => Reason::TokenUnavailable,
     }
 }
 
@@ -312,9 +340,21 @@ fn targets_of(injections: &[Injection], tables: &Tables, at: At) -> Result<Vec<R
     Ok(targets)
 }
 
+/// Whether two targets would set the same header or parameter.
 fn is_same_place(one: &Target, other: &Target) -> bool {
-    let (Target::Header { name: one, .. }, Target::Header { name: other, .. }) = (one, other);
-    crate::decide::same_header(one.as_bytes(), other)
+    let headers = headers_of(one)
+        .iter()
+        .any(|name| headers_of(other).iter().any(|other| crate::decide::same_header(name.as_bytes(), other)));
+    let parameters = one.parameter().zip(other.parameter());
+    headers || parameters.is_some_and(|(one, other)| one.eq_ignore_ascii_case(other))
+}
+
+/// The headers that a target sets. A signature covers the rest of the request, and is made last.
+fn headers_of(target: &Target) -> Vec<&str> {
+    match target {
+        Target::AwsV4 { .. } => aws::REMOVED_HEADERS.to_vec(),
+        other => other.header().into_iter().collect(),
+    }
 }
 
 fn check_header_name(name: &str, at: impl Fn() -> String) -> Result<(), ConfigError> {

@@ -54,6 +54,9 @@ pub enum Fault {
     /// A prefix that a header value cannot have.
     #[error("not visible ASCII text")]
     Prefix,
+    /// No region or service of a credential scope.
+    #[error("not a region or service: lower-case letters, digits and hyphens")]
+    Scope,
     /// An index beyond its table.
     #[error("no such table")]
     Index,

@@ -1,5 +1,7 @@
 //! Configurations for tests: a gateway with one route to `api.anthropic.com`, and what to change about it.
 
+use crate::decide::{Facts, Head, Step, Verdict};
+use crate::model::Body;
 use crate::rules::{RuleSet, Vault};
 use crate::seal::Keyring;
 use crate::secret::Secret;
@@ -34,7 +36,10 @@ pub(crate) fn config() -> Config {
         carriers: vec![Carriers {
             headers: texts(&["authorization", "cookie", "x-api-key"]),
             query: texts(&["api_key", "key"]),
+            members: Vec::new(),
         }],
+        models: Vec::new(),
+        max_held_body: 8 << 20,
         targets: vec![target("x-api-key", "")],
         rules: vec![rule("default/anthropic", &[HOST])],
     }
@@ -48,6 +53,7 @@ pub(crate) fn rule(route: &str, hosts: &[&str]) -> Rule {
         ports: vec![443],
         endpoints: Some(0),
         methods: None,
+        models: None,
         carriers: 0,
         then: Outcome::Inject(vec![injection(route, 0)]),
     }
@@ -82,6 +88,14 @@ pub(crate) fn sealed_where(mut config: Config, value: &str, chosen: fn(&str) -> 
 
 pub(crate) fn bytes(config: &Config) -> Vec<u8> {
     serde_json::to_vec(config).unwrap()
+}
+
+/// The verdict on a request whose body was not read, and is not needed.
+pub(crate) fn verdict(rules: &RuleSet, facts: &Facts<'_>, head: &Head<'_>) -> Verdict {
+    match rules.decide(facts, head, Body::Unread)? {
+        Step::Forward(plan) => Ok(plan),
+        Step::ReadBody => panic!("the body is asked for"),
+    }
 }
 
 /// A vault that opens what [`sealed`] seals.

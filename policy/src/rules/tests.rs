@@ -1,6 +1,6 @@
 //! Configurations that are refused, whole, with the field named and no value shown.
 
-use super::fixture::{bytes, compile, config, injection, rule, sealed, vault};
+use super::fixture::{bytes, compile, config, injection, rule, sealed, vault, verdict};
 use super::*;
 use crate::decide::{Facts, Head};
 use crate::wire::{Outcome, Unlisted};
@@ -205,7 +205,7 @@ fn refused(rules: &RuleSet, host: &str) -> Option<Reason> {
     let (facts, authority) = (format!("{host}|-"), host.as_bytes());
     let head =
         Head { method: b"POST", scheme: b"https", authority, path: b"/v1/messages", ..Head::default() };
-    rules.decide(&Facts::parse(facts.as_bytes()), &head).err().map(|denial| denial.reason)
+    verdict(rules, &Facts::parse(facts.as_bytes()), &head).err().map(|denial| denial.reason)
 }
 
 #[test]
@@ -308,7 +308,10 @@ fn a_rotated_credential_is_a_new_rule_beside_old_ones() {
     assert_eq!(taken_over(&before, &after), ["default/other"]);
     let values: Vec<_> = after
         .credentials()
-        .map(|credential| credential.value().map(|value| value.expose().to_vec()))
+        .map(|credential| match credential.material() {
+            Some(Material::Value { whole, .. }) => Some(whole.expose().to_vec()),
+            _ => None,
+        })
         .collect();
     assert_eq!(values, [Some(b"sk-ant-rotated-987".to_vec()), Some(fixture::KEY.into())]);
 }

@@ -15,6 +15,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::RuleSet;
+use super::credential::{Credential, Sealed};
 use crate::scrub::{Live, Scrubber};
 use crate::seal::{Binding, Keyring};
 use crate::secret::Secret;
@@ -26,70 +27,6 @@ pub const RETIRED_FOR: Duration = Duration::from_secs(10 * 60);
 /// How many retired values of one credential are kept; a faster rotation drops the oldest early. Each costs every
 /// response of its credential a search.
 const RETIRED_AT_MOST: usize = 16;
-
-/// A credential in place: what one header is set to, once it is opened.
-pub struct Credential {
-    id: Rc<str>,
-    target: Rc<Target>,
-    sealed: Rc<Sealed>,
-    keyring: Option<Rc<Keyring>>,
-    opened: OnceCell<Option<Opened>>,
-}
-
-/// A sealed value, and what it was sealed for.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Sealed {
-    binding: Binding,
-    text: String,
-}
-
-struct Opened {
-    /// With its prefix.
-    value: Rc<Secret>,
-    /// Where the credential itself begins in it.
-    bare_from: usize,
-    /// The forms of the credential, shared by all that have the same value.
-    live: OnceCell<Rc<Live>>,
-}
-
-impl Credential {
-    /// `namespace/name` of the policy: telemetry's name for it.
-    #[must_use]
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-
-    /// The lower-case name of the header that it fills.
-    #[must_use]
-    pub fn header(&self) -> &str {
-        let Target::Header { name, .. } = self.target.as_ref();
-        name
-    }
-
-    /// The value, prefix included. `None`: it does not open, or is no credential.
-    pub(crate) fn value(&self) -> Option<&Rc<Secret>> {
-        Some(&self.opened()?.value)
-    }
-
-    fn opened(&self) -> Option<&Opened> {
-        self.opened.get_or_init(|| self.open()).as_ref()
-    }
-
-    fn open(&self) -> Option<Opened> {
-        let opened = self.keyring.as_ref()?.open(&self.sealed.binding, &self.sealed.text).ok()?;
-        // Exposed to be checked by the rules of every other credential (too short a value would scrub innocent text)
-        // and to be put behind its prefix; the result is a secret again.
-        let secret = Secret::credential(opened.expose()).ok()?;
-        let bare = secret.expose();
-        let Target::Header { prefix, .. } = self.target.as_ref();
-        let prefix = if bare.starts_with(prefix.as_bytes()) { "" } else { prefix };
-        let mut whole = Vec::with_capacity(prefix.len() + bare.len());
-        whole.extend_from_slice(prefix.as_bytes());
-        whole.extend_from_slice(bare);
-        let value = Rc::new(Secret::new(whole));
-        Some(Opened { value, bare_from: prefix.len(), live: OnceCell::new() })
-    }
-}
 
 /// The credentials that rules use, and those they used until lately. One per VM.
 #[derive(Default)]
@@ -186,7 +123,7 @@ impl Vault {
         for credential in injected {
             let held = self.policies.get_mut(&credential.id).map(Held::use_it);
             let held = held.unwrap_or_default().iter().map(|held| &held.live);
-            let own = credential.opened().and_then(|opened| opened.live.get());
+            let own = credential.opened().and_then(|opened| opened.live.get()).into_iter().flatten();
             for value in held.chain(own) {
                 if !live.iter().any(|other| Rc::ptr_eq(other, value)) {
                     live.push(Rc::clone(value));
@@ -227,23 +164,22 @@ impl Held {
     /// One [`Live`] for each distinct value, however many rules it is sealed for.
     fn share(&mut self, credential: &Credential, drop_at: Option<Duration>) {
         let Some(opened) = credential.opened() else { return };
-        // Exposed to be compared with values of the same policy; no agent sees how long that takes.
-        let bare = opened.value.expose().get(opened.bare_from..).unwrap_or_default();
-        let known = self.values.iter_mut().find(|held| held.live.secret().expose() == bare);
-        let live = match known {
-            Some(held) => {
-                // The later of two ends; none is latest.
-                held.drop_at = held.drop_at.zip(drop_at).map(|(one, other)| one.max(other));
-                Rc::clone(&held.live)
-            }
-            None => {
-                let live = Rc::new(Live::new(Secret::new(bare.to_vec())));
-                self.values.push(HeldValue { live: Rc::clone(&live), drop_at });
-                live
-            }
-        };
+        let live = opened.secrets().into_iter().map(|secret| self.live(secret, drop_at)).collect();
         // Nobody else sets it.
         let _ = opened.live.set(live);
+    }
+
+    fn live(&mut self, secret: &[u8], drop_at: Option<Duration>) -> Rc<Live> {
+        // Exposed to be compared with values of the same policy; no agent sees how long that takes.
+        let known = self.values.iter_mut().find(|held| held.live.secret().expose() == secret);
+        if let Some(held) = known {
+            // The later of two ends; none is latest.
+            held.drop_at = held.drop_at.zip(drop_at).map(|(one, other)| one.max(other));
+            return Rc::clone(&held.live);
+        }
+        let live = Rc::new(Live::new(Secret::new(secret.to_vec())));
+        self.values.push(HeldValue { live: Rc::clone(&live), drop_at });
+        live
     }
 
     fn sweep(&mut self, now: Duration) {

@@ -5,10 +5,10 @@
 
 use thiserror::Error;
 
-use crate::wire::{AgentSide, Carriers, Config, Injection, Rule, Target};
+use crate::wire::{AgentSide, Carriers, Config, Injection, ModelSource, Models, Rule, Target};
 
 /// The version of the encoding; part of it.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// What stands in the place of the version where no rule is meant.
 const KEPT: u8 = 0;
@@ -63,6 +63,7 @@ impl Config {
         let endpoints =
             rule.endpoints.map(|index| lookup(&self.endpoints, index, "endpoints")).transpose()?;
         let methods = rule.methods.map(|index| lookup(&self.methods, index, "methods")).transpose()?;
+        let models = rule.models.map(|index| lookup(&self.models, index, "models")).transpose()?;
         let carriers = lookup(&self.carriers, rule.carriers, "carriers")?;
         let target = lookup(&self.targets, injection.target, "targets")?;
         let mut encoded = Encoder(Vec::with_capacity(LIKELY_LENGTH));
@@ -75,10 +76,9 @@ impl Config {
         encoded.ports(&rule.ports);
         encoded.optional_list(endpoints.map(Vec::as_slice));
         encoded.optional_list(methods.map(Vec::as_slice));
+        encoded.models(models);
         encoded.target(target);
         encoded.carriers(carriers);
-        // Service, region and scopes of provider authentication: absent in this version of the configuration.
-        (0..3).for_each(|_| encoded.optional_list(None));
         encoded.0.shrink_to_fit();
         Ok(Binding(encoded.0))
     }
@@ -134,11 +134,39 @@ impl Encoder {
                 self.text(name);
                 self.text(prefix);
             }
+            Target::Query { name } => {
+                self.text("query");
+                self.text(name);
+            }
+            Target::AwsV4 { region, service } => {
+                self.text("aws-v4");
+                self.optional_list(region.as_ref().map(std::slice::from_ref));
+                self.text(service);
+            }
+            Target::GoogleToken {} => self.text("google-token"),
         }
     }
 
     fn carriers(&mut self, carriers: &Carriers) {
-        self.optional_list(Some(&carriers.headers));
-        self.optional_list(Some(&carriers.query));
+        self.list(&carriers.headers);
+        self.list(&carriers.query);
+        self.length(carriers.members.len());
+        for member in &carriers.members {
+            self.text(&member.header);
+            self.text(&member.prefix);
+        }
+    }
+
+    fn models(&mut self, models: Option<&Models>) {
+        self.0.push(u8::from(models.is_some()));
+        if let Some(Models { source, globs }) = models {
+            self.text(match source {
+                ModelSource::Body => "body",
+                ModelSource::Google => "google",
+                ModelSource::Azure => "azure",
+                ModelSource::Bedrock => "bedrock",
+            });
+            self.list(globs);
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::rules::fixture::{config, keyring, rule, target, texts};
-use crate::wire::{AgentSide, Config, Outcome};
+use crate::wire::{AgentSide, Config, Member, ModelSource, Models, Outcome, Target};
 use serde::{Deserialize, Serialize};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -44,7 +44,7 @@ fn sealed_values_are_those_of_the_vectors() {
         return write_vectors();
     }
     let vectors: Vec<Vector> = serde_json::from_str(VECTORS).unwrap();
-    assert_eq!(vectors.len(), 4);
+    assert_eq!(vectors.len(), 7);
     for vector in vectors {
         let keyring = Keyring::parse(&vector.keyring).unwrap();
         let binding = binding(&vector.config);
@@ -69,11 +69,24 @@ fn write_vectors() {
         AgentSide::TrustedPlaintext { clusters: texts(&["outbound|443||api.anthropic.com"]) };
     let mut bearer = config();
     bearer.targets = vec![target("authorization", "Bearer ")];
+    let mut query = config();
+    query.targets = vec![Target::Query { name: "key".to_owned() }];
+    query.carriers[0].members =
+        vec![Member { header: "sec-websocket-protocol".to_owned(), prefix: "openai-".to_owned() }];
+    let mut aws = config();
+    aws.targets = vec![Target::AwsV4 { region: Some("us-east-1".to_owned()), service: "bedrock".to_owned() }];
+    aws.models = vec![Models { source: ModelSource::Bedrock, globs: texts(&["anthropic.*"]) }];
+    aws.rules[0].models = Some(0);
+    let mut google = config();
+    google.targets = vec![Target::GoogleToken {}];
     let inputs = [
         ("one route", newest, config()),
         ("any endpoint, two ports", two, open),
         ("plaintext agent side", newest, plaintext),
         ("prefix", newest, bearer),
+        ("query and a member", newest, query),
+        ("signature and models", newest, aws),
+        ("token", newest, google),
     ];
     let vectors: Vec<_> = inputs
         .into_iter()
@@ -106,6 +119,27 @@ fn a_value_does_not_open_for_another_rule_nor_for_a_changed_one() {
         ("prefix", |c| c.targets = vec![target("x-api-key", "Bearer ")]),
         ("header", |c| c.targets = vec![target("x-other", "")]),
         ("header and prefix", |c| c.targets = vec![target("x-api-ke", "y")]),
+        ("query in place of a header", |c| c.targets = vec![Target::Query { name: "x-api-key".to_owned() }]),
+        ("signature", |c| {
+            c.targets = vec![Target::AwsV4 { region: None, service: "bedrock".to_owned() }];
+        }),
+        ("region", |c| {
+            let region = Some("us-east-1".to_owned());
+            c.targets = vec![Target::AwsV4 { region, service: "bedrock".to_owned() }];
+        }),
+        ("service", |c| c.targets = vec![Target::AwsV4 { region: None, service: "s3".to_owned() }]),
+        ("token", |c| c.targets = vec![Target::GoogleToken {}]),
+        ("models", |c| {
+            c.models = vec![Models { source: ModelSource::Body, globs: texts(&["claude-*"]) }];
+            c.rules[0].models = Some(0);
+        }),
+        ("source of models", |c| {
+            c.models = vec![Models { source: ModelSource::Google, globs: texts(&["claude-*"]) }];
+            c.rules[0].models = Some(0);
+        }),
+        ("member", |c| {
+            c.carriers[0].members = vec![Member { header: "x-api-key".to_owned(), prefix: "x".to_owned() }];
+        }),
         ("header carrier", |c| c.carriers[0].headers.truncate(2)),
         ("query carrier", |c| c.carriers[0].query.clear()),
         ("agent side", |c| c.agent_side = AgentSide::TrustedPlaintext { clusters: Vec::new() }),

@@ -1,6 +1,7 @@
 //! What holds of every request.
 
 use super::*;
+use crate::rules::fixture::verdict as verdict_of;
 use proptest::prelude::*;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -27,7 +28,7 @@ proptest! {
             [(b":method", b"POST"), (b":scheme", b"https"), (b":authority", HOST.as_bytes()), (b":path", path)];
         let sent = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         let head = Head::from_map(pseudo.into_iter().chain(sent));
-        let Ok(plan) = rules.decide(&Facts::parse(b"api.anthropic.com|"), &head) else {
+        let Ok(plan) = verdict_of(&rules, &Facts::parse(b"api.anthropic.com|"), &head) else {
             return Err(TestCaseError::fail("denied"));
         };
         let mut left: Vec<_> = headers.clone();
@@ -57,6 +58,6 @@ proptest! {
     ) {
         let map: [(&[u8], &[u8]); 5] =
             [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", &authority), (b":path", &path), (&name, &path)];
-        let _ = rules_of(config()).decide(&Facts::parse(&connection), &Head::from_map(map));
+        let _ = rules_of(config()).decide(&Facts::parse(&connection), &Head::from_map(map), Body::Unread);
     }
 }

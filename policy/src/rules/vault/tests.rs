@@ -3,14 +3,19 @@
 
 use super::*;
 use crate::decide::{Facts, Head};
+use crate::rules::Material;
 use crate::rules::RuleSet;
-use crate::rules::fixture::{KEY, compile, config, rule, sealed, sealed_where, vault};
+use crate::rules::fixture::{KEY, compile, config, rule, sealed, sealed_where, vault, verdict};
 use crate::wire::Config;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const NEW: &str = "sk-ant-rotated-987";
+
+fn is_key(material: &Material) -> bool {
+    matches!(material, Material::Value { whole, .. } if whole.expose() == KEY.as_bytes())
+}
 
 fn credentials(rules: &RuleSet) -> Vec<Rc<Credential>> {
     let head = Head {
@@ -20,7 +25,7 @@ fn credentials(rules: &RuleSet) -> Vec<Rc<Credential>> {
         path: b"/v1/messages",
         ..Head::default()
     };
-    match rules.decide(&Facts::parse(b"api.anthropic.com|-"), &head) {
+    match verdict(rules, &Facts::parse(b"api.anthropic.com|-"), &head) {
         Ok(plan) => plan.credentials,
         Err(denial) => panic!("{denial:?}"),
     }
@@ -141,7 +146,7 @@ fn a_compilation_that_is_thrown_away_leaves_nothing_behind() {
         assert!(!in_use || is_scrubbed(&mut vault, &serving, KEY));
         drop(compile(&sealed(config(), NEW), &mut vault));
         vault.sweep(MINUTE);
-        assert!(credentials(&serving)[0].value().is_some_and(|value| value.expose() == KEY.as_bytes()));
+        assert!(credentials(&serving)[0].material().is_some_and(is_key));
         vault.sweep(MINUTE + RETIRED_FOR);
         assert_eq!((held(&vault), values(&vault)), (1, usize::from(in_use)));
         assert!(is_scrubbed(&mut vault, &serving, KEY));
@@ -235,7 +240,7 @@ fn each_credential_that_is_used_may_have_sixteen_before_it() {
 fn a_credential_tells_its_policy_and_its_header() {
     let rules = compile(&sealed(config(), KEY), &mut vault());
     let credential = &credentials(&rules)[0];
-    assert_eq!((credential.id(), credential.header()), ("default/anthropic", "x-api-key"));
+    assert_eq!((credential.id(), credential.target().header()), ("default/anthropic", Some("x-api-key")));
 }
 
 #[test]
@@ -249,7 +254,7 @@ fn a_value_that_is_no_credential_does_not_open() {
             path: b"/v1/messages",
             ..Head::default()
         };
-        let denial = rules.decide(&Facts::parse(b"api.anthropic.com|-"), &head).err().unwrap();
+        let denial = verdict(&rules, &Facts::parse(b"api.anthropic.com|-"), &head).err().unwrap();
         assert_eq!(denial.reason.as_str(), "credential_unsealable", "{value}");
     }
 }
