@@ -8,17 +8,24 @@ use std::time::Duration;
 use policy::host::HostPattern;
 use policy::wire;
 
-/// How many buckets a gateway has. Fixed for a gateway's life: the filters of its listener are named after them.
+/// How many buckets of the *light* class a gateway has, whose filters never see a body. Fixed for a gateway's life: the
+/// filters of its listener are named after them.
 ///
 /// `KEYWARD_BENCH_BUCKETS` at build time makes a binary with another number, for measurements of what the number costs
 /// (`keyward-bench scale`). It is no option: a gateway whose controllers differ in it would drain its listeners.
-pub const BUCKETS: usize = match option_env!("KEYWARD_BENCH_BUCKETS") {
+pub const LIGHT_BUCKETS: usize = match option_env!("KEYWARD_BENCH_BUCKETS") {
     None => 32,
     Some(number) => match usize::from_str_radix(number, 10) {
         Ok(number) => number,
         Err(_) => panic!("KEYWARD_BENCH_BUCKETS is not a number"),
     },
 };
+
+/// How many of the *full* class follow them: for hosts some of whose requests are held back until their body arrived.
+pub const FULL_BUCKETS: usize = 8;
+
+/// All buckets of a gateway.
+pub const BUCKETS: usize = LIGHT_BUCKETS + FULL_BUCKETS;
 
 /// `namespace/name` of an object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,6 +67,8 @@ pub struct GatewayPlan {
     pub dns: Dns,
     /// Bounds silence of a request or a stream, never the length of an answer.
     pub request_timeout: Duration,
+    /// The largest body that a request may be held back with.
+    pub max_held_body: u32,
     /// Networks exempt from the private-address guard, as `address/length`.
     pub allowed_private_networks: Vec<(IpAddr, u8)>,
 }

@@ -64,6 +64,12 @@ pub(crate) fn remove_request_header(name: &str) -> Result<(), Refused> {
     hostcalls::remove_map_value(MapType::HttpRequestHeaders, name).map_err(|_| Refused)
 }
 
+/// A part of the request's body, as far as Envoy holds it.
+pub(crate) fn request_body(start: usize, length: usize) -> Result<Vec<u8>, Refused> {
+    let part = hostcalls::get_buffer(BufferType::HttpRequestBody, start, length).map_err(|_| Refused)?;
+    Ok(part.unwrap_or_default())
+}
+
 /// The response's head. To be called while its headers are held, not after.
 pub(crate) fn response_headers() -> Result<HeaderMap, Refused> {
     header_map(MapType::HttpResponseHeaders)

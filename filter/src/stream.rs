@@ -1,12 +1,15 @@
 //! One request: judged at its head, its answer scrubbed, its record handed to the access log.
 //!
-//! Bodies are never asked for: in the *light* capability class the host does not call those callbacks.
+//! Bodies are held back only where the verdict needs them. In the *light* capability class, which has no such rules,
+//! the host does not call those callbacks.
 
 use std::rc::Rc;
 
-use policy::decide::{Edit, Facts, Head, Plan, Verdict};
+use policy::aws::BodyHash;
+use policy::decide::{Edit, Facts, Head, Needs, Plan, Step, Verdict};
 use policy::denial::{Denial, Reason};
 use policy::header_map::HeaderMap;
+use policy::model;
 use policy::record::Record;
 use policy::rules::RuleSet;
 use policy::scrub::{Rewrite, Scrubber};
@@ -14,6 +17,7 @@ use policy::wire::{AgentSide, CONNECTION_HEADER, ConnectionFacts};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
+use crate::body::Body;
 use crate::host::{self, Refused};
 use crate::vm;
 
@@ -28,8 +32,24 @@ pub(crate) struct Stream {
 enum Progress {
     /// Forwarded, or not seen yet.
     Forwarded,
+    /// Waits for its body.
+    Held(Box<Held>),
     /// Answered here: the response is ours.
     Refused,
+}
+
+/// A request as the agent sent it, and what is known of its connection.
+struct Request {
+    headers: HeaderMap,
+    known: Option<Vec<u8>>,
+}
+
+/// A request that waits for its body.
+struct Held {
+    request: Request,
+    /// `None`: which rule it is for depends on its body.
+    plan: Option<Plan>,
+    body: Body,
 }
 
 impl Stream {
@@ -37,41 +57,93 @@ impl Stream {
         Stream { rules, progress: Progress::Forwarded, record: None }
     }
 
-    /// Judges the request, and edits it in place.
-    fn judge(&mut self) -> Result<(), Denial> {
+    /// Judges the request by its head: edits it in place, or holds it back.
+    fn judge(&mut self, ended: bool) -> Result<Action, Denial> {
         let mut headers = host::request_headers().map_err(host_failed)?;
         #[cfg(feature = "trap")]
         trap_on_request(&headers);
         let Some(rules) = self.rules.clone() else {
-            return self.keep(None, &Facts::parse(b""), headers, Err(Reason::NoConfiguration.into()));
+            let request = Request { headers, known: None };
+            return self.conclude(None, request, Err(Reason::NoConfiguration.into()));
         };
         let known = known_of_connection(&rules, &mut headers).map_err(host_failed)?;
-        let facts = facts(rules.agent_side(), known.as_deref());
-        let verdict = rules.decide(&facts, &Head::of(&headers)).and_then(carry_out);
-        self.keep(Some(&rules), &facts, headers, verdict)
+        let request = Request { headers, known };
+        let head = Head::of(&request.headers);
+        let body = if ended || head.is_endless() { model::Body::None } else { model::Body::Unread };
+        let verdict = match rules.decide(&request.facts(&rules), &head, body) {
+            Ok(Step::Forward(plan)) if plan.needs() != Needs::Body => {
+                finish(plan, &head, BodyHash::default())
+            }
+            Ok(step) if announced(&head) <= rules.max_held_body() => return Ok(self.hold(request, step)),
+            Ok(_) => Err(Reason::BodyTooLarge.into()),
+            Err(denial) => Err(denial),
+        };
+        self.conclude(Some(&rules), request, verdict)
+    }
+
+    fn hold(&mut self, request: Request, step: Step) -> Action {
+        let plan = match step {
+            Step::Forward(plan) => Some(plan),
+            Step::ReadBody => None,
+        };
+        self.progress = Progress::Held(Box::new(Held { request, plan, body: Body::default() }));
+        Action::Pause
+    }
+
+    /// Takes what arrived of a body that is waited for.
+    fn arrive(&mut self, size: usize, ended: bool) -> Result<Action, Denial> {
+        match (&mut self.progress, &self.rules) {
+            (Progress::Held(held), Some(rules)) => {
+                if let Err(reason) = held.body.arrive(size, rules.max_held_body()) {
+                    return self.release(Err(reason.into()));
+                }
+            }
+            (Progress::Refused, _) => return Ok(Action::Pause),
+            _ => return Ok(Action::Continue),
+        }
+        if ended { self.release(Ok(())) } else { Ok(Action::Pause) }
+    }
+
+    /// Judges a request that was held, now that its body is there, or will not come.
+    fn release(&mut self, arrived: Result<(), Denial>) -> Result<Action, Denial> {
+        let (Progress::Held(held), Some(rules)) =
+            (std::mem::replace(&mut self.progress, Progress::Forwarded), self.rules.clone())
+        else {
+            return Ok(Action::Continue);
+        };
+        let Held { request, plan, body } = *held;
+        let verdict = arrived.and_then(|()| request.settle(&rules, plan, &body));
+        self.conclude(Some(&rules), request, verdict)
     }
 
     /// Keeps what the record is written from, and the scrubber that goes with it. Nothing is forwarded whose answer
     /// could not be scrubbed.
-    fn keep(
+    fn conclude(
         &mut self,
         rules: Option<&RuleSet>,
-        facts: &Facts<'_>,
-        headers: HeaderMap,
-        verdict: Verdict,
-    ) -> Result<(), Denial> {
-        let outcome = verdict.as_ref().map(|_| ()).map_err(Denial::clone);
-        let scrubber = match (&verdict, rules) {
-            (Ok(plan), _) => vm::with(|vm| vm.vault.scrubber(&plan.scrub)),
+        request: Request,
+        mut verdict: Verdict,
+    ) -> Result<Action, Denial> {
+        let outcome = verdict.as_ref().map(|_| Action::Continue).map_err(Denial::clone);
+        let Request { headers, known } = request;
+        let facts = facts(rules.map_or(&AgentSide::Tls, RuleSet::agent_side), known.as_deref());
+        let scrubber = match (&mut verdict, rules) {
+            (Ok(plan), _) => {
+                let scrubber = vm::with(|vm| vm.vault.scrubber(&plan.scrub));
+                match plan.one_time.take() {
+                    Some(secret) => scrubber.map(|scrubber| scrubber.and(secret)),
+                    None => scrubber,
+                }
+            }
             (Err(_), Some(rules)) => {
-                let live = rules.credentials_at(facts, &Head::of(&headers));
+                let live = rules.credentials_at(&facts, &Head::of(&headers));
                 vm::with(|vm| vm.vault.scrubber(&live))
             }
             (Err(_), None) => Some(Scrubber::default()),
         };
         let scrubber =
             scrubber.ok_or_else(|| outcome.clone().err().unwrap_or(Reason::HostCallFailed.into()))?;
-        self.record = Some(Record::new(rules, facts, headers, verdict, scrubber));
+        self.record = Some(Record::new(rules, &facts, headers, verdict, scrubber));
         outcome
     }
 
@@ -93,6 +165,10 @@ impl Stream {
         rewrites.iter().try_for_each(|rewrite| replace(rewrite, &IN_TRAILERS))
     }
 
+    fn answer(&mut self, judged: Result<Action, Denial>) -> Action {
+        judged.unwrap_or_else(|denial| self.refuse(&denial))
+    }
+
     /// Answers here. Nothing is forwarded even when the answer cannot be sent.
     fn refuse(&mut self, denial: &Denial) -> Action {
         self.progress = Progress::Refused;
@@ -106,15 +182,25 @@ impl Stream {
 impl Context for Stream {}
 
 impl HttpContext for Stream {
-    fn on_http_request_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
-        match self.judge() {
-            Ok(()) => Action::Continue,
-            Err(denial) => self.refuse(&denial),
-        }
+    fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
+        let judged = self.judge(end_of_stream);
+        self.answer(judged)
+    }
+
+    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        let arrived = self.arrive(size, end_of_stream);
+        self.answer(arrived)
     }
 
     fn on_http_request_trailers(&mut self, _count: usize) -> Action {
-        passing(drop_request_trailers())
+        let released = match self.progress {
+            Progress::Held(_) => self.release(Ok(())),
+            _ => Ok(Action::Continue),
+        };
+        match self.answer(released) {
+            Action::Continue => passing(drop_request_trailers()),
+            paused => paused,
+        }
     }
 
     fn on_http_response_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
@@ -129,6 +215,10 @@ impl HttpContext for Stream {
     }
 
     fn on_log(&mut self) {
+        if matches!(self.progress, Progress::Held(_)) {
+            // The agent went away. Nobody is left to be answered.
+            let _ = self.release(Err(Reason::RequestIncomplete.into()));
+        }
         if let Some(record) = self.record.take()
             && host::set_record(&record.to_text()).is_err()
         {
@@ -155,6 +245,41 @@ fn facts<'a>(side: &AgentSide, known: Option<&'a [u8]>) -> Facts<'a> {
     }
 }
 
+impl Request {
+    fn facts(&self, rules: &RuleSet) -> Facts<'_> {
+        facts(rules.agent_side(), self.known.as_deref())
+    }
+
+    /// The verdict with the whole body at hand, carried out.
+    fn settle(&self, rules: &RuleSet, plan: Option<Plan>, body: &Body) -> Verdict {
+        let head = Head::of(&self.headers);
+        if let Some(plan) = plan {
+            return finish(plan, &head, body.hash());
+        }
+        let bytes = body.bytes().map_err(host_failed)?;
+        match rules.decide(&self.facts(rules), &head, model::Body::Whole(&bytes))? {
+            Step::Forward(plan) => finish(plan, &head, body.hash()),
+            Step::ReadBody => Err(Reason::ModelUnreadable.into()),
+        }
+    }
+}
+
+/// The size of the body that the head announces.
+fn announced(head: &Head<'_>) -> usize {
+    let lengths = head.headers.iter().filter(|(name, _)| *name == b"content-length");
+    let length = |value| std::str::from_utf8(value).ok().and_then(|text| text.trim().parse().ok());
+    lengths.filter_map(|(_, value)| length(*value)).max().unwrap_or_default()
+}
+
+/// Adds what the plan needs, and carries it out.
+fn finish(mut plan: Plan, head: &Head<'_>, body: BodyHash) -> Verdict {
+    if plan.needs() != Needs::Nothing {
+        let now = host::now().map_err(host_failed)?;
+        plan.finish(head, now, body)?;
+    }
+    carry_out(plan)
+}
+
 /// Applies every edit, or refuses.
 fn carry_out(plan: Plan) -> Verdict {
     plan.edits.iter().try_for_each(apply).map_err(host_failed)?;
@@ -164,8 +289,8 @@ fn carry_out(plan: Plan) -> Verdict {
 fn apply(edit: &Edit) -> Result<(), Refused> {
     match edit {
         Edit::RemoveHeader(name) => host::remove_request_header(name),
-        Edit::SetPath(path) => host::set_request_header(":path", path),
-        // Exposed to the request that it was sealed for.
+        // Exposed to the request that they were sealed for.
+        Edit::SetPath(path) => host::set_request_header(":path", path.expose()),
         Edit::SetHeader { name, value } => host::set_request_header(name, value.expose()),
     }
 }

@@ -135,6 +135,12 @@ pub fn region_of(host: &str) -> Option<&str> {
     labels.rsplit('.').find(|label| is_aws_region(label))
 }
 
+/// Whether some host of a pattern names a region: it does itself, or its `*` may stand for one.
+#[must_use]
+pub fn may_name_region(pattern: &str) -> bool {
+    region_of(&pattern.replace('*', "us-east-1")).is_some()
+}
+
 /// `us-east-1`, `us-gov-west-1`: words, then a number.
 fn is_aws_region(label: &str) -> bool {
     let mut parts = label.rsplit('-');

@@ -340,15 +340,16 @@ fn is_json(record: &RecordText) -> bool {
     *record == RecordText::Json
 }
 
-const MEBIBYTE: u32 = 1 << 20;
+/// [`Config::max_held_body`] where it is absent.
+pub const DEFAULT_MAX_HELD_BODY: u32 = 8 << 20;
 
 fn eight_mebibytes() -> u32 {
-    8 * MEBIBYTE
+    DEFAULT_MAX_HELD_BODY
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_eight_mebibytes(bytes: &u32) -> bool {
-    *bytes == eight_mebibytes()
+    *bytes == DEFAULT_MAX_HELD_BODY
 }
 
 fn https() -> Vec<u16> {

@@ -2,17 +2,42 @@
 //!
 //! Hosts that some request could match together (a pattern and the names below it) are one component and share a
 //! bucket, so that it holds every rule that can match them. A component's bucket is a hash of the least Secret that its
-//! rules name: hosts that share a Secret share a bucket where they can, and a value that changes moves nothing.
+//! rules name: hosts that share a Secret share a bucket where they can, and a value that changes moves nothing. Hosts
+//! some of whose requests wait for their bodies have buckets of their own: other requests then never cost a callback
+//! for theirs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use policy::host::HostPattern;
+use policy::wire::{ModelSource, Models};
 use sha2::{Digest, Sha256};
 
-use crate::plan::BUCKETS;
+use crate::plan::{FULL_BUCKETS, LIGHT_BUCKETS};
 
-/// Assigns a bucket to each host. The keys of a host are the Secrets of the rules that name it.
-pub(super) fn assign(hosts: &BTreeMap<HostPattern, BTreeSet<String>>) -> BTreeMap<HostPattern, usize> {
+/// What of a host, or of a rule that names it, decides about its bucket.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Needs {
+    /// The Secrets.
+    pub(super) secrets: BTreeSet<String>,
+    /// Whether some request waits for its body.
+    pub(super) bodies: bool,
+}
+
+impl Needs {
+    /// With those of a rule for certain models.
+    pub(super) fn with_models(&self, models: Option<&Models>) -> Needs {
+        let in_body = models.is_some_and(|models| models.source != ModelSource::Bedrock);
+        Needs { bodies: self.bodies || in_body, ..self.clone() }
+    }
+
+    pub(super) fn add(&mut self, other: &Needs) {
+        self.secrets.extend(other.secrets.iter().cloned());
+        self.bodies |= other.bodies;
+    }
+}
+
+/// Assigns a bucket to each host.
+pub(super) fn assign(hosts: &BTreeMap<HostPattern, Needs>) -> BTreeMap<HostPattern, usize> {
     let names: Vec<&HostPattern> = hosts.keys().collect();
     let mut components = Components::new(names.len());
     for (left, pattern) in names.iter().enumerate().filter(|(_, name)| name.exact().is_none()) {
@@ -22,30 +47,31 @@ pub(super) fn assign(hosts: &BTreeMap<HostPattern, BTreeSet<String>>) -> BTreeMa
             }
         }
     }
-    let mut least: BTreeMap<usize, String> = BTreeMap::new();
-    for (index, (name, keys)) in hosts.iter().enumerate() {
+    let mut least: BTreeMap<usize, (String, bool)> = BTreeMap::new();
+    for (index, (name, needs)) in hosts.iter().enumerate() {
         // A host that no Secret goes to has its own name for a key; any Secret's key stands before it.
-        let key = keys.first().map_or_else(|| format!("host {name}"), |secret| format!("Secret {secret}"));
-        let key = &key;
-        least
-            .entry(components.root(index))
-            .and_modify(|least| *least = least.clone().min(key.clone()))
-            .or_insert_with(|| key.clone());
+        let secret = needs.secrets.first();
+        let key = secret.map_or_else(|| format!("host {name}"), |secret| format!("Secret {secret}"));
+        let (least, bodies) =
+            least.entry(components.root(index)).or_insert_with(|| (key.clone(), needs.bodies));
+        *least = std::mem::take(least).min(key);
+        *bodies |= needs.bodies;
     }
     names
         .iter()
         .enumerate()
         .map(|(index, name)| {
-            ((*name).clone(), least.get(&components.root(index)).map_or(0, |key| bucket(key)))
+            let component = least.get(&components.root(index));
+            ((*name).clone(), component.map_or(0, |(key, bodies)| bucket(key, *bodies)))
         })
         .collect()
 }
 
-/// A stable hash of a key, below [`BUCKETS`].
-fn bucket(key: &str) -> usize {
+/// A stable hash of a key, within the buckets of its class.
+fn bucket(key: &str, bodies: bool) -> usize {
     let digest = Sha256::digest(key.as_bytes());
     let number = digest.iter().take(4).fold(0_usize, |number, byte| (number << 8) | usize::from(*byte));
-    number % BUCKETS
+    if bodies { LIGHT_BUCKETS + number % FULL_BUCKETS } else { number % LIGHT_BUCKETS }
 }
 
 /// Whether some host matches both patterns.
@@ -103,10 +129,13 @@ mod tests {
         HostPattern::parse(text).unwrap()
     }
 
-    fn assigned(hosts: &[(&str, &[&str])]) -> BTreeMap<String, usize> {
-        let keys = |keys: &[&str]| keys.iter().map(|key| (*key).to_owned()).collect();
-        let hosts = hosts.iter().map(|(host, secrets)| (pattern(host), keys(secrets))).collect();
-        assign(&hosts).into_iter().map(|(host, bucket)| (host.to_string(), bucket)).collect()
+    fn assigned(hosts: &[(&str, &[&str], bool)]) -> BTreeMap<String, usize> {
+        let needs = |secrets: &[&str], bodies| Needs {
+            secrets: secrets.iter().map(|secret| (*secret).to_owned()).collect(),
+            bodies,
+        };
+        let hosts = hosts.iter().map(|(host, secrets, bodies)| (pattern(host), needs(secrets, *bodies)));
+        assign(&hosts.collect()).into_iter().map(|(host, bucket)| (host.to_string(), bucket)).collect()
     }
 
     #[test]
@@ -143,11 +172,11 @@ mod tests {
     #[test]
     fn hosts_that_share_a_secret_or_a_pattern_share_a_bucket() {
         let buckets = assigned(&[
-            ("a.example.com", &["default/one"]),
-            ("b.example.org", &["default/one"]),
-            ("*.example.net", &["default/two"]),
-            ("c.example.net", &["default/one"]),
-            ("d.example.net", &[]),
+            ("a.example.com", &["default/one"], false),
+            ("b.example.org", &["default/one"], false),
+            ("*.example.net", &["default/two"], false),
+            ("c.example.net", &["default/one"], false),
+            ("d.example.net", &[], false),
         ]);
         assert_eq!(buckets["a.example.com"], buckets["b.example.org"]);
         assert_eq!(buckets["a.example.com"], buckets["*.example.net"], "the least Secret decides");
@@ -155,9 +184,25 @@ mod tests {
     }
 
     #[test]
-    fn many_secrets_spread_over_the_buckets() {
-        let used: BTreeSet<usize> =
-            (0..1000).map(|number| bucket(&format!("Secret default/secret-{number}"))).collect();
-        assert_eq!(used.len(), BUCKETS);
+    fn hosts_whose_requests_wait_for_bodies_have_buckets_of_their_own() {
+        let buckets = assigned(&[
+            ("a.example.com", &["default/one"], true),
+            ("b.example.com", &["default/one"], false),
+            ("*.example.net", &[], false),
+            ("c.example.net", &[], true),
+        ]);
+        assert!(buckets["a.example.com"] >= LIGHT_BUCKETS && buckets["b.example.com"] < LIGHT_BUCKETS);
+        assert!(buckets["*.example.net"] >= LIGHT_BUCKETS, "it shares a component with one that waits");
+    }
+
+    #[test]
+    fn many_secrets_spread_over_the_buckets_of_their_class() {
+        for (bodies, class) in
+            [(false, 0..LIGHT_BUCKETS), (true, LIGHT_BUCKETS..LIGHT_BUCKETS + FULL_BUCKETS)]
+        {
+            let used: BTreeSet<usize> =
+                (0..1000).map(|number| bucket(&format!("Secret default/secret-{number}"), bodies)).collect();
+            assert!(used.into_iter().eq(class));
+        }
     }
 }

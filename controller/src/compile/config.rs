@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use policy::seal::Keyring;
 use policy::wire::{
-    AgentSide, Carriers, Config, ConnectionFacts, DenyCause, Injection, Outcome, RecordText, Rule, Target,
-    Unlisted, VERSION,
+    AgentSide, Carriers, Config, ConnectionFacts, DEFAULT_MAX_HELD_BODY, DenyCause, Injection, Models,
+    Outcome, RecordText, Rule, Target, Unlisted, VERSION,
 };
 
 use super::injection::Policy;
 use crate::inputs::Age;
-use crate::plan::ObjectKey;
+use crate::plan::{LIGHT_BUCKETS, ObjectKey};
 
 /// A rule before it has indices and sealed values. Its order is that of the configuration: older routes first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +21,7 @@ pub(super) struct Draft {
     pub(super) ports: Vec<u16>,
     pub(super) endpoints: Option<Vec<String>>,
     pub(super) methods: Option<Vec<String>>,
+    pub(super) models: Option<Models>,
     pub(super) carriers: Carriers,
     pub(super) then: Then,
 }
@@ -71,23 +72,41 @@ pub(super) fn empty(gateway: &ObjectKey, other_hosts: Unlisted) -> Config {
         other_hosts,
         endpoints: Vec::new(),
         methods: Vec::new(),
+        models: Vec::new(),
+        max_held_body: DEFAULT_MAX_HELD_BODY,
         carriers: Vec::new(),
         targets: Vec::new(),
         rules: Vec::new(),
     }
 }
 
+/// What all buckets of a gateway have in common.
+pub(super) struct Frame<'a> {
+    pub(super) gateway: &'a ObjectKey,
+    pub(super) unlisted: Unlisted,
+    pub(super) max_held_body: u32,
+}
+
+impl Frame<'_> {
+    /// Without what does not concern the bucket: a configuration of the light class says nothing of bodies.
+    pub(super) fn of_bucket(&self, bucket: usize) -> Frame<'_> {
+        let max_held_body = if bucket < LIGHT_BUCKETS { DEFAULT_MAX_HELD_BODY } else { self.max_held_body };
+        Frame { max_held_body, ..*self }
+    }
+}
+
 /// The configuration of a bucket with these rules.
 pub(super) fn build(
-    gateway: &ObjectKey,
-    unlisted: Unlisted,
+    frame: &Frame<'_>,
     drafts: &BTreeSet<Draft>,
     policies: &BTreeMap<ObjectKey, Policy>,
     keyring: &Keyring,
 ) -> Config {
-    let mut config = Config { unlisted, ..empty(gateway, Unlisted::Deny) };
+    let mut config = Config { unlisted: frame.unlisted, ..empty(frame.gateway, Unlisted::Deny) };
+    config.max_held_body = frame.max_held_body;
     config.endpoints = table(drafts.iter().filter_map(|draft| draft.endpoints.as_ref()));
     config.methods = table(drafts.iter().filter_map(|draft| draft.methods.as_ref()));
+    config.models = table(drafts.iter().filter_map(|draft| draft.models.as_ref()));
     config.carriers = table(drafts.iter().map(|draft| &draft.carriers));
     let targets = drafts.iter().flat_map(|draft| draft.then.policies()).filter_map(|key| policies.get(key));
     config.targets = targets.filter_map(target).collect::<BTreeSet<_>>().into_iter().collect();
@@ -138,6 +157,7 @@ fn rule(draft: &Draft, ranks: &BTreeMap<ObjectKey, u32>, config: &Config) -> Rul
         ports: draft.ports.clone(),
         endpoints: draft.endpoints.as_ref().and_then(|list| index(&config.endpoints, list)),
         methods: draft.methods.as_ref().and_then(|list| index(&config.methods, list)),
+        models: draft.models.as_ref().and_then(|models| index(&config.models, models)),
         carriers: index(&config.carriers, &draft.carriers).unwrap_or_default(),
         then: Outcome::Deny(DenyCause::RouteRefused),
     }
@@ -165,8 +185,7 @@ fn outcome(
 
 /// The place that a policy fills, where it is sound.
 fn target(policy: &Policy) -> Option<Target> {
-    let fill = policy.content.as_ref().ok()?;
-    Some(Target::Header { name: fill.header.clone(), prefix: fill.prefix.clone() })
+    policy.content.as_ref().ok().map(|fill| fill.target.clone())
 }
 
 /// One place and its sealed credential; `None` where there is nothing to seal, or it cannot be sealed.

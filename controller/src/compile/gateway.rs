@@ -4,16 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use policy::api::egress_gateway::{self as api, Listener, Protocol, Spec, TlsMode};
+use policy::api::egress_gateway::{self as api, Listener, Protocol, Quantity, Spec, TlsMode};
 use policy::host::HostPattern;
+use policy::wire::DEFAULT_MAX_HELD_BODY;
 
 use super::support::{self, Support};
-use super::values::{go_duration, network};
+use super::values::{go_duration, network, quantity};
 use super::verdict::Refusal;
 use crate::plan::{Alias, DefaultPolicy, Dns, Interception, LookupFamily, PortSet, Ports};
 
 /// `requestTimeout` where the spec gives none.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// What all requests of one worker may hold together; none may hold more.
+const MAX_HELD_BODY: u32 = 64 << 20;
 
 /// How many listeners a gateway may have, and how long their names may be.
 const MAX_LISTENERS: usize = 8;
@@ -28,6 +32,7 @@ pub(super) struct Settings {
     pub(super) dns: Dns,
     pub(super) request_timeout: Duration,
     pub(super) allowed_private_networks: Vec<(IpAddr, u8)>,
+    pub(super) max_held_body: u32,
 }
 
 /// Checks a spec.
@@ -45,6 +50,7 @@ pub(super) fn settings(spec: &Spec) -> Result<Settings, Refusal> {
         dns: dns(spec).map_err(invalid)?,
         request_timeout: request_timeout(spec).map_err(invalid)?,
         allowed_private_networks: networks(spec).map_err(invalid)?,
+        max_held_body: max_held_body(spec).map_err(invalid)?,
     })
 }
 
@@ -192,6 +198,17 @@ fn request_timeout(spec: &Spec) -> Result<Duration, String> {
     go_duration(text)
         .filter(|timeout| !timeout.is_zero())
         .ok_or_else(|| "spec.requestTimeout: write a Go duration above 0, such as 5m or 1m30s".to_owned())
+}
+
+fn max_held_body(spec: &Spec) -> Result<u32, String> {
+    let Some(Quantity(text)) = &spec.max_signed_body_bytes else { return Ok(DEFAULT_MAX_HELD_BODY) };
+    quantity(text)
+        .and_then(|bytes| u32::try_from(bytes).ok())
+        .filter(|bytes| (1..=MAX_HELD_BODY).contains(bytes))
+        .ok_or_else(|| {
+            "spec.maxSignedBodyBytes: write 1 to 64Mi as a Kubernetes quantity, such as 8Mi or 500k"
+                .to_owned()
+        })
 }
 
 fn networks(spec: &Spec) -> Result<Vec<(IpAddr, u8)>, String> {

@@ -1,11 +1,14 @@
 //! A CredentialInjectionPolicy by itself: what it attaches to, which place it fills, and with which credential.
 
-use policy::api::credential_injection_policy::{Spec, Target};
+use std::collections::{BTreeMap, BTreeSet};
+
+use policy::api::credential_injection_policy::{ProviderAuth, ProviderAuthKind, Spec, Target};
 use policy::api::reference::{ParentReference, TargetReference};
 use policy::api::status::StatusReference;
-use policy::api::{GROUP, Kind};
+use policy::api::{GROUP, Kind, SecretValue};
+use policy::aws;
 use policy::secret::Secret;
-use policy::wire::DenyCause;
+use policy::wire::{self, DenyCause};
 
 use super::attach::status_reference;
 use super::support::{self, Support};
@@ -19,13 +22,17 @@ pub(super) struct Policy {
     pub(super) age: Age,
     pub(super) generation: Option<i64>,
     pub(super) ancestors: Vec<Ancestor>,
-    /// The header that it fills, where that much is sound: two policies on one target must not share it.
-    pub(super) place: Option<String>,
+    /// The places that it fills, where that much is sound: two policies on one target must not share one.
+    pub(super) places: Option<Places>,
     pub(super) content: Result<Fill, Refusal>,
     /// The Secret that it names; rules that share one share a bucket where they can.
     pub(super) secret: ObjectKey,
     pub(super) credential: Result<Secret, Unresolved>,
 }
+
+/// Places of a request, as messages name them. Servers may take `_` for `-` (CGI, RFC 3875), so both spellings of a
+/// header are one place.
+pub(super) type Places = BTreeSet<String>;
 
 /// One thing that a policy attaches to.
 pub(super) struct Ancestor {
@@ -46,10 +53,26 @@ pub(super) enum PolicyTarget {
 /// What a policy does to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fill {
-    pub(super) header: String,
-    pub(super) prefix: String,
+    pub(super) target: wire::Target,
     pub(super) strip_headers: Vec<String>,
     pub(super) strip_query: Vec<String>,
+}
+
+impl Fill {
+    /// Whether requests are signed, over their bodies.
+    pub(super) fn signs(&self) -> bool {
+        matches!(self.target, wire::Target::AwsV4 { .. })
+    }
+
+    /// What condition messages say of it.
+    pub(super) fn describe(&self) -> String {
+        match &self.target {
+            wire::Target::Header { name, .. } => format!("fills the header {}", name.replace('_', "-")),
+            wire::Target::Query { name } => format!("fills the query parameter {name}"),
+            wire::Target::AwsV4 { service, .. } => format!("signs requests for the AWS service {service}"),
+            wire::Target::GoogleToken {} => "fills the header authorization with a Google token".to_owned(),
+        }
+    }
 }
 
 /// Why a policy has no credential: for the filter, and for status.
@@ -61,25 +84,28 @@ pub(super) struct Unresolved {
 /// Reads a policy.
 pub(super) fn read(key: &ObjectKey, policy: &Reduced<Spec>, inputs: &Inputs) -> Policy {
     let spec = &policy.spec;
+    let content = content(spec);
     Policy {
         age: policy.age,
         generation: policy.generation,
         ancestors: ancestors(key, spec, inputs),
-        place: place(spec),
-        content: content(spec),
+        places: target_of(spec).ok().as_ref().map(places),
+        content,
         secret: ObjectKey { namespace: key.namespace.clone(), name: spec.secret_ref.name.clone() },
         credential: credential(key, spec, inputs),
     }
 }
 
-/// The place that a header is. Servers may take `_` for `-` (CGI, RFC 3875), so both spellings are one place.
-pub(super) fn place_of(header: &str) -> String {
-    header.replace('_', "-")
-}
-
-fn place(spec: &Spec) -> Option<String> {
-    let name = spec.header_name.as_deref().filter(|_| spec.target == Target::Header)?;
-    header_name(name).ok().map(|name| place_of(&name))
+/// The places that a target fills.
+fn places(target: &wire::Target) -> Places {
+    let header = |name: &str| format!("header {}", name.replace('_', "-"));
+    match target {
+        wire::Target::AwsV4 { .. } => aws::REMOVED_HEADERS.into_iter().map(header).collect(),
+        wire::Target::Query { name } => [format!("query parameter {}", name.to_lowercase())].into(),
+        wire::Target::Header { .. } | wire::Target::GoogleToken {} => {
+            target.header().map(header).into_iter().collect()
+        }
+    }
 }
 
 fn content(spec: &Spec) -> Result<Fill, Refusal> {
@@ -93,19 +119,7 @@ fn content(spec: &Spec) -> Result<Fill, Refusal> {
 
 fn fill(spec: &Spec) -> Result<Fill, String> {
     check_references(spec)?;
-    // Target is Header here: the others are unsupported.
-    if spec.query_param_name.is_some() {
-        return Err("spec.queryParamName goes with target: QueryParam only".to_owned());
-    }
-    if spec.provider_auth.is_some() {
-        return Err("spec.providerAuth goes with target: ProviderAuth only".to_owned());
-    }
-    let header = spec.header_name.as_deref().ok_or("spec.headerName is missing; target: Header needs it")?;
-    let header = header_name(header).map_err(|why| format!("spec.headerName: {why}"))?;
-    let prefix = spec.value_prefix.clone().unwrap_or_default();
-    if !prefix.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
-        return Err("spec.valuePrefix: use visible ASCII characters and spaces".to_owned());
-    }
+    let target = target_of(spec)?;
     let strip = |(index, name): (usize, &String)| {
         header_name(name).map_err(|why| format!("spec.stripHeaders[{index}]: {why}"))
     };
@@ -114,8 +128,56 @@ fn fill(spec: &Spec) -> Result<Fill, String> {
         return Err("spec.stripQuery: a name is empty".to_owned());
     }
     let strip_query = spec.strip_query.iter().map(|name| name.to_lowercase()).collect();
-    Ok(Fill { header, prefix, strip_headers, strip_query })
+    Ok(Fill { target, strip_headers, strip_query })
 }
+
+/// The place that a policy fills, and how.
+fn target_of(spec: &Spec) -> Result<wire::Target, String> {
+    let of = |target, field: &str, there: bool| match (spec.target == target, there) {
+        (true, false) => Err(format!("spec.{field} is missing; target: {target:?} needs it")),
+        (false, true) => Err(format!("spec.{field} goes with target: {target:?} only")),
+        _ => Ok(()),
+    };
+    of(Target::Header, "headerName", spec.header_name.is_some())?;
+    of(Target::QueryParam, "queryParamName", spec.query_param_name.is_some())?;
+    of(Target::ProviderAuth, "providerAuth", spec.provider_auth.is_some())?;
+    if spec.target != Target::Header && spec.value_prefix.is_some() {
+        return Err("spec.valuePrefix goes with target: Header only".to_owned());
+    }
+    match (&spec.header_name, &spec.query_param_name, &spec.provider_auth) {
+        (Some(name), ..) => header(name, spec.value_prefix.as_deref().unwrap_or_default()),
+        (_, Some(name), _) if name.is_empty() => Err("spec.queryParamName is empty".to_owned()),
+        (_, Some(name), _) => Ok(wire::Target::Query { name: name.clone() }),
+        (.., Some(auth)) => signature(auth),
+        _ => Err("spec.target is missing".to_owned()),
+    }
+}
+
+fn header(name: &str, prefix: &str) -> Result<wire::Target, String> {
+    let name = header_name(name).map_err(|why| format!("spec.headerName: {why}"))?;
+    if !prefix.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+        return Err("spec.valuePrefix: use visible ASCII characters and spaces".to_owned());
+    }
+    Ok(wire::Target::Header { name, prefix: prefix.to_owned() })
+}
+
+fn signature(auth: &ProviderAuth) -> Result<wire::Target, String> {
+    if auth.gcp.is_some() && auth.kind != ProviderAuthKind::GCPServiceAccount {
+        return Err("spec.providerAuth.gcp goes with type: GCPServiceAccount only".to_owned());
+    }
+    let part = |text: &Option<String>, field: &str, example: &str| match text {
+        Some(text) if !aws::is_scope_part(text) => Err(format!(
+            "spec.providerAuth.{field}: use lower-case letters, digits and hyphens, such as {example}"
+        )),
+        other => Ok(other.clone()),
+    };
+    let region = part(&auth.region, "region", "us-east-1")?;
+    let service = part(&auth.service, "service", DEFAULT_SERVICE)?;
+    Ok(wire::Target::AwsV4 { region, service: service.unwrap_or_else(|| DEFAULT_SERVICE.to_owned()) })
+}
+
+/// What requests are signed for when `providerAuth.service` is absent.
+const DEFAULT_SERVICE: &str = "bedrock";
 
 fn check_references(spec: &Spec) -> Result<(), String> {
     match (&spec.parent_refs, &spec.target_refs) {
@@ -190,7 +252,7 @@ fn target(key: &ObjectKey, kind: &str, name: &str, inputs: &Inputs) -> Result<Po
     Ok(target)
 }
 
-/// The credential of a policy, or why it has none.
+/// The credential of a policy as it is sealed, or why it has none.
 pub(super) fn credential(key: &ObjectKey, spec: &Spec, inputs: &Inputs) -> Result<Secret, Unresolved> {
     let unresolved =
         |cause, reason, message: String| Unresolved { cause, refusal: Refusal::new(reason, message) };
@@ -203,15 +265,45 @@ pub(super) fn credential(key: &ObjectKey, spec: &Spec, inputs: &Inputs) -> Resul
     let values = inputs.secrets.get(&secret).ok_or_else(|| {
         unresolved(DenyCause::SecretNotFound, "SecretNotFound", format!("there is no Secret {secret}"))
     })?;
-    let value = values.get(&spec.secret_key).ok_or_else(|| {
-        let message = format!("Secret {secret} has no key {}", spec.secret_key);
-        unresolved(DenyCause::KeyNotFound, "KeyNotFound", message)
-    })?;
-    let invalid = |why: String| {
-        let message = format!("Secret {secret}, key {}: {why}", spec.secret_key);
-        unresolved(DenyCause::InvalidSecret, "InvalidSecret", message)
-    };
-    // Exposed to the check that makes a credential of it.
-    let bytes = value.expose().ok_or_else(|| invalid("the value is not base64".to_owned()))?;
-    Secret::credential(bytes).map_err(|unusable| invalid(unusable.to_string()))
+    let read = Read { secret: &secret, values };
+    match spec.provider_auth.as_ref().map(|auth| auth.kind) {
+        Some(ProviderAuthKind::AWSv4) => read.aws_keys(),
+        _ => read.credential(&spec.secret_key),
+    }
+}
+
+/// A Secret that a policy reads.
+struct Read<'a> {
+    secret: &'a ObjectKey,
+    values: &'a BTreeMap<String, SecretValue>,
+}
+
+impl Read<'_> {
+    /// The value of a key; what becomes of it is said by whoever exposes it.
+    fn value(&self, key: &str) -> Result<&[u8], Unresolved> {
+        let value = self.values.get(key).ok_or_else(|| {
+            let message = format!("Secret {} has no key {key}", self.secret);
+            Unresolved { cause: DenyCause::KeyNotFound, refusal: Refusal::new("KeyNotFound", message) }
+        })?;
+        value.expose().ok_or_else(|| self.invalid(key, "the value is not base64"))
+    }
+
+    fn invalid(&self, key: &str, why: impl std::fmt::Display) -> Unresolved {
+        let message = format!("Secret {}, key {key}: {why}", self.secret);
+        Unresolved { cause: DenyCause::InvalidSecret, refusal: Refusal::new("InvalidSecret", message) }
+    }
+
+    fn credential(&self, key: &str) -> Result<Secret, Unresolved> {
+        // Exposed to the check that makes a credential of it.
+        Secret::credential(self.value(key)?).map_err(|unusable| self.invalid(key, unusable))
+    }
+
+    /// The keys of an AWS account, as they are sealed.
+    fn aws_keys(&self) -> Result<Secret, Unresolved> {
+        let [id, key, token] = aws::SECRET_KEYS;
+        let session = self.values.contains_key(token).then(|| self.value(token)).transpose()?;
+        // Exposed to be checked and joined; the result is a secret again.
+        aws::Keys::join(self.value(id)?, self.value(key)?, session)
+            .map_err(|error| self.invalid(error.part, error.unusable))
+    }
 }

@@ -129,7 +129,14 @@ impl Resolved<'_> {
 
     fn report(&self, statuses: &mut Statuses) {
         for (key, route) in &self.routes {
-            let status = report::route(key, route.generation, &route.parents, route.verdict(), &self.fills);
+            let status = report::route(
+                key,
+                route.generation,
+                &route.parents,
+                route.verdict(),
+                &route.content.scopes,
+                &self.fills,
+            );
             statuses.0.insert(ObjectRef::new(Kind::AiProviderRoute, key.clone()), status);
         }
         for (key, policy) in &self.fills.policies {

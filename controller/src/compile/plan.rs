@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use policy::aws;
 use policy::host::HostPattern;
 use policy::provider::Provider;
 use policy::seal::Keyring;
-use policy::wire::{Carriers, Config, DenyCause, Unlisted};
+use policy::wire::{Carriers, Config, DenyCause, Models, Target, Unlisted};
 
 use super::buckets;
 use super::config::{self, Cause, Draft, Then};
 use super::fills::{Fills, Share};
 use super::gateway::Settings;
+use super::injection::Fill;
 use super::scope::Scope;
 use crate::inputs::Age;
 use crate::parallel;
@@ -40,7 +42,8 @@ pub(super) fn plan(
     };
     let claims = claims(&key, routes, fills, &settings.aliases);
     let hosts = hosts(&claims, &settings.aliases);
-    let buckets = configurations(&key, unlisted, &claims, &hosts, fills, keyring);
+    let frame = config::Frame { gateway: &key, unlisted, max_held_body: settings.max_held_body };
+    let buckets = configurations(&frame, &claims, &hosts, fills, keyring);
     let open_aliases = settings.aliases.into_iter().filter(|(name, _)| !is_claimed(name, &hosts)).collect();
     GatewayPlan {
         guard: config::empty(&key, unlisted),
@@ -54,6 +57,7 @@ pub(super) fn plan(
         trust_bundle,
         dns: settings.dns,
         request_timeout: settings.request_timeout,
+        max_held_body: settings.max_held_body,
         allowed_private_networks: settings.allowed_private_networks,
     }
 }
@@ -65,9 +69,11 @@ struct Claim {
     hosts: BTreeSet<HostPattern>,
     endpoints: Option<Vec<String>>,
     methods: Option<Vec<String>>,
+    models: Option<Models>,
     carriers: Carriers,
     then: Then,
-    secrets: BTreeSet<String>,
+    /// What decides about the bucket of its hosts.
+    needs: buckets::Needs,
 }
 
 fn claims(
@@ -78,33 +84,47 @@ fn claims(
 ) -> Vec<Claim> {
     let mut claims = Vec::new();
     for route in routes {
-        let (then, places) = outcome(gateway, route, fills);
-        let secrets = places.values().filter_map(|policy| fills.policies.get(policy));
-        let secrets: BTreeSet<String> = secrets.map(|policy| policy.secret.to_string()).collect();
-        claims.extend(route.scopes.iter().map(|scope| Claim {
-            age: route.age,
-            route: route.key.clone(),
-            hosts: with_aliases(&scope.hosts, aliases),
-            endpoints: scope.endpoints.clone(),
-            methods: scope.methods.clone(),
-            carriers: carriers(scope.provider, places.values(), fills),
-            then: then.clone(),
-            secrets: secrets.clone(),
-        }));
+        let share = fills.share(gateway, &route.key);
+        let then = outcome(route.accepted, &share);
+        let needs = needs(share.policies(), fills);
+        for scope in route.scopes {
+            let hosts = with_aliases(&scope.hosts, aliases);
+            let without = fills.without_region(&share, &hosts);
+            let (denied, served) = hosts.into_iter().partition(|host| without.contains(host));
+            let deny = Then::Deny(Cause(DenyCause::RegionUnknown));
+            let parts: [(BTreeSet<HostPattern>, Then); 2] = [(served, then.clone()), (denied, deny)];
+            claims.extend(parts.into_iter().filter(|(hosts, _)| !hosts.is_empty()).map(|(hosts, then)| {
+                Claim {
+                    age: route.age,
+                    route: route.key.clone(),
+                    hosts,
+                    endpoints: scope.endpoints.clone(),
+                    methods: scope.methods.clone(),
+                    models: scope.models.clone(),
+                    carriers: carriers(scope.provider, share.policies(), fills),
+                    then,
+                    needs: needs.with_models(scope.models.as_ref()),
+                }
+            }));
+        }
     }
     claims
 }
 
-/// What becomes of a route's requests, and the policies that fill (or would fill) its places.
-fn outcome(gateway: &ObjectKey, route: &Attached<'_>, fills: &Fills) -> (Then, BTreeMap<String, ObjectKey>) {
-    match fills.share(gateway, &route.key) {
-        Share::Policies(places) if route.accepted => {
-            (Then::Inject(places.values().cloned().collect()), places)
-        }
-        Share::Nothing(cause, places) if route.accepted => (Then::Deny(Cause(cause)), places),
-        Share::Policies(places) | Share::Nothing(_, places) => {
-            (Then::Deny(Cause(DenyCause::RouteRefused)), places)
-        }
+/// What the policies that fill, or would fill, have to do with the choice of a bucket: a value that comes or goes moves
+/// nothing.
+fn needs(policies: &BTreeSet<ObjectKey>, fills: &Fills) -> buckets::Needs {
+    let policies = || policies.iter().filter_map(|policy| fills.policies.get(policy));
+    let signs = policies().filter_map(|policy| policy.content.as_ref().ok()).any(Fill::signs);
+    buckets::Needs { secrets: policies().map(|policy| policy.secret.to_string()).collect(), bodies: signs }
+}
+
+/// What becomes of a route's requests.
+fn outcome(accepted: bool, share: &Share) -> Then {
+    match share {
+        _ if !accepted => Then::Deny(Cause(DenyCause::RouteRefused)),
+        Share::Policies(policies) => Then::Inject(policies.iter().cloned().collect()),
+        Share::Nothing(cause, _) => Then::Deny(Cause(*cause)),
     }
 }
 
@@ -116,31 +136,36 @@ fn with_aliases(hosts: &BTreeSet<HostPattern>, aliases: &BTreeMap<String, Alias>
 }
 
 /// The provider's carriers, the places that are filled, and what the policies strip besides.
-fn carriers<'a>(
-    provider: Provider,
-    policies: impl Iterator<Item = &'a ObjectKey>,
-    fills: &Fills,
-) -> Carriers {
+fn carriers(provider: Provider, policies: &BTreeSet<ObjectKey>, fills: &Fills) -> Carriers {
     let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<String>>();
     let mut headers = owned(provider.header_carriers());
     let mut query = owned(provider.query_carriers());
-    let policies = policies.filter_map(|policy| fills.policies.get(policy)?.content.as_ref().ok());
+    let policies = policies.iter().filter_map(|policy| fills.policies.get(policy)?.content.as_ref().ok());
     for fill in policies {
-        headers.insert(fill.header.clone());
+        headers.extend(fill.target.header().map(str::to_owned));
+        query.extend(fill.target.parameter().map(str::to_lowercase));
+        if matches!(fill.target, Target::AwsV4 { .. }) {
+            headers.extend(owned(&aws::REMOVED_HEADERS));
+            query.extend(owned(&aws::REMOVED_QUERY));
+        }
         headers.extend(fill.strip_headers.iter().cloned());
         query.extend(fill.strip_query.iter().cloned());
     }
-    Carriers { headers: headers.into_iter().collect(), query: query.into_iter().collect() }
+    Carriers {
+        headers: headers.into_iter().collect(),
+        query: query.into_iter().collect(),
+        members: Vec::new(),
+    }
 }
 
 fn hosts(claims: &[Claim], aliases: &BTreeMap<String, Alias>) -> BTreeMap<HostPattern, HostPlan> {
-    let mut secrets: BTreeMap<HostPattern, BTreeSet<String>> = BTreeMap::new();
+    let mut needs: BTreeMap<HostPattern, buckets::Needs> = BTreeMap::new();
     for claim in claims {
         for host in &claim.hosts {
-            secrets.entry(host.clone()).or_default().extend(claim.secrets.iter().cloned());
+            needs.entry(host.clone()).or_default().add(&claim.needs);
         }
     }
-    let buckets = buckets::assign(&secrets);
+    let buckets = buckets::assign(&needs);
     buckets
         .into_iter()
         .map(|(host, bucket)| {
@@ -156,8 +181,7 @@ fn is_claimed(name: &str, hosts: &BTreeMap<HostPattern, HostPlan>) -> bool {
 }
 
 fn configurations(
-    gateway: &ObjectKey,
-    unlisted: Unlisted,
+    frame: &config::Frame<'_>,
     claims: &[Claim],
     hosts: &BTreeMap<HostPattern, HostPlan>,
     fills: &Fills,
@@ -171,8 +195,8 @@ fn configurations(
     }
     let buckets: Vec<usize> = (0..BUCKETS).collect();
     parallel::map(&buckets, |bucket| match drafts.get(bucket) {
-        Some(drafts) => config::build(gateway, unlisted, drafts, &fills.policies, keyring),
-        None => config::empty(gateway, Unlisted::Deny),
+        Some(drafts) => config::build(&frame.of_bucket(*bucket), drafts, &fills.policies, keyring),
+        None => config::empty(frame.gateway, Unlisted::Deny),
     })
 }
 
@@ -195,6 +219,7 @@ fn split(claim: &Claim, hosts: &BTreeMap<HostPattern, HostPlan>) -> Vec<(usize, 
                 ports,
                 endpoints: claim.endpoints.clone(),
                 methods: claim.methods.clone(),
+                models: claim.models.clone(),
                 carriers: claim.carriers.clone(),
                 then: claim.then.clone(),
             };

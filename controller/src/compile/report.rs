@@ -6,11 +6,13 @@ use policy::api::egress_gateway::Spec;
 use policy::api::reference::{ParentReference, TargetReference};
 use policy::api::status::StatusReference;
 use policy::api::{GROUP, Kind};
+use policy::host::HostPattern;
 use policy::wire::DenyCause;
 
 use super::attach::{Parent, Standing, status_reference};
 use super::fills::{Fills, Share};
-use super::injection::{Ancestor, Policy};
+use super::injection::{Ancestor, Fill, Policy};
+use super::scope::Scope;
 use super::support;
 use super::verdict::{
     ACCEPTED, PARTIALLY_SUPPORTED, PROGRAMMED, READY, RESOLVED_REFS, Refusal, condition, no, standing, yes,
@@ -78,6 +80,7 @@ pub(super) fn route(
     generation: Option<i64>,
     parents: &[Parent],
     verdict: Result<(), &Refusal>,
+    scopes: &[Scope],
     fills: &Fills,
 ) -> ObjectStatus {
     if parents.is_empty() {
@@ -85,12 +88,15 @@ pub(super) fn route(
             "no parentRef names an EgressGateway, its group and kind spelt out; the route has no effect";
         return alone(&Refusal::new("NoMatchingParent", message), generation);
     }
+    let hosts = scopes.iter().flat_map(|scope| scope.hosts.iter().cloned()).collect();
+    let without_region = |share: &Share| region_unknown(&fills.without_region(share, &hosts));
     let attachment = |parent: &Parent| {
         let accepted = match (&parent.standing, verdict) {
             (Standing::Apart(refusal) | Standing::Refused(refusal), _) | (_, Err(refusal)) => Err(refusal),
             (Standing::Attached(_), Ok(())) => Ok("the route is attached"),
         };
-        let missing = accepted.ok().and_then(|_| missing(&fills.share(&parent.gateway, key)));
+        let share = fills.share(&parent.gateway, key);
+        let missing = accepted.ok().and_then(|_| missing(&share).or_else(|| without_region(&share)));
         let resolved = missing.as_ref().map_or(Ok(RESOLVED), Err);
         Attachment { to: parent.to.clone(), conditions: standing(accepted, resolved, generation) }
     };
@@ -113,8 +119,19 @@ fn missing(share: &Share) -> Option<Refusal> {
         DenyCause::SecretNotFound => ("SecretNotFound", "a Secret that its policies name is missing"),
         DenyCause::KeyNotFound => ("KeyNotFound", "a Secret that its policies name lacks the key"),
         DenyCause::InvalidSecret => ("InvalidSecret", "a Secret that its policies name cannot be used"),
+        DenyCause::RegionUnknown => ("RegionUnknown", "no AWS region is known to sign for"),
+        DenyCause::TokenUnavailable => ("TokenUnavailable", "no Google token was obtained"),
     };
     Some(Refusal::new(reason, format!("{why}; its requests are denied")))
+}
+
+fn region_unknown(hosts: &BTreeSet<HostPattern>) -> Option<Refusal> {
+    let host = hosts.first()?;
+    let message = format!(
+        "{host} names no AWS region and neither does its policy; set spec.providerAuth.region there; requests to it \
+         are denied"
+    );
+    Some(Refusal::new("RegionUnknown", message))
 }
 
 /// Of a policy, by target.
@@ -126,8 +143,7 @@ pub(super) fn policy(key: &ObjectKey, policy: &Policy, fills: &Fills) -> ObjectS
     }
     let attachment = |ancestor: &Ancestor| {
         let refusal = refusal(key, policy, ancestor, fills);
-        let filled =
-            policy.place.as_ref().map_or_else(String::new, |place| format!("fills the header {place}"));
+        let filled = policy.content.as_ref().map_or_else(|_| String::new(), Fill::describe);
         let accepted = refusal.as_ref().map_or(Ok(filled.as_str()), Err);
         let resolved = policy.credential.as_ref().map(|_| RESOLVED).map_err(|unresolved| &unresolved.refusal);
         Attachment { to: ancestor.to.clone(), conditions: standing(accepted, resolved, policy.generation) }
@@ -142,10 +158,13 @@ fn refusal(key: &ObjectKey, policy: &Policy, ancestor: &Ancestor, fills: &Fills)
         (Ok(target), Ok(_), None) => target,
     };
     let winner = fills.winner(key, target)?;
-    let place = policy.place.as_deref().unwrap_or_default();
+    let theirs = fills.policies.get(winner).and_then(|winner| winner.places.as_ref());
+    let mut shared =
+        policy.places.iter().flatten().filter(|place| theirs.is_some_and(|it| it.contains(*place)));
+    let place = shared.next().map_or("place", String::as_str);
     Some(Refusal::new(
         "Conflicted",
-        format!("CredentialInjectionPolicy {winner} fills the header {place} already, and came first"),
+        format!("CredentialInjectionPolicy {winner} fills the {place} already, and came first"),
     ))
 }
 

@@ -6,6 +6,7 @@ use policy::api::ai_provider_route::{Match, Rule, Spec};
 use policy::glob::Glob;
 use policy::host::HostPattern;
 use policy::provider::Provider;
+use policy::wire::{ModelSource, Models};
 
 use super::support::{self, Support};
 use super::verdict::Refusal;
@@ -17,6 +18,7 @@ pub(super) struct Scope {
     pub(super) hosts: BTreeSet<HostPattern>,
     pub(super) endpoints: Option<Vec<String>>,
     pub(super) methods: Option<Vec<String>>,
+    pub(super) models: Option<Models>,
 }
 
 /// What a route's content comes to. A refused route still has scopes: what it speaks of is denied.
@@ -60,7 +62,6 @@ impl Reading {
     }
 
     fn one(&mut self, one: &Match, field: &str) {
-        self.unsupported.extend(support::used(support::ROUTE_MATCH, Support::Refused, one, field));
         let provider = Provider::parse(&one.provider);
         if provider.is_none() {
             let known = Provider::ALL.map(Provider::as_str).join(", ");
@@ -71,8 +72,10 @@ impl Reading {
         let hosts = self.hosts(one, provider, field);
         let endpoints = self.list(&one.endpoints, field, "endpoints", endpoint_fault);
         let methods = self.list(&one.methods, field, "methods", method_fault);
+        let globs = self.list(&one.models, field, "models", model_fault);
+        let models = globs.map(|globs| Models { source: model_source(provider), globs });
         if !hosts.is_empty() {
-            self.scopes.push(Scope { provider, hosts, endpoints, methods });
+            self.scopes.push(Scope { provider, hosts, endpoints, methods, models });
         }
     }
 
@@ -142,6 +145,26 @@ fn endpoint_fault(text: &str) -> Option<&'static str> {
         Some("not a glob as Go's path.Match reads it")
     } else {
         None
+    }
+}
+
+fn model_fault(text: &str) -> Option<&'static str> {
+    if text.is_empty() {
+        Some("the pattern is empty")
+    } else if Glob::parse(text).is_err() {
+        Some("not a glob as Go's path.Match reads it")
+    } else {
+        None
+    }
+}
+
+/// Where the provider has requests name their model.
+fn model_source(provider: Provider) -> ModelSource {
+    match provider {
+        Provider::Google => ModelSource::Google,
+        Provider::AzureOpenAi => ModelSource::Azure,
+        Provider::Bedrock => ModelSource::Bedrock,
+        Provider::Anthropic | Provider::OpenAi | Provider::Custom => ModelSource::Body,
     }
 }
 

@@ -3,8 +3,8 @@
 //! A field or kind whose absence would weaken access or a credential is refused by name; one that only adds output is
 //! accepted and reported. The compiler asks this table and nothing else; the documentation is generated from it.
 
-use policy::api::ai_provider_route::{Match, Rule};
-use policy::api::credential_injection_policy::{self, Target};
+use policy::api::ai_provider_route::Rule;
+use policy::api::credential_injection_policy::{self, ProviderAuthKind};
 use policy::api::egress_gateway::{self, DataPlane, FromNamespaces, Listener};
 use policy::api::{Kind, ai_provider_route};
 
@@ -41,7 +41,6 @@ impl<S> Field<S> {
 pub const GATEWAY: &[Field<egress_gateway::Spec>] = &[
     Field::partial("otlp", |spec| spec.otlp.is_some()),
     Field::partial("extProc", |spec| spec.ext_proc.is_some()),
-    Field::partial("maxSignedBodyBytes", |spec| spec.max_signed_body_bytes.is_some()),
     Field::partial("infrastructure", |spec| spec.infrastructure.is_some()),
     Field::refused("upstreamProxy", |spec| spec.upstream_proxy.is_some()),
     Field::refused("scrub", |spec| !spec.scrub.is_empty()),
@@ -66,13 +65,11 @@ pub const ROUTE_RULE: &[Field<Rule>] = &[
     Field::refused("backendRefs", |rule| !rule.backend_refs.is_empty()),
 ];
 
-/// Fields of one match of such a rule.
-pub const ROUTE_MATCH: &[Field<Match>] = &[Field::refused("models", |one| !one.models.is_empty())];
-
 /// Fields of a CredentialInjectionPolicy's spec.
 pub const POLICY: &[Field<credential_injection_policy::Spec>] = &[
-    Field::refused("target: QueryParam", |spec| spec.target == Target::QueryParam),
-    Field::refused("target: ProviderAuth", |spec| spec.target == Target::ProviderAuth),
+    Field::refused("providerAuth.type: GCPServiceAccount", |spec| {
+        spec.provider_auth.as_ref().is_some_and(|auth| auth.kind == ProviderAuthKind::GCPServiceAccount)
+    }),
     Field::refused("credentialSelector", |spec| spec.credential_selector.is_some()),
 ];
 
@@ -114,7 +111,6 @@ pub fn rows() -> Vec<Row> {
     push(&mut rows, Kind::EgressGateway, "spec", GATEWAY);
     push(&mut rows, Kind::EgressGateway, "spec.listeners[]", LISTENER);
     push(&mut rows, Kind::AiProviderRoute, "spec.rules[]", ROUTE_RULE);
-    push(&mut rows, Kind::AiProviderRoute, "spec.rules[].matches[]", ROUTE_MATCH);
     push(&mut rows, Kind::CredentialInjectionPolicy, "spec", POLICY);
     rows.extend(KINDS.iter().map(|kind| Row { kind: *kind, field: None, support: Support::Refused }));
     rows

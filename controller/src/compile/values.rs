@@ -27,6 +27,25 @@ pub(crate) fn go_duration(text: &str) -> Option<Duration> {
     Duration::try_from_secs_f64(total).ok().filter(|duration| i64::try_from(duration.as_nanos()).is_ok())
 }
 
+/// A Kubernetes quantity of bytes
+/// (<https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/>): a whole number, perhaps with
+/// one of the suffixes k M G Ki Mi Gi. Fractions and exponents, which nobody writes for bytes, are not read.
+pub(super) fn quantity(text: &str) -> Option<u64> {
+    let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let (number, suffix) = text.split_at(digits);
+    let factor: u64 = match suffix {
+        "" => 1,
+        "k" => 1_000,
+        "M" => 1_000_000,
+        "G" => 1_000_000_000,
+        "Ki" => 1 << 10,
+        "Mi" => 1 << 20,
+        "Gi" => 1 << 30,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor)
+}
+
 fn seconds(unit: &str) -> Option<f64> {
     Some(match unit {
         "ns" => 1e-9,
@@ -98,6 +117,24 @@ mod tests {
             ("1.2.3s", None),
         ] {
             assert_eq!(go_duration(text), milliseconds.map(Duration::from_millis), "{text}");
+        }
+    }
+
+    #[test]
+    fn quantities_are_bytes() {
+        for (text, bytes) in [
+            ("8Mi", Some(8 << 20)),
+            ("500k", Some(500_000)),
+            ("1048576", Some(1 << 20)),
+            ("0", Some(0)),
+            ("", None),
+            ("Mi", None),
+            ("-1", None),
+            ("8MB", None),
+            ("1.5Mi", None),
+            ("99999999999Gi", None),
+        ] {
+            assert_eq!(quantity(text), bytes, "{text}");
         }
     }
 

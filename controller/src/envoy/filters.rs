@@ -7,9 +7,9 @@ use envoy_types::pb::envoy::extensions::wasm::v3 as wasm;
 use envoy_types::pb::google::protobuf::{Any, StringValue};
 use policy::wire;
 
-use super::any::{merged, pack};
+use super::any::{boolean, merged, pack};
 use super::{GenerateError, Placement, names};
-use crate::plan::GatewayPlan;
+use crate::plan::{GatewayPlan, LIGHT_BUCKETS};
 
 /// The environment variable with the sealing keys. Only its name stands in the configuration.
 pub const KEYRING_VARIABLE: &str = "KEYWARD_KEYRING";
@@ -46,6 +46,10 @@ const LIGHT: [&str; 26] = [
     "proxy_set_tick_period_milliseconds",
 ];
 
+/// What the *full* class has besides: bodies of requests. The host then calls for every piece of every body, also of
+/// requests that do not wait for theirs.
+const FULL: [&str; 1] = ["proxy_on_request_body"];
+
 /// Every filter configuration with its name, in the order of their names.
 pub(super) fn filters(
     plan: &GatewayPlan,
@@ -53,7 +57,7 @@ pub(super) fn filters(
 ) -> Result<Vec<(String, Any)>, GenerateError> {
     let buckets = (0..plan.buckets.len()).map(|index| of_bucket(plan, index, placement));
     let mut all = buckets.collect::<Result<Vec<_>, GenerateError>>()?;
-    all.push(named(names::GUARD.to_owned(), &plan.guard, placement)?);
+    all.push(named(names::GUARD.to_owned(), &plan.guard, Class::Light, placement)?);
     Ok(all)
 }
 
@@ -64,18 +68,56 @@ pub(super) fn of_bucket(
     placement: &Placement,
 ) -> Result<(String, Any), GenerateError> {
     let config = plan.buckets.get(bucket).ok_or(GenerateError::NoSuchBucket)?;
-    named(names::bucket(bucket), config, placement)
+    // Without rules there is nothing to wait for, and no VM of another class to be made for it.
+    let full = bucket >= LIGHT_BUCKETS && !config.rules.is_empty();
+    named(names::bucket(bucket), config, if full { Class::Full } else { Class::Light }, placement)
 }
 
-fn named(name: String, config: &wire::Config, placement: &Placement) -> Result<(String, Any), GenerateError> {
+/// What the module may do.
+#[derive(Clone, Copy)]
+enum Class {
+    Light,
+    Full,
+}
+
+impl Class {
+    /// Filters of one class share a VM.
+    fn vm_id(self) -> &'static str {
+        match self {
+            Class::Light => "keyward-light",
+            Class::Full => "keyward-full",
+        }
+    }
+
+    fn capabilities(self) -> impl Iterator<Item = &'static str> {
+        let besides = match self {
+            Class::Light => &[][..],
+            Class::Full => &FULL,
+        };
+        LIGHT.iter().chain(besides).copied()
+    }
+}
+
+fn named(
+    name: String,
+    config: &wire::Config,
+    class: Class,
+    placement: &Placement,
+) -> Result<(String, Any), GenerateError> {
     let module = placement.module.to_str().ok_or(GenerateError::ModulePath)?;
-    let body = plugin(&name, config, module, placement.epoch)?;
+    let body = plugin(&name, config, class, module, placement.epoch)?;
     Ok((name, body))
 }
 
-fn plugin(name: &str, config: &wire::Config, module: &str, epoch: u64) -> Result<Any, GenerateError> {
+fn plugin(
+    name: &str,
+    config: &wire::Config,
+    class: Class,
+    module: &str,
+    epoch: u64,
+) -> Result<Any, GenerateError> {
     let vm = wasm::VmConfig {
-        vm_id: "keyward-light".to_owned(),
+        vm_id: class.vm_id().to_owned(),
         runtime: "envoy.wasm.runtime.v8".to_owned(),
         code: Some(core::AsyncDataSource {
             specifier: Some(core::async_data_source::Specifier::Local(core::DataSource {
@@ -95,9 +137,11 @@ fn plugin(name: &str, config: &wire::Config, module: &str, epoch: u64) -> Result
         root_id: name.to_owned(),
         configuration: Some(redacted(config)?),
         failure_policy: wasm::FailurePolicy::FailReload as i32,
+        // Without it a request whose head waits for its body never gets one.
+        allow_on_headers_stop_iteration: boolean(matches!(class, Class::Full)),
         ..with_vm(vm)
     };
-    Ok(merged(&Wasm { config: Some(plugin) }, LIGHT.map(allowing)))
+    Ok(merged(&Wasm { config: Some(plugin) }, class.capabilities().map(allowing)))
 }
 
 /// The configuration as Envoy's own type for secrets, which `/config_dump` redacts whole.

@@ -5,13 +5,13 @@ use envoy_types::pb::envoy::config::route::v3 as route;
 
 use super::dns::Cache;
 use super::hosts::{self, AUTHORITY, Named};
-use super::names;
 use super::refusal::Refusal;
 use super::route::{
     Route, RouteConfiguration, VirtualHost, forward, requests, upgrade, websocket, with_authority,
     without_authority,
 };
-use crate::plan::{DefaultPolicy, GatewayPlan};
+use super::{limits, names};
+use crate::plan::{DefaultPolicy, GatewayPlan, LIGHT_BUCKETS};
 
 /// The clusters of a host: for requests, and for upgrades.
 struct Clusters {
@@ -49,6 +49,13 @@ fn credentialed(
     let clusters = alias.map_or_else(|| Clusters::resolved(Cache::Credentialed), Clusters::of_alias);
     VirtualHost::of(name, hosts, forwarding(plan, &requests(), &clusters).into())
         .enabling([names::bucket(bucket).as_str(), Cache::Credentialed.filter()])
+        .holding(held(plan, bucket))
+}
+
+/// What a request to a bucket's hosts may be held back with. The filter refuses what is larger, and says why; Envoy's
+/// own limit, which would answer without a reason, is somewhat above.
+fn held(plan: &GatewayPlan, bucket: usize) -> Option<u64> {
+    (bucket >= LIGHT_BUCKETS).then(|| u64::from(plan.max_held_body) + u64::from(limits::BUFFER))
 }
 
 fn rest(plan: &GatewayPlan, named: &Named) -> Vec<Route> {
@@ -62,7 +69,8 @@ fn rest(plan: &GatewayPlan, named: &Named) -> Vec<Route> {
         let filter = names::bucket(bucket);
         routes.extend(
             forwarding(plan, &what, &clusters)
-                .map(|route| route.enabling([filter.as_str(), Cache::Credentialed.filter()])),
+                .map(|route| route.enabling([filter.as_str(), Cache::Credentialed.filter()]))
+                .map(|route| route.holding(held(plan, bucket))),
         );
     }
     routes.extend(open(plan, &Clusters::resolved(Cache::Open)));

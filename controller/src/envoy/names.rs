@@ -1,6 +1,6 @@
 //! The names of everything that a gateway's configuration contains. Other parts refer to resources by these alone.
 
-use crate::plan::BUCKETS;
+use crate::plan::{BUCKETS, LIGHT_BUCKETS};
 
 /// Listener that agents use as an HTTP proxy.
 pub const PROXY_LISTENER: &str = "proxy";
@@ -59,7 +59,10 @@ pub const ESTABLISHED: &str = "keyward.established";
 /// The filter of a bucket, and the ECDS resource that configures it. The capability class is part of the name.
 #[must_use]
 pub fn bucket(index: usize) -> String {
-    format!("light/bucket-{index:02}")
+    match index.checked_sub(LIGHT_BUCKETS) {
+        None => format!("light/bucket-{index:02}"),
+        Some(index) => format!("full/bucket-{index:02}"),
+    }
 }
 
 /// Every filter of the module in the interception chain: the guard, then the buckets.

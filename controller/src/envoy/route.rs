@@ -10,7 +10,7 @@ use envoy_types::pb::envoy::config::core::v3 as core;
 use envoy_types::pb::envoy::config::route::v3 as route;
 use envoy_types::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
 use envoy_types::pb::envoy::r#type::matcher::v3 as matcher;
-use envoy_types::pb::google::protobuf::{Any, BoolValue};
+use envoy_types::pb::google::protobuf::{Any, BoolValue, UInt64Value};
 use prost::Message;
 
 use super::any::{self, boolean, number, seconds};
@@ -47,6 +47,8 @@ pub(super) struct VirtualHost {
     pub(super) routes: Vec<Route>,
     #[prost(btree_map = "string, message", tag = "15")]
     pub(super) typed_per_filter_config: BTreeMap<String, Any>,
+    #[prost(message, optional, tag = "25")]
+    pub(super) request_body_buffer_limit: Option<UInt64Value>,
 }
 
 /// `envoy.config.route.v3.Route`.
@@ -62,6 +64,8 @@ pub(super) struct Route {
     pub(super) response_headers_to_add: Vec<core::HeaderValueOption>,
     #[prost(btree_map = "string, message", tag = "13")]
     pub(super) typed_per_filter_config: BTreeMap<String, Any>,
+    #[prost(message, optional, tag = "20")]
+    pub(super) request_body_buffer_limit: Option<UInt64Value>,
 }
 
 impl RouteConfiguration {
@@ -112,6 +116,12 @@ impl VirtualHost {
         self.typed_per_filter_config = enabled(filters);
         self
     }
+
+    /// Lets filters hold back as much of a request's body.
+    pub(super) fn holding(mut self, bytes: Option<u64>) -> Self {
+        self.request_body_buffer_limit = bytes.map(|value| UInt64Value { value });
+        self
+    }
 }
 
 impl Route {
@@ -133,6 +143,12 @@ impl Route {
     /// Enables filters for this route.
     pub(super) fn enabling<'a>(mut self, filters: impl IntoIterator<Item = &'a str>) -> Self {
         self.typed_per_filter_config = enabled(filters);
+        self
+    }
+
+    /// Lets filters hold back as much of a request's body.
+    pub(super) fn holding(mut self, bytes: Option<u64>) -> Self {
+        self.request_body_buffer_limit = bytes.map(|value| UInt64Value { value });
         self
     }
 }

@@ -47,6 +47,8 @@ fn filter(unlisted: wire::Unlisted) -> wire::Config {
         other_hosts: unlisted,
         endpoints: Vec::new(),
         methods: Vec::new(),
+        models: Vec::new(),
+        max_held_body: wire::DEFAULT_MAX_HELD_BODY,
         carriers: Vec::new(),
         targets: Vec::new(),
         rules: Vec::new(),
@@ -94,6 +96,7 @@ pub(super) fn plans() -> Vec<GatewayPlan> {
                         guard: filter(wire::Unlisted::Pass),
                         trust_bundle: "-----BEGIN CERTIFICATE-----".to_owned(),
                         dns: Dns { family: LookupFamily::V4Preferred, resolvers: Vec::new() },
+                        max_held_body: 8 << 20,
                         request_timeout: Duration::from_mins(5),
                         allowed_private_networks: Vec::new(),
                     });
