@@ -257,10 +257,8 @@ impl Request {
             return finish(plan, &head, body.hash());
         }
         let bytes = body.bytes().map_err(host_failed)?;
-        match rules.decide(&self.facts(rules), &head, model::Body::Whole(&bytes))? {
-            Step::Forward(plan) => finish(plan, &head, body.hash()),
-            Step::ReadBody => Err(Reason::ModelUnreadable.into()),
-        }
+        let step = rules.decide(&self.facts(rules), &head, model::Body::Whole(&bytes))?;
+        finish(step.plan()?, &head, body.hash())
     }
 }
 

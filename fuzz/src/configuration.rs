@@ -7,8 +7,9 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use policy::decide::{Edit, Facts, Head, Plan};
+use policy::decide::{self, Edit, Facts, Head, Plan, Step};
 use policy::denial::Denial;
+use policy::model::Body;
 use policy::rules::{ConfigError, RETIRED_FOR, RuleSet, Vault};
 use policy::wire::{AgentSide, Config, Injection, Rule};
 
@@ -72,15 +73,19 @@ fn check_verdicts(config: Config, request: &Request<'_>) {
     );
     let after = compiled_after(&turned, &config, &mut vault);
     let judge = |facts: &Facts<'_>, head: &Head<'_>| {
-        let verdict = verdict(rules.decide(facts, head));
+        let verdict = verdict(decided(&rules, facts, head));
         assert_eq!(
             verdict,
-            self::verdict(after.decide(facts, head)),
+            self::verdict(decided(&after, facts, head)),
             "another verdict with rules taken over"
         );
         // Rules that differ in nothing but what they inject are a fault of whoever wrote them.
         if are_told_apart(&config.rules) {
-            assert_eq!(verdict, self::verdict(turned.decide(facts, head)), "the order of the rules matters");
+            assert_eq!(
+                verdict,
+                self::verdict(decided(&turned, facts, head)),
+                "the order of the rules matters"
+            );
         }
     };
     judge(&request.facts(), &request.head());
@@ -91,6 +96,11 @@ fn check_verdicts(config: Config, request: &Request<'_>) {
     vault.sweep(Duration::ZERO);
     vault.sweep(RETIRED_FOR);
     assert!(vault.is_empty(), "a value outlives its time");
+}
+
+/// The verdict on a request whose body names a model.
+fn decided(rules: &RuleSet, facts: &Facts<'_>, head: &Head<'_>) -> decide::Verdict {
+    rules.decide(facts, head, Body::Whole(br#"{"model":"x"}"#)).and_then(Step::plan)
 }
 
 fn compiled(config: &Config, vault: &mut Vault) -> Rc<RuleSet> {
@@ -143,8 +153,8 @@ fn verdict(result: Result<Plan, Denial>) -> Verdict {
     result.map(|plan| {
         let edits = plan.edits.iter().map(|edit| match edit {
             Edit::RemoveHeader(name) => format!("-{name}"),
-            Edit::SetPath(path) => format!("path={}", String::from_utf8_lossy(path)),
             // Exposed to be compared.
+            Edit::SetPath(path) => format!("path={}", String::from_utf8_lossy(path.expose())),
             Edit::SetHeader { name, value } => format!("{name}={}", String::from_utf8_lossy(value.expose())),
         });
         let edits: Vec<String> = edits.collect();

@@ -4,14 +4,15 @@
 
 use std::rc::Rc;
 
-use policy::decide::{Decision, Edit, Facts, Head, Plan};
+use policy::decide::{Decision, Edit, Facts, Head, Plan, Step};
 use policy::header_map::HeaderMap;
+use policy::model::Body;
 use policy::rules::{RuleSet, Vault};
 use policy::seal::Keyring;
 use policy::secret::Secret;
 use policy::wire::{
-    AgentSide, Carriers, Config, ConnectionFacts, Injection, Outcome, RecordText, Rule, Target, Unlisted,
-    VERSION,
+    AgentSide, Carriers, Config, ConnectionFacts, DEFAULT_MAX_HELD_BODY, Injection, Outcome, RecordText,
+    Rule, Target, Unlisted, VERSION,
 };
 
 use crate::input::{lines, percent_decoded};
@@ -75,7 +76,8 @@ pub fn holds(input: &[u8]) {
     let request = Request::read(input);
     let head = request.head();
     for (unlisted, rules) in RULES.with(Rc::clone).iter() {
-        let Ok(plan) = rules.decide(&request.facts(), &head) else { continue };
+        let step = rules.decide(&request.facts(), &head, Body::Unread);
+        let Ok(plan) = step.and_then(Step::plan) else { continue };
         let host = String::from_utf8_lossy(head.authority).to_ascii_lowercase();
         let host = host.split(':').next().unwrap_or_default();
         let is_ours = host == HOST || is_of_pattern(host);
@@ -115,7 +117,8 @@ fn check_headers(head: &Head<'_>, plan: &Plan, is_ours: bool) {
                 left.retain(|(other, _)| other != name);
                 assert!(left.len() < before, "a header removed that is not there");
             }
-            Edit::SetPath(new) => path.clone_from(new),
+            // Exposed to be looked at: no rule here fills the query.
+            Edit::SetPath(new) => path = new.expose().to_vec(),
             Edit::SetHeader { name, value } => {
                 left.retain(|(other, _)| other != name);
                 // Exposed to be compared with what was sealed.
@@ -194,6 +197,7 @@ fn rules(unlisted: Unlisted) -> RuleSet {
         ports: ports.to_vec(),
         endpoints,
         methods: None,
+        models: None,
         carriers: 0,
         then: Outcome::Inject(vec![inject("default/key", 0), inject("default/token", 1)]),
     };
@@ -207,9 +211,12 @@ fn rules(unlisted: Unlisted) -> RuleSet {
         other_hosts: unlisted,
         endpoints: vec![texts(&["/v1/*"])],
         methods: Vec::new(),
+        models: Vec::new(),
+        max_held_body: DEFAULT_MAX_HELD_BODY,
         carriers: vec![Carriers {
             headers: texts(&["authorization", "cookie", "x-api-key"]),
             query: texts(&["key"]),
+            members: Vec::new(),
         }],
         targets: vec![target("x-api-key", ""), target("authorization", "Bearer ")],
         rules: vec![rule(HOST, &[443, 8443], Some(0)), rule("*.pattern.example", &[443], None)],

@@ -8,8 +8,8 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use policy::seal::{Binding, Keyring};
 use policy::secret::Secret;
 use policy::wire::{
-    AgentSide, Carriers, Config, ConnectionFacts, Injection, Outcome, RecordText, Rule, Target, Unlisted,
-    VERSION,
+    AgentSide, Carriers, Config, ConnectionFacts, DEFAULT_MAX_HELD_BODY, Injection, Outcome, RecordText,
+    Rule, Target, Unlisted, VERSION,
 };
 
 use crate::input::{Choices, lines};
@@ -93,6 +93,18 @@ impl Sealed {
         if self.0[at] == "*" { (Vec::new(), None) } else { (vec![self.list(at)], Some(0)) }
     }
 
+    fn target(&self) -> Target {
+        let [name, more] = [self.0[7].clone(), self.0[8].clone()];
+        match name.split_once(':') {
+            Some(("query", name)) => Target::Query { name: name.to_owned() },
+            Some(("aws", service)) => {
+                let region = (more != "*").then_some(more);
+                Target::AwsV4 { region, service: service.to_owned() }
+            }
+            _ => Target::Header { name, prefix: more },
+        }
+    }
+
     fn binding(&self) -> Binding {
         let [gateway, route, policy, ..] = self.0.clone();
         let ((endpoints, endpoint), (methods, method)) = (self.table(5), self.table(6));
@@ -104,6 +116,7 @@ impl Sealed {
             ports: self.ports(),
             endpoints: endpoint,
             methods: method,
+            models: None,
             carriers: 0,
             then: Outcome::Inject(vec![injection.clone()]),
         };
@@ -117,8 +130,10 @@ impl Sealed {
             other_hosts: Unlisted::Pass,
             endpoints,
             methods,
-            carriers: vec![Carriers { headers: self.list(9), query: self.list(10) }],
-            targets: vec![Target::Header { name: self.0[7].clone(), prefix: self.0[8].clone() }],
+            models: Vec::new(),
+            max_held_body: DEFAULT_MAX_HELD_BODY,
+            carriers: vec![Carriers { headers: self.list(9), query: self.list(10), members: Vec::new() }],
+            targets: vec![self.target()],
             rules: Vec::new(),
         };
         config.binding(&rule, &injection).expect("its tables are there")

@@ -66,6 +66,19 @@ pub enum Step {
     ReadBody,
 }
 
+impl Step {
+    /// The plan. A body that would have to be read is no body that can be read.
+    ///
+    /// # Errors
+    /// [`Denial`]: the request needs its body.
+    pub fn plan(self) -> Verdict {
+        match self {
+            Step::Forward(plan) => Ok(plan),
+            Step::ReadBody => Err(Reason::ModelUnreadable.into()),
+        }
+    }
+}
+
 impl Plan {
     /// Path and query that go upstream, where they are not those of the request.
     #[must_use]

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use harness::artefacts::root;
 use harness::scenario::KEY;
 use harness::sealed::{KEYRING, sealed, worked_example};
-use policy::decide::{Edit, Facts, Head, Plan};
+use policy::decide::{Edit, Facts, Head, Plan, Step};
 use policy::denial::{Denial, Reason, Retry};
+use policy::model::Body;
 use policy::provider::Provider;
 use policy::rules::{RuleSet, Vault};
 use policy::seal::Keyring;
@@ -130,7 +131,9 @@ fn no_document_names_a_place_of_one_machine() {
 fn next(reason: Reason) -> Option<Reason> {
     Some(match reason {
         Reason::HostNotListed => Reason::EndpointNotListed,
-        Reason::EndpointNotListed => Reason::PortNotListed,
+        Reason::EndpointNotListed => Reason::ModelNotListed,
+        Reason::ModelNotListed => Reason::ModelUnreadable,
+        Reason::ModelUnreadable => Reason::PortNotListed,
         Reason::PortNotListed => Reason::ClusterNotAllowed,
         Reason::ClusterNotAllowed => Reason::CredentialUnsealable,
         Reason::CredentialUnsealable => Reason::SecretNotFound,
@@ -138,7 +141,10 @@ fn next(reason: Reason) -> Option<Reason> {
         Reason::KeyNotFound => Reason::InvalidSecret,
         Reason::InvalidSecret => Reason::NoPolicy,
         Reason::NoPolicy => Reason::RouteRefused,
-        Reason::RouteRefused => Reason::NoConfiguration,
+        Reason::RouteRefused => Reason::RegionUnknown,
+        Reason::RegionUnknown => Reason::TokenUnavailable,
+        Reason::TokenUnavailable => Reason::TokenExpired,
+        Reason::TokenExpired => Reason::NoConfiguration,
         Reason::NoConfiguration => Reason::HostCallFailed,
         Reason::HostCallFailed => Reason::SniMissing,
         Reason::SniMissing => Reason::SniMismatch,
@@ -146,7 +152,10 @@ fn next(reason: Reason) -> Option<Reason> {
         Reason::TargetMismatch => Reason::AuthorityMalformed,
         Reason::AuthorityMalformed => Reason::PathNotCanonical,
         Reason::PathNotCanonical => Reason::HeaderNameMalformed,
-        Reason::HeaderNameMalformed => Reason::BodyTooLarge,
+        Reason::HeaderNameMalformed => Reason::Unsignable,
+        Reason::Unsignable => Reason::ChunkSigned,
+        Reason::ChunkSigned => Reason::RequestIncomplete,
+        Reason::RequestIncomplete => Reason::BodyTooLarge,
         Reason::BodyTooLarge => Reason::Cleartext,
         Reason::Cleartext => Reason::MethodNotAllowed,
         Reason::MethodNotAllowed => Reason::UpstreamRefused,
@@ -211,8 +220,8 @@ fn plan(rules: &RuleSet, (host, path): (&str, &str), header: &str) -> Plan {
     let lines =
         [(":method", "POST"), (":scheme", "https"), (":authority", host), (":path", path), (header, "value")];
     let map = lines.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-    let plan = rules.decide(&Facts::parse(connection.as_bytes()), &Head::from_map(map));
-    plan.unwrap_or_else(|denial| panic!("{header} is refused: {}", denial.reason))
+    let step = rules.decide(&Facts::parse(connection.as_bytes()), &Head::from_map(map), Body::Unread);
+    step.and_then(Step::plan).unwrap_or_else(|denial| panic!("{header} is refused: {}", denial.reason))
 }
 
 /// Whether the header is removed, or set to another value.

@@ -92,10 +92,7 @@ pub(crate) fn bytes(config: &Config) -> Vec<u8> {
 
 /// The verdict on a request whose body was not read, and is not needed.
 pub(crate) fn verdict(rules: &RuleSet, facts: &Facts<'_>, head: &Head<'_>) -> Verdict {
-    match rules.decide(facts, head, Body::Unread)? {
-        Step::Forward(plan) => Ok(plan),
-        Step::ReadBody => panic!("the body is asked for"),
-    }
+    rules.decide(facts, head, Body::Unread).and_then(Step::plan)
 }
 
 /// A vault that opens what [`sealed`] seals.
