@@ -156,8 +156,10 @@ const AZURE_OPENAI: Table = Table {
 ///   a Bedrock API key: <https://docs.aws.amazon.com/bedrock/latest/userguide/api-keys-use.html>
 /// - the query names: <https://docs.aws.amazon.com/STS/latest/APIReference/CommonParameters.html>, `x-amz-expires`:
 ///   <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html>
-/// - `x-amz-s3session-token`, both forms: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateSession.html>;
-///   `x-amz-region-set`, both forms: <https://github.com/aws-samples/sigv4a-signing-examples>
+/// - `x-amz-s3session-token`: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateSession.html>;
+///   `x-amz-region-set`: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-authentication-methods.html>;
+///   in the query, the vendor's clients:
+///   <https://github.com/smithy-lang/smithy-typescript/blob/main/packages/signature-v4/src/constants.ts>
 /// - every other `x-amz-…` and `x-amzn-…` belongs to the request and is signed with it
 /// - hosts: <https://docs.aws.amazon.com/general/latest/gr/bedrock.html>,
 ///   <https://docs.aws.amazon.com/bedrock/latest/userguide/vpc-interface-endpoints.html>. Not `bedrock-mantle.*.api.aws`
