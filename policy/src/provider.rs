@@ -59,10 +59,11 @@ const ANTHROPIC: Table = Table {
 /// - the subprotocol `openai-insecure-api-key.<key>`, with a key or an ephemeral `ek_…`:
 ///   <https://developers.openai.com/api/docs/guides/realtime-websocket>,
 ///   <https://github.com/openai/openai-node/blob/master/src/realtime/websocket.ts>
+/// - hosts, with a prefix for each region: <https://developers.openai.com/api/docs/guides/data-residency>
 /// - `openai-api-key`: no page says that OpenAI reads it; it is here because records redact it as a credential
 const OPENAI: Table = Table {
     names: &["openai"],
-    hosts: &["api.openai.com"],
+    hosts: &["*.api.openai.com", "api.openai.com"],
     headers: &[
         "api-key",
         "authorization",
@@ -89,7 +90,13 @@ const OPENAI: Table = Table {
 ///   <https://ai.google.dev/api/live>
 const GOOGLE: Table = Table {
     names: &["google", "google_genai"],
-    hosts: &["*-aiplatform.googleapis.com", "aiplatform.googleapis.com", "generativelanguage.googleapis.com"],
+    hosts: &[
+        "*-aiplatform.googleapis.com",
+        "aiplatform.eu.rep.googleapis.com",
+        "aiplatform.googleapis.com",
+        "aiplatform.us.rep.googleapis.com",
+        "generativelanguage.googleapis.com",
+    ],
     headers: &[
         "api-key",
         "authorization",

@@ -1,4 +1,5 @@
 use super::Provider;
+use crate::host::HostPattern;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -144,5 +145,30 @@ fn proxy_authorization_cookies_and_authorization_never_pass() {
         for name in ["authorization", "cookie", "proxy-authorization"] {
             assert!(provider.header_carriers().contains(&name), "{provider:?} lets {name} pass");
         }
+    }
+}
+
+#[test]
+fn the_hosts_that_the_vendors_list_match_and_their_neighbours_do_not() {
+    for (provider, host, expected) in [
+        (Provider::OpenAi, "api.openai.com", true),
+        (Provider::OpenAi, "eu.api.openai.com", true),
+        (Provider::OpenAi, "chat.openai.com", false),
+        (Provider::OpenAi, "a.eu.api.openai.com", false),
+        (Provider::OpenAi, "api.openai.com.example", false),
+        (Provider::Google, "europe-west4-aiplatform.googleapis.com", true),
+        (Provider::Google, "aiplatform.us.rep.googleapis.com", true),
+        (Provider::Google, "storage.us.rep.googleapis.com", false),
+        (Provider::Google, "storage.googleapis.com", false),
+        (Provider::AzureOpenAi, "a.openai.azure.com", true),
+        (Provider::AzureOpenAi, "a.b.openai.azure.com", false),
+        (Provider::Bedrock, "bedrock-runtime.us-east-1.amazonaws.com", true),
+        (Provider::Bedrock, "bedrock-runtime-fips.us-east-1.amazonaws.com", true),
+        (Provider::Bedrock, "vpce-1.bedrock-runtime.us-east-1.vpce.amazonaws.com", true),
+        (Provider::Bedrock, "bedrock.us-east-1.amazonaws.com", false),
+        (Provider::Bedrock, "bedrock-mantle.us-east-1.api.aws", false),
+    ] {
+        let mut patterns = provider.hosts().iter().map(|pattern| HostPattern::parse(pattern).unwrap());
+        assert_eq!(patterns.any(|pattern| pattern.matches(host)), expected, "{provider:?}: {host}");
     }
 }
