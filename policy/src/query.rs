@@ -8,7 +8,8 @@
 //! where some server would: one that decodes again what it has decoded (`k%2565y`), ends a name at a NUL (`key%00x`),
 //! takes brackets for a list (`key[]`, `[key]`), passes over spaces, control and non-ASCII bytes (`+key`, `key%FF`), or
 //! stores `.` and space as `_` (PHP's `api.key`). Nothing is read so that such a server would not read so: `mykey`,
-//! `key%zz` and `x=1?key=2` stay. Not looked for: other characters that a server could fold to an ASCII letter.
+//! `key%zz` and `x=1?key=2` stay. Not looked for: other characters that a server could fold to an ASCII letter;
+//! and servers that decode a query before they split it, to which any value may hold a parameter.
 //!
 //! A `#` is a byte like others. A server that ends the target there sees neither a parameter of the agent's that was
 //! removed nor ours, and refuses the request; Envoy does not forward one.
@@ -100,10 +101,13 @@ const DECODINGS: usize = 3;
 impl Parameter<'_> {
     /// Whether some server would read the name as one that `named` says.
     fn may_be(&self, named: impl Fn(&[u8]) -> bool) -> bool {
+        let reads_so = |name: &[u8]| {
+            named(name) || !is_plain(name) && lax_readings(name).iter().any(|reading| named(reading))
+        };
         let mut name = self.text.split(|b| *b == b'=').next().unwrap_or_default().to_vec();
         for _ in 0..DECODINGS {
             let decoded = decode(&name);
-            if named(&decoded) || lax_readings(&decoded).iter().any(|reading| named(reading)) {
+            if reads_so(&decoded) {
                 return true;
             }
             if decoded == name {
@@ -119,6 +123,11 @@ impl Parameter<'_> {
         let value = equals.and_then(|at| self.text.get(at + 1..)).map(decode).unwrap_or_default();
         !value.is_empty() && value != PLACEHOLDER.as_bytes()
     }
+}
+
+/// Whether every server reads the name alike, as most names are read.
+fn is_plain(name: &[u8]) -> bool {
+    name.iter().all(|b| b.is_ascii_graphic() && !b".[]".contains(b))
 }
 
 /// What is left of a name where NUL and brackets end it and only visible characters count: as it is, and with `_` for
