@@ -7,12 +7,12 @@
 //! A server may be laxer than the standard, and an agent may count on that. So a name is also taken for a credential's
 //! where some server would: one that decodes again what it has decoded (`k%2565y`), ends a name at a NUL (`key%00x`),
 //! takes brackets for a list (`key[]`, `[key]`), passes over spaces, control and non-ASCII bytes (`+key`, `key%FF`), or
-//! stores `.` and space as `_` (PHP's `api.key`). Nothing is read so that such a server would not read so: `mykey`,
-//! `key%zz` and `x=1?key=2` stay. Not looked for: other characters that a server could fold to an ASCII letter;
-//! and servers that decode a query before they split it, to which any value may hold a parameter.
+//! stores `.` and space as `_` (PHP's `api.key`). Names that none of them takes for it stay: `mykey`, `key%zz`. Not
+//! looked for: other characters that a server could fold to an ASCII letter; and servers that decode a query before
+//! they split it, to which any value may hold a parameter.
 //!
 //! A `#` is a byte like others. A server that ends the target there sees neither a parameter of the agent's that was
-//! removed nor ours, and refuses the request; Envoy does not forward one.
+//! removed nor ours, and refuses the request; Envoy refuses one before (1.19.1 and later, CVE-2021-32779).
 
 use crate::path::escape;
 use crate::secret::PLACEHOLDER;

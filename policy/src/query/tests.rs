@@ -53,6 +53,8 @@ fn a_name_that_a_lax_server_would_take_for_a_credentials_goes() {
         "key%5B%5D",
         "key%255B%255D",
         "key[0]",
+        "key[",
+        "key]",
         "key[a][b]",
         "[key]",
         " key",
