@@ -99,9 +99,14 @@ fn check_query(target: &[u8], names: &[String]) {
     match strip(target, named) {
         None => assert!(!before.iter().any(|parameter| is_named(parameter)), "a credential stays"),
         Some(stripped) => {
-            let kept: Vec<&[u8]> = before.iter().copied().filter(|parameter| !is_named(parameter)).collect();
             let after = parameters(&stripped.target);
-            assert_eq!(after, kept, "another parameter changed");
+            assert!(!after.iter().any(|parameter| is_named(parameter)), "a credential stays");
+            // Names that only a lax server takes for one of these may have gone as well.
+            let mut sent = before.iter();
+            assert!(
+                after.iter().all(|parameter| sent.any(|other| other == parameter)),
+                "another one changed"
+            );
             assert_eq!(strip(&stripped.target, named), None, "not a fixed point");
             assert!(stripped.target.starts_with(target.split(|b| *b == b'?').next().unwrap_or_default()));
         }
@@ -112,7 +117,9 @@ fn check_query(target: &[u8], names: &[String]) {
     for (shown, sent) in parameters(&again).iter().zip(&before) {
         let value = shown.iter().position(|b| *b == b'=').map(|equals| &shown[equals + 1..]);
         match value {
-            Some(value) if is_named(shown) => assert_eq!(value, REDACTED.as_bytes()),
+            Some(value) if is_named(shown) || value == REDACTED.as_bytes() => {
+                assert_eq!(value, REDACTED.as_bytes());
+            }
             _ => assert_eq!(shown, sent),
         }
     }

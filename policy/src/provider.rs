@@ -2,7 +2,18 @@
 //!
 //! Hosts are patterns of [`crate::host::HostPattern`]: `*` stands for one or more characters of one label. Carriers
 //! are stripped before anything is injected, so that an agent cannot use an account of its own. Names are lower-case;
-//! each table is sorted.
+//! each table is sorted. What each entry rests on stands above its table; where no page of the vendor's says it, the
+//! vendor's own client does. Every provider but `custom` also loses the others' usual places (`api-key`, `x-api-key`,
+//! `x-goog-api-key`, `?key=`, `?api_key=`), because many serve another's API beside their own; `?access_token=` is
+//! RFC 6750, 2.3, and `cookie` and `proxy-authorization` are HTTP's.
+//!
+//! No carriers are the headers that choose among what *our* key may use: `anthropic-workspace-id`,
+//! `openai-organization`, `openai-project`, Google's `x-goog-quota-user`. They name an account and prove none, so they
+//! give an agent nothing that the injected key does not; and some keys are refused without them. Who wants one pinned
+//! lists it in `stripHeaders`. `x-goog-user-project` is a carrier for all that: whoever owns a project can let our key
+//! use it, without our doing, and a request would then be counted, logged and billed there. Bodies are not looked
+//! into: only exchanges of tokens take a credential from one (Anthropic's `/v1/oauth/token`), and what they answer is of
+//! no use where `authorization` is ours.
 
 /// A provider that a route may name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,46 +37,66 @@ struct Table {
     names: &'static [&'static str],
     hosts: &'static [&'static str],
     headers: &'static [&'static str],
+    members: &'static [(&'static str, &'static str)],
     query: &'static [&'static str],
 }
 
-/// `authorization`: <https://platform.claude.com/docs/en/api/client-sdks> (`auth_token`, OAuth); `x-api-key`:
-/// <https://platform.claude.com/docs/en/api/overview>. The other providers' headers are taken off as well, because a
-/// compatibility endpoint (`/v1/chat/completions`) may accept them; `access_token` in the query is RFC 6750, 2.3.
+/// A browser cannot set headers of a WebSocket, so the key travels among the subprotocols that it offers.
+const SUBPROTOCOL_KEY: (&str, &str) = ("sec-websocket-protocol", "openai-insecure-api-key.");
+
+/// - `authorization` (API keys, tokens of workload identity federation):
+///   <https://platform.claude.com/docs/manage-claude/authentication>
+/// - `x-api-key`: <https://docs.anthropic.com/en/api/overview> (Authentication)
 const ANTHROPIC: Table = Table {
     names: &["anthropic"],
     hosts: &["api.anthropic.com"],
     headers: &["api-key", "authorization", "cookie", "proxy-authorization", "x-api-key", "x-goog-api-key"],
+    members: &[],
     query: &["access_token", "api_key", "key"],
 };
 
-/// `authorization`: <https://developers.openai.com/api/reference/overview> (Authentication). `sec-websocket-protocol`:
-/// a browser's Realtime connection puts the key there, as `openai-insecure-api-key.…`
-/// (<https://developers.openai.com/api/docs/guides/realtime-websocket>).
+/// - `authorization`: <https://developers.openai.com/api/reference/overview> (Authentication)
+/// - the subprotocol `openai-insecure-api-key.<key>`, with a key or an ephemeral `ek_…`:
+///   <https://developers.openai.com/api/docs/guides/realtime-websocket>,
+///   <https://github.com/openai/openai-node/blob/master/src/realtime/websocket.ts>
+/// - hosts, with a prefix for each region: <https://developers.openai.com/api/docs/guides/data-residency>
+/// - `openai-api-key`: no page says that OpenAI reads it; it is here because records redact it as a credential
 const OPENAI: Table = Table {
     names: &["openai"],
-    hosts: &["api.openai.com"],
+    hosts: &["*.api.openai.com", "api.openai.com"],
     headers: &[
         "api-key",
         "authorization",
         "cookie",
         "openai-api-key",
         "proxy-authorization",
-        "sec-websocket-protocol",
         "x-api-key",
         "x-goog-api-key",
     ],
+    members: &[SUBPROTOCOL_KEY],
     query: &["access_token", "api_key", "key"],
 };
 
-/// `x-goog-api-key`, `key`, `$key`, `access_token`, `oauth_token`, and `x-goog-user-project`, `$userProject` (whose
-/// quota and bill it is): <https://cloud.google.com/apis/docs/system-parameters>, older revisions included;
-/// `x-goog-iam-authorization-token` and its selector: the same page. Gemini API keys:
-/// <https://ai.google.dev/gemini-api/docs/api-key>. Hosts of Vertex AI:
-/// <https://cloud.google.com/vertex-ai/docs/reference/rest> (service endpoints).
+/// - `authorization`, `x-goog-api-key`, `key`, `$key`: <https://cloud.google.com/apis/docs/system-parameters>
+/// - `access_token`, `oauth_token`: the same page, as of 2016; `bearer_token`: the discovery documents of 2017 and 2018
+/// - `access_token` with an ephemeral token: <https://ai.google.dev/gemini-api/docs/ephemeral-tokens>,
+///   <https://github.com/googleapis/js-genai/blob/main/src/live.ts>; the header form is `authorization: Token …`:
+///   <https://github.com/googleapis/python-genai/blob/main/google/genai/live.py>
+/// - `x-goog-user-project` and its query forms:
+///   <https://docs.cloud.google.com/cpp/docs/reference/common/latest/structgoogle_1_1cloud_1_1UserProjectOption>
+/// - `x-goog-iam-authority-selector`, `x-goog-iam-authorization-token`: the gcloud command sends them
+///   (`googlecloudsdk/core/credentials/http.py`)
+/// - hosts: <https://docs.cloud.google.com/gemini-enterprise-agent-platform/resources/locations>,
+///   <https://ai.google.dev/api/live>
 const GOOGLE: Table = Table {
     names: &["google", "google_genai"],
-    hosts: &["*-aiplatform.googleapis.com", "aiplatform.googleapis.com", "generativelanguage.googleapis.com"],
+    hosts: &[
+        "*-aiplatform.googleapis.com",
+        "aiplatform.eu.rep.googleapis.com",
+        "aiplatform.googleapis.com",
+        "aiplatform.us.rep.googleapis.com",
+        "generativelanguage.googleapis.com",
+    ],
     headers: &[
         "api-key",
         "authorization",
@@ -77,12 +108,31 @@ const GOOGLE: Table = Table {
         "x-goog-iam-authorization-token",
         "x-goog-user-project",
     ],
-    query: &["$key", "$userproject", "access_token", "api_key", "key", "oauth_token", "userproject"],
+    members: &[],
+    query: &[
+        "$key",
+        "$userproject",
+        "access_token",
+        "api_key",
+        "bearer_token",
+        "key",
+        "oauth_token",
+        "userproject",
+    ],
 };
 
-/// `api-key` and `authorization`: <https://learn.microsoft.com/azure/ai-services/openai/reference> (Authentication);
-/// `ocp-apim-subscription-key`: <https://learn.microsoft.com/azure/ai-services/authentication>; its query form
-/// `subscription-key`: <https://learn.microsoft.com/azure/api-management/api-management-subscriptions>.
+/// - `api-key` and `authorization`: <https://learn.microsoft.com/azure/ai-foundry/openai/reference> (Authentication)
+/// - `?api-key=`: <https://learn.microsoft.com/azure/foundry/openai/how-to/realtime-audio-websockets>; `?authorization=`,
+///   for tokens: <https://github.com/openai/openai-node/blob/master/src/realtime/websocket.ts>; the subprotocol: for
+///   OpenAI's clients at Azure's `/openai/v1`, which no page rules out
+/// - `ocp-apim-subscription-key`: <https://learn.microsoft.com/azure/ai-services/authentication>; in the query, where
+///   browsers put headers:
+///   <https://github.com/microsoft/cognitive-services-speech-sdk-js/blob/master/src/common.browser/WebsocketConnection.ts>
+/// - `?subscription-key=`: <https://learn.microsoft.com/azure/api-management/api-management-subscriptions>
+/// - `x-api-key`, for Claude: <https://platform.claude.com/docs/build-with-claude/claude-in-microsoft-foundry>
+/// - `x-ms-authorization-auxiliary`, further tokens, of Azure's management so far:
+///   <https://learn.microsoft.com/azure/azure-resource-manager/management/authenticate-multi-tenant>
+/// - hosts: <https://learn.microsoft.com/azure/foundry/foundry-models/concepts/endpoints>
 const AZURE_OPENAI: Table = Table {
     names: &["azure-openai", "azure_openai"],
     hosts: &["*.cognitiveservices.azure.com", "*.openai.azure.com", "*.services.ai.azure.com"],
@@ -92,19 +142,36 @@ const AZURE_OPENAI: Table = Table {
         "cookie",
         "ocp-apim-subscription-key",
         "proxy-authorization",
-        "sec-websocket-protocol",
         "x-api-key",
         "x-goog-api-key",
+        "x-ms-authorization-auxiliary",
     ],
-    query: &["access_token", "api-key", "api_key", "key", "subscription-key"],
+    members: &[SUBPROTOCOL_KEY],
+    query: &[
+        "access_token",
+        "api-key",
+        "api_key",
+        "authorization",
+        "key",
+        "ocp-apim-subscription-key",
+        "subscription-key",
+    ],
 };
 
-/// The headers and query names of Signature Version 4 and its multi-region and S3 Express forms:
-/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html> and
-/// <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html>. `authorization` also carries
-/// Bedrock API keys: <https://docs.aws.amazon.com/bedrock/latest/userguide/api-keys-use.html>. Hosts:
-/// <https://docs.aws.amazon.com/general/latest/gr/bedrock.html> and
-/// <https://docs.aws.amazon.com/bedrock/latest/userguide/vpc-interface-endpoints.html>.
+/// - `authorization`, `x-amz-date`, `x-amz-security-token`:
+///   <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>; `authorization` with
+///   a Bedrock API key: <https://docs.aws.amazon.com/bedrock/latest/userguide/api-keys-use.html>
+/// - the query names: <https://docs.aws.amazon.com/STS/latest/APIReference/CommonParameters.html>, `x-amz-expires`:
+///   <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html>
+/// - `x-amz-s3session-token`: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateSession.html>;
+///   `x-amz-region-set`: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-authentication-methods.html>;
+///   in the query, the vendor's clients:
+///   <https://github.com/smithy-lang/smithy-typescript/blob/main/packages/signature-v4/src/constants.ts>
+/// - every other `x-amz-…` and `x-amzn-…` belongs to the request and is signed with it
+/// - hosts: <https://docs.aws.amazon.com/general/latest/gr/bedrock.html>,
+///   <https://docs.aws.amazon.com/bedrock/latest/userguide/vpc-interface-endpoints.html>. Not `bedrock-mantle.*.api.aws`
+///   (<https://docs.aws.amazon.com/bedrock/latest/userguide/endpoints.html>): a service of its own, with its own name in
+///   signatures
 const BEDROCK: Table = Table {
     names: &["bedrock", "aws_bedrock"],
     hosts: &[
@@ -124,6 +191,7 @@ const BEDROCK: Table = Table {
         "x-api-key",
         "x-goog-api-key",
     ],
+    members: &[],
     query: &[
         "access_token",
         "api_key",
@@ -132,6 +200,8 @@ const BEDROCK: Table = Table {
         "x-amz-credential",
         "x-amz-date",
         "x-amz-expires",
+        "x-amz-region-set",
+        "x-amz-s3session-token",
         "x-amz-security-token",
         "x-amz-signature",
         "x-amz-signedheaders",
@@ -139,11 +209,15 @@ const BEDROCK: Table = Table {
 };
 
 /// Of an unknown host only what HTTP itself calls a credential (RFC 9110, 11.6 and 11.7; RFC 6265): its own query
-/// names may mean anything. The policy adds the names that it injects, `stripHeaders` and `stripQuery`.
+/// names may mean anything. The policy adds the names that it injects, `stripHeaders` and `stripQuery`. One to think of
+/// there is Cloud Run's `x-serverless-authorization`, which counts before `authorization`:
+/// <https://cloud.google.com/run/docs/authenticating/service-to-service>,
+/// <https://github.com/GoogleCloudPlatform/cloud-run-proxy/pull/25>.
 const CUSTOM: Table = Table {
     names: &["custom"],
     hosts: &[],
     headers: &["authorization", "cookie", "proxy-authorization"],
+    members: &[],
     query: &[],
 };
 
@@ -184,6 +258,13 @@ impl Provider {
         self.table().headers
     }
 
+    /// Members of comma-separated headers that may carry a credential for it: the header, and how such a member begins,
+    /// in lower case. The other members stay: a browser gives up a WebSocket of which the server selects no protocol.
+    #[must_use]
+    pub fn member_carriers(self) -> &'static [(&'static str, &'static str)] {
+        self.table().members
+    }
+
     /// Query parameters (decoded) that may carry a credential for it.
     #[must_use]
     pub fn query_carriers(self) -> &'static [&'static str] {
@@ -203,69 +284,4 @@ impl Provider {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::Provider;
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
-    #[test]
-    fn a_provider_is_found_by_name_and_alias_in_any_case() {
-        for (word, provider) in [
-            ("anthropic", Some(Provider::Anthropic)),
-            ("OpenAI", Some(Provider::OpenAi)),
-            ("google_genai", Some(Provider::Google)),
-            ("Azure_OpenAI", Some(Provider::AzureOpenAi)),
-            ("azure-openai", Some(Provider::AzureOpenAi)),
-            ("aws_bedrock", Some(Provider::Bedrock)),
-            ("CUSTOM", Some(Provider::Custom)),
-            ("antropic", None),
-            ("", None),
-        ] {
-            assert_eq!(Provider::parse(word), provider, "{word}");
-        }
-    }
-
-    #[test]
-    fn every_table_is_lower_case_sorted_and_free_of_duplicates() {
-        for provider in Provider::ALL {
-            for table in [provider.hosts(), provider.header_carriers(), provider.query_carriers()] {
-                assert!(table.is_sorted_by(|a, b| a < b), "{provider:?}: {table:?}");
-                assert!(table.iter().all(|name| *name == name.to_lowercase()), "{provider:?}: {table:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_provider_has_its_name_its_hosts_and_its_carriers() {
-        for (provider, name, host, header, query) in [
-            (Provider::Anthropic, "anthropic", "api.anthropic.com", "x-api-key", "api_key"),
-            (Provider::OpenAi, "openai", "api.openai.com", "sec-websocket-protocol", "access_token"),
-            (Provider::Google, "google", "*-aiplatform.googleapis.com", "x-goog-user-project", "$key"),
-            (Provider::AzureOpenAi, "azure-openai", "*.openai.azure.com", "api-key", "subscription-key"),
-            (
-                Provider::Bedrock,
-                "bedrock",
-                "bedrock-runtime.*.amazonaws.com",
-                "x-amz-date",
-                "x-amz-signature",
-            ),
-        ] {
-            assert_eq!(provider.as_str(), name);
-            assert_eq!(Provider::parse(name), Some(provider));
-            assert!(provider.hosts().contains(&host), "{name}");
-            assert!(provider.header_carriers().contains(&header), "{name}");
-            assert!(provider.query_carriers().contains(&query), "{name}");
-        }
-        assert_eq!(Provider::Custom.as_str(), "custom");
-        assert!(Provider::Custom.hosts().is_empty() && Provider::Custom.query_carriers().is_empty());
-    }
-
-    #[test]
-    fn proxy_authorization_cookies_and_authorization_never_pass() {
-        for provider in Provider::ALL {
-            for name in ["authorization", "cookie", "proxy-authorization"] {
-                assert!(provider.header_carriers().contains(&name), "{provider:?} lets {name} pass");
-            }
-        }
-    }
-}
+mod tests;

@@ -6,6 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::provider::Provider;
+
 /// The version that this crate writes.
 pub const VERSION: u32 = 1;
 
@@ -144,6 +146,23 @@ pub struct Carriers {
     /// Members of comma-separated headers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<Member>,
+}
+
+impl Carriers {
+    /// Those of a provider.
+    #[must_use]
+    pub fn of(provider: Provider) -> Carriers {
+        let texts = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let member = |(header, prefix): &(&str, &str)| Member {
+            header: (*header).to_owned(),
+            prefix: (*prefix).to_owned(),
+        };
+        Carriers {
+            headers: texts(provider.header_carriers()),
+            query: texts(provider.query_carriers()),
+            members: provider.member_carriers().iter().map(member).collect(),
+        }
+    }
 }
 
 /// Members of a comma-separated header (RFC 9110, 5.6.1) that carry a credential, such as

@@ -137,25 +137,20 @@ fn with_aliases(hosts: &BTreeSet<HostPattern>, aliases: &BTreeMap<String, Alias>
 
 /// The provider's carriers, the places that are filled, and what the policies strip besides.
 fn carriers(provider: Provider, policies: &BTreeSet<ObjectKey>, fills: &Fills) -> Carriers {
-    let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<String>>();
-    let mut headers = owned(provider.header_carriers());
-    let mut query = owned(provider.query_carriers());
+    let Carriers { headers, query, members } = Carriers::of(provider);
+    let (mut headers, mut query) = (BTreeSet::from_iter(headers), BTreeSet::from_iter(query));
     let policies = policies.iter().filter_map(|policy| fills.policies.get(policy)?.content.as_ref().ok());
     for fill in policies {
         headers.extend(fill.target.header().map(str::to_owned));
         query.extend(fill.target.parameter().map(str::to_lowercase));
         if matches!(fill.target, Target::AwsV4 { .. }) {
-            headers.extend(owned(&aws::REMOVED_HEADERS));
-            query.extend(owned(&aws::REMOVED_QUERY));
+            headers.extend(aws::REMOVED_HEADERS.map(str::to_owned));
+            query.extend(aws::REMOVED_QUERY.map(str::to_owned));
         }
         headers.extend(fill.strip_headers.iter().cloned());
         query.extend(fill.strip_query.iter().cloned());
     }
-    Carriers {
-        headers: headers.into_iter().collect(),
-        query: query.into_iter().collect(),
-        members: Vec::new(),
-    }
+    Carriers { headers: headers.into_iter().collect(), query: query.into_iter().collect(), members }
 }
 
 fn hosts(claims: &[Claim], aliases: &BTreeMap<String, Alias>) -> BTreeMap<HostPattern, HostPlan> {
