@@ -1,6 +1,6 @@
 use std::time::Instant;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use super::super::answer::OauthCode;
 use super::super::test_endpoint::{Answer, Endpoint, response};
@@ -81,8 +81,11 @@ fn a_bundle_without_a_root_is_refused() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_is_down_or_has_no_address_is_told_apart() {
-    let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+async fn an_endpoint_that_is_down_is_unreachable() {
+    // Bound, so that no other test gets the port, and never listening.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = socket.local_addr().unwrap();
     let failure = ask(&transport(), &format!("http://{address}/")).await.expect_err("nobody listens");
     assert_eq!(failure, Failure { cause: ExchangeError::Unreachable, retry_after: None });
 }

@@ -107,3 +107,42 @@ async fn ended(ambient: &Ambient, end: Option<OffsetDateTime>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::grant::Scopes;
+    use super::super::testing::account;
+    use super::*;
+
+    fn key() -> TokenKey {
+        let [namespace, secret, key] = ["default", "gcp", "token"].map(str::to_owned);
+        TokenKey { namespace, secret, key, grant: Grant::AccessToken(Scopes::default()) }
+    }
+
+    fn of_generation(generation: u64) -> Snapshot {
+        [(key(), Arc::new(TokenState { generation, ..TokenState::default() }))].into()
+    }
+
+    /// What there is after a task of the first generation has published its seven failures.
+    fn failures_after(snapshot: Snapshot) -> Option<u32> {
+        let published = Arc::new(watch::Sender::new(Arc::new(snapshot)));
+        let upkeep = Upkeep {
+            key: key(),
+            account: account("one", "https://a.example/token"),
+            minter: Arc::new(|_, _, _| Box::pin(std::future::pending())),
+            ambient: Ambient::system(),
+            published: published.clone(),
+            state: TokenState { failures: 7, generation: 1, ..TokenState::default() },
+        };
+        upkeep.publish();
+        let snapshot = published.borrow();
+        snapshot.get(&key()).map(|state| state.failures)
+    }
+
+    #[test]
+    fn a_task_that_was_stopped_neither_revives_what_is_gone_nor_overwrites_its_successor() {
+        assert_eq!(failures_after(of_generation(1)), Some(7));
+        assert_eq!(failures_after(of_generation(2)), Some(0));
+        assert_eq!(failures_after(Snapshot::new()), None);
+    }
+}
