@@ -91,13 +91,15 @@ async fn an_endpoint_that_is_down_is_unreachable() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_hangs_is_left_in_time() {
-    let endpoint = Endpoint::start(vec![Answer::Silence]).await;
-    let impatient = transport().within(Duration::from_millis(200));
-    let started = Instant::now();
-    let failure = ask(&impatient, &endpoint.token_uri()).await.expect_err("no answer");
-    assert_eq!(failure.cause, ExchangeError::Timeout);
-    assert!(started.elapsed() < Duration::from_secs(5));
+async fn an_endpoint_that_hangs_or_drips_is_left_in_time() {
+    for answer in [Answer::Silence, Answer::Drip] {
+        let endpoint = Endpoint::start(vec![answer]).await;
+        let impatient = transport().within(Duration::from_millis(200));
+        let started = Instant::now();
+        let failure = ask(&impatient, &endpoint.token_uri()).await.expect_err("no answer");
+        assert_eq!(failure.cause, ExchangeError::Timeout);
+        assert!(started.elapsed() < Duration::from_secs(5));
+    }
 }
 
 #[tokio::test]

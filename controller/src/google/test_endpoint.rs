@@ -24,6 +24,8 @@ pub(super) enum Answer {
     Raw(String),
     /// These bytes again and again.
     Endless(&'static str),
+    /// A byte now and then, for ever.
+    Drip,
     /// Nothing, for ever.
     Silence,
     /// The end of the connection.
@@ -125,6 +127,13 @@ async fn serve(
             stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
             loop {
                 stream.write_all(text.as_bytes()).await?;
+            }
+        }
+        Some(Answer::Drip) => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
+            loop {
+                stream.write_all(b" ").await?;
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             }
         }
         Some(Answer::Verified(key)) => stream.write_all(judge(&request, key, index).as_bytes()).await?,
