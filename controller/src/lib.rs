@@ -10,6 +10,7 @@ pub mod conditions;
 mod core_dumps;
 pub mod dev;
 pub mod envoy;
+pub mod google;
 pub mod inputs;
 mod parallel;
 pub mod plan;

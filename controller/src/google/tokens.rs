@@ -1,0 +1,126 @@
+//! The tokens that are wanted, each kept fresh by a task of its own.
+//!
+//! Absent on purpose: readers never cause an exchange. They see what there is, and are told when it changes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::account::ServiceAccount;
+use super::ambient::Ambient;
+use super::exchange::mint;
+use super::state::{Snapshot, TokenKey, TokenState};
+use super::transport::Transport;
+use super::upkeep::{Minter, Upkeep};
+
+/// The wanted tokens. Dropping it stops everything.
+pub struct Tokens {
+    minter: Minter,
+    ambient: Ambient,
+    published: Arc<watch::Sender<Arc<Snapshot>>>,
+    entries: BTreeMap<TokenKey, Entry>,
+    generation: u64,
+}
+
+struct Entry {
+    account: Arc<ServiceAccount>,
+    _upkeep: Running,
+}
+
+/// A task that ends with its owner.
+struct Running(JoinHandle<()>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Tokens {
+    /// None yet. `transport` is how token endpoints are reached.
+    #[must_use]
+    pub fn new(transport: Transport, ambient: Ambient) -> Tokens {
+        let minter: Minter = Arc::new(move |account, grant, now| {
+            let transport = transport.clone();
+            Box::pin(async move { mint(&transport, &account, &grant, now).await })
+        });
+        Tokens::minted_by(minter, ambient)
+    }
+
+    fn minted_by(minter: Minter, ambient: Ambient) -> Tokens {
+        let published = Arc::new(watch::Sender::new(Arc::default()));
+        Tokens { minter, ambient, published, entries: BTreeMap::new(), generation: 0 }
+    }
+
+    /// Replaces the wanted set. What is new is minted at once. What was wanted before, with the same bytes of the account,
+    /// keeps its token and its schedule; with another key file of the same account it keeps the token until there is a
+    /// new one; with another account it starts anew. What is no longer wanted is gone from the snapshot on return.
+    ///
+    /// Called within a tokio runtime: it starts tasks.
+    pub fn want(&mut self, wanted: BTreeMap<TokenKey, Arc<ServiceAccount>>) {
+        let mut before = std::mem::take(&mut self.entries);
+        for (key, account) in wanted {
+            let entry = match before.remove(&key) {
+                Some(entry) if entry.account.is_same_file(&account) => entry,
+                other => self.start(key.clone(), account, other),
+            };
+            self.entries.insert(key, entry);
+        }
+        self.published.send_if_modified(|snapshot| {
+            let gone = |key: &&TokenKey| !self.entries.contains_key(*key);
+            let gone: Vec<TokenKey> = snapshot.keys().filter(gone).cloned().collect();
+            for key in &gone {
+                Arc::make_mut(snapshot).remove(key);
+            }
+            !gone.is_empty()
+        });
+    }
+
+    /// How every wanted token stands now.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.published.borrow().clone()
+    }
+
+    /// The snapshots from now on; the latest only, for whoever is slow. It ends when this is dropped.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.published.subscribe()
+    }
+
+    fn start(&mut self, key: TokenKey, account: Arc<ServiceAccount>, before: Option<Entry>) -> Entry {
+        let is_rotated = before.is_some_and(|before| before.account.is_same_account(&account));
+        let state = self.first_state(if is_rotated { Some(&key) } else { None });
+        self.published.send_modify(|snapshot| {
+            Arc::make_mut(snapshot).insert(key.clone(), Arc::new(state.clone()));
+        });
+        let upkeep = Upkeep {
+            key,
+            account: account.clone(),
+            minter: self.minter.clone(),
+            ambient: self.ambient.clone(),
+            published: self.published.clone(),
+            state,
+        };
+        Entry { account, _upkeep: Running(tokio::spawn(upkeep.run())) }
+    }
+
+    /// Empty, but for the token that another key file of the same account has left.
+    fn first_state(&mut self, left_by: Option<&TokenKey>) -> TokenState {
+        self.generation += 1;
+        let snapshot = self.published.borrow();
+        let left = left_by.and_then(|key| snapshot.get(key));
+        TokenState {
+            token: left.and_then(|state| state.token.clone()),
+            minted_at: left.and_then(|state| state.minted_at),
+            generation: self.generation,
+            ..TokenState::default()
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "tokens_tests.rs"]
+mod tests;
