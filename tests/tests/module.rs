@@ -60,7 +60,8 @@ fn assert_refused(action: Action, status: u32, reason: &str) {
 #[test]
 fn the_module_is_small_and_needs_little_of_the_system() {
     let size = std::fs::metadata(artefacts::module()).unwrap().len();
-    assert!(size <= 700 * 1024, "{size} bytes");
+    // Signing takes a third of it.
+    assert!(size <= 1000 * 1024, "{size} bytes");
     // The SDK imports every call of the ABI; the capability class decides which of them the module may make. Of the
     // system it needs its environment, a place to print, and a way to abort: no clock, files, sockets or randomness.
     let imports = code().imports();
