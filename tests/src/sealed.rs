@@ -49,6 +49,15 @@ pub fn worked_example(key: &str) -> Config {
     sealed(config, key)
 }
 
+/// The worked example with another target, and all of the host's paths.
+#[must_use]
+pub fn worked_example_with(target: Target, secret: &str) -> Config {
+    let mut config = worked_example("");
+    config.targets = vec![target];
+    config.rules[0].endpoints = None;
+    sealed(config, secret)
+}
+
 /// The configuration with `key` sealed into every injection. Panics when that cannot be.
 #[must_use]
 pub fn sealed(mut config: Config, key: &str) -> Config {

@@ -46,9 +46,9 @@ const LIGHT: [&str; 26] = [
     "proxy_set_tick_period_milliseconds",
 ];
 
-/// What the *full* class has besides: bodies of requests. The host then calls for every piece of every body, also of
-/// requests that do not wait for theirs.
-const FULL: [&str; 1] = ["proxy_on_request_body"];
+/// What the *full* class has besides: bodies of requests (the host then calls for every piece of every body, also of
+/// requests that do not wait for theirs), and the seed of the hash tables in the library that signs.
+const FULL: [&str; 2] = ["proxy_on_request_body", "random_get"];
 
 /// Every filter configuration with its name, in the order of their names.
 pub(super) fn filters(

@@ -6,7 +6,8 @@ use super::abi::{Call, give, read, write};
 use super::maps::Headers;
 use super::state::{HostState, LocalReply, Phase, Status};
 
-/// Buffer type of the plugin configuration.
+/// Buffer types of the request's body and of the plugin configuration.
+const REQUEST_BODY: u32 = 0;
 const PLUGIN_CONFIGURATION: u32 = 7;
 
 /// Defines them all.
@@ -53,11 +54,16 @@ fn define_reads(linker: &mut Linker<HostState>) -> Result<()> {
         "proxy_get_buffer_bytes",
         |mut call: Call<'_>, kind: u32, start: u32, most: u32, place: u32, size: u32| {
             call.data_mut().count("proxy_get_buffer_bytes");
-            if kind != PLUGIN_CONFIGURATION || call.data().phase != Phase::Configure {
-                return answer(Status::NotFound);
-            }
-            let data = call.data().plugin_configuration.iter().skip(start as usize).take(most as usize);
-            let data: Vec<u8> = data.copied().collect();
+            let state = call.data_mut();
+            let data = match (kind, state.phase) {
+                (PLUGIN_CONFIGURATION, Phase::Configure) => &state.plugin_configuration,
+                (REQUEST_BODY, Phase::Body) => match state.stream() {
+                    Some(stream) => &stream.body,
+                    None => return answer(Status::BadArgument),
+                },
+                _ => return answer(Status::NotFound),
+            };
+            let data: Vec<u8> = data.iter().skip(start as usize).take(most as usize).copied().collect();
             give(&mut call, &data, place, size)?;
             answer(Status::Ok)
         },

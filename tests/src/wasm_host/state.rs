@@ -35,6 +35,8 @@ pub(super) struct StreamState {
     pub(super) response: Map,
     pub(super) properties: BTreeMap<String, Vec<u8>>,
     pub(super) local_reply: Option<LocalReply>,
+    /// The request's body as far as it is held, the piece at hand included.
+    pub(super) body: Vec<u8>,
     /// Filter state that the module set, by name without its `wasm.`.
     pub(super) set: BTreeMap<String, Vec<u8>>,
 }
@@ -63,6 +65,8 @@ pub(super) enum Phase {
     Other,
     /// The plugin configuration can be read.
     Configure,
+    /// The request's body can be read.
+    Body,
     /// Both maps can be read.
     Log,
 }

@@ -134,6 +134,29 @@ impl Vm {
         self.headers_callback("proxy_on_request_headers", |state| &mut state.request, stream, headers, ends)
     }
 
+    /// Sends a piece of the request's body through the module, which sees all of it that is held, as in Envoy.
+    ///
+    /// # Errors
+    /// When the module traps.
+    pub fn request_body(&mut self, stream: Stream, piece: &[u8], ends: bool) -> Result<Action, Trap> {
+        let state = self.state(stream);
+        state.body.extend_from_slice(piece);
+        let arguments = (stream.0, u32::try_from(state.body.len())?, u32::from(ends));
+        self.enter(stream.0, Phase::Body);
+        let action = self.call_if_exported::<(u32, u32, u32), u32>("proxy_on_request_body", arguments)?;
+        self.left(stream, |state| &mut state.request, action)
+    }
+
+    /// Sends the request's trailers through the module: of none, that is the end of a body.
+    ///
+    /// # Errors
+    /// When the module traps.
+    pub fn request_trailers(&mut self, stream: Stream) -> Result<Action, Trap> {
+        self.enter(stream.0, Phase::Body);
+        let action = self.call_if_exported::<(u32, u32), u32>("proxy_on_request_trailers", (stream.0, 0))?;
+        self.left(stream, |state| &mut state.request, action)
+    }
+
     /// Sends response headers through the module. Envoy sends a local reply through it, too.
     ///
     /// # Errors
@@ -207,6 +230,16 @@ impl Vm {
         *map(self.state(stream)) = Map { headers, reach: Reach::In };
         self.enter(stream.0, Phase::Other);
         let action = self.call_if_exported::<(u32, u32, u32), u32>(name, arguments)?;
+        self.left(stream, map, action)
+    }
+
+    /// What a callback left: where it says Continue, the map and the body go.
+    fn left(
+        &mut self,
+        stream: Stream,
+        map: fn(&mut StreamState) -> &mut Map,
+        action: Option<u32>,
+    ) -> Result<Action, Trap> {
         let state = self.state(stream);
         if let Some(reply) = state.local_reply.take() {
             return Ok(Action::Reply(reply));
@@ -215,6 +248,7 @@ impl Vm {
             return Ok(Action::Pause);
         }
         map(state).reach = Reach::Out;
+        state.body.clear();
         Ok(Action::Continue)
     }
 
