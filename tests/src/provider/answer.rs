@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
+use super::api::Api;
 use super::behaviour::Behaviour;
 use super::body::Answer;
 use super::log::Received;
-use super::{Shared, anthropic, echo};
+use super::{Shared, echo};
 
 /// The answer to a request; returns when its head may be sent.
 pub(super) async fn answer(request: &Received, shared: &Arc<Shared>) -> Response<Answer> {
@@ -26,30 +27,21 @@ pub(super) async fn answer(request: &Received, shared: &Arc<Shared>) -> Response
 
 fn route(request: &Received, behaviour: &Behaviour, shared: &Arc<Shared>) -> Response<Answer> {
     let path = request.path.split('?').next().unwrap_or_default();
-    if !anthropic::needs_key(path) {
+    let Some(api) = Api::of(path) else {
         let echoed = json!({"method": request.method, "path": request.path, "input_tokens": 12});
         return whole(StatusCode::OK, &echoed);
-    }
-    if !has_key(request, behaviour) {
-        return whole(
-            StatusCode::UNAUTHORIZED,
-            &anthropic::error("authentication_error", "invalid x-api-key"),
-        );
+    };
+    if behaviour.key.as_ref().is_some_and(|key| api.keys(request) != [key.as_str()]) {
+        return whole(StatusCode::UNAUTHORIZED, &api.refusal());
     }
     let Ok(asked) = serde_json::from_slice::<Value>(&request.body) else {
-        let error = anthropic::error("invalid_request_error", "the body is not JSON");
-        return whole(StatusCode::BAD_REQUEST, &error);
+        return whole(StatusCode::BAD_REQUEST, &api.complaint());
     };
-    let model = asked["model"].as_str().unwrap_or("claude-test");
-    if asked["stream"] == true {
-        return streamed(anthropic::events(model, behaviour.deltas), behaviour, Arc::clone(shared));
+    if api.is_streamed(path, &asked) {
+        return streamed(api.events(&asked, behaviour.deltas), behaviour, Arc::clone(shared));
     }
     let text = behaviour.text_bytes.map_or_else(|| "Hello!".to_owned(), |size| "x".repeat(size));
-    whole(StatusCode::OK, &anthropic::message(model, &text))
-}
-
-fn has_key(request: &Received, behaviour: &Behaviour) -> bool {
-    behaviour.key.as_ref().is_none_or(|key| request.values("x-api-key") == [key.as_str()])
+    whole(StatusCode::OK, &api.message(&asked, &text))
 }
 
 fn whole(status: StatusCode, body: &Value) -> Response<Answer> {

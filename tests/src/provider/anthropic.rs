@@ -5,11 +5,6 @@ use serde_json::{Value, json};
 
 const ID: &str = "msg_01XFDUDYJgAACzvnptvVoYEL";
 
-/// Where a request asks for what only a key may have.
-pub(super) fn needs_key(path: &str) -> bool {
-    matches!(path, "/v1/messages" | "/v1/complete")
-}
-
 /// A whole message.
 pub(super) fn message(model: &str, text: &str) -> Value {
     json!({

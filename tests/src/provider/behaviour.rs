@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Behaviour {
-    /// The one key that `/v1/messages` and `/v1/complete` accept; absent: none is asked for.
+    /// The one key that the endpoints of each API accept; absent: none is asked for.
     pub key: Option<String>,
     /// Silence before the head of an answer, milliseconds.
     pub delay_ms: u64,

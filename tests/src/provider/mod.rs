@@ -1,17 +1,20 @@
 //! A model provider to test against: real TLS on a real socket, HTTP/1.1 and HTTP/2, everything received kept.
 //!
-//! It answers like the public documentation of Anthropic's Messages API says, and does on request what tests need of a
-//! provider that is slow, silent, wrong about its certificate, or careless with the credential it was sent. It reads
-//! no configuration of the gateway and shares no code with it, so what it saw is evidence.
+//! It answers like the public documentation of Anthropic, OpenAI, Azure OpenAI and Google says, and does on request
+//! what tests need of a provider that is slow, silent, wrong about its certificate, or careless with the credential it
+//! was sent. It reads no configuration of the gateway and shares no code with it, so what it saw is evidence.
 
 mod answer;
 mod anthropic;
+mod api;
 mod behaviour;
 mod body;
 mod certificates;
 pub mod control;
 mod echo;
+mod google;
 mod log;
+mod openai;
 mod raw;
 mod scripted;
 mod serve;
