@@ -1,6 +1,5 @@
 //! The examples as a reader uses them: the manifests of a folder, started with the secrets that its README names.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::artefacts::root;
@@ -41,7 +40,7 @@ impl Example {
         self.folder().join(format!("{}.yaml", self.name))
     }
 
-    /// The `--secret` flags of the command in its README: name of the Secret, and variable.
+    /// The `--secret` flags of the command in its README.
     ///
     /// # Panics
     /// When the README has no such command.
@@ -57,6 +56,12 @@ impl Example {
             other => panic!("the README of {} has {other:?} among its flags", self.name),
         });
         flags.collect()
+    }
+
+    /// The variables that its README takes secrets from.
+    #[must_use]
+    pub fn variables(&self) -> Vec<String> {
+        self.secret_flags().iter().map(|flag| variable(flag).to_owned()).collect()
     }
 
     /// The value that a test gives to a variable of the README: another one for each.
@@ -107,8 +112,8 @@ impl Example {
     }
 }
 
-/// How often each value stands in a text: for proof that a credential went out once.
-#[must_use]
-pub fn count(text: &str, values: &[String]) -> BTreeMap<String, usize> {
-    values.iter().map(|value| (value.clone(), text.matches(value.as_str()).count())).collect()
+/// The variable of `NAME=VARIABLE` or `NAME=VARIABLE:KEY`.
+fn variable(flag: &str) -> &str {
+    let source = flag.split_once('=').map_or("", |(_, source)| source);
+    source.split_once(':').map_or(source, |(variable, _)| variable)
 }

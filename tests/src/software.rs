@@ -86,6 +86,13 @@ pub const VERTEX: &[Software] = &[
     Software { name: "@google/genai on Node 24, Vertex AI", command: || vertex(node("google_sdk.cjs")) },
 ];
 
+/// git, which is told `clone` or `push`.
+pub const GIT: Software = Software { name: "git", command: || script("sh", "git.sh") };
+
+/// Where the programs look for the CA that they are to trust: each of them reads one or two of these.
+const CA_VARIABLES: &[&str] =
+    &["SSL_CERT_FILE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "AWS_CA_BUNDLE", "GIT_SSL_CAINFO"];
+
 /// What stands for a key in every client's environment.
 const PLACEHOLDERS: &[&str] = &["ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY"];
 
@@ -162,7 +169,7 @@ impl Software {
         command.env_clear().arg(mode);
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("LC_ALL", "C.UTF-8");
         command.env("HTTPS_PROXY", format!("http://{proxy}"));
-        for name in ["SSL_CERT_FILE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"] {
+        for name in CA_VARIABLES {
             command.env(name, ca);
         }
         command.envs(PLACEHOLDERS.iter().map(|name| (name, PLACEHOLDER)));

@@ -14,13 +14,16 @@ use super::api::Api;
 use super::behaviour::Behaviour;
 use super::body::Answer;
 use super::log::Received;
-use super::{Shared, echo};
+use super::{Shared, echo, git};
 
 /// The answer to a request; returns when its head may be sent.
 pub(super) async fn answer(request: &Received, shared: &Arc<Shared>) -> Response<Answer> {
     let behaviour = shared.behaviour().clone();
     sleep(Duration::from_millis(behaviour.delay_ms)).await;
-    let mut response = route(request, &behaviour, shared);
+    let mut response = match &behaviour.projects {
+        Some(projects) => git::answer(request, projects.clone(), behaviour.key.as_deref()).await,
+        None => route(request, &behaviour, shared),
+    };
     decorate(&mut response, request, &behaviour);
     response
 }

@@ -12,6 +12,7 @@ mod body;
 mod certificates;
 pub mod control;
 mod echo;
+mod git;
 mod google;
 mod log;
 mod openai;
@@ -31,6 +32,7 @@ use tokio::task::JoinHandle;
 
 pub use behaviour::{Behaviour, Echo};
 pub use certificates::{Authority, Identity};
+pub use git::Projects;
 pub use log::{Connection, Received};
 pub use scripted::Scripted;
 
