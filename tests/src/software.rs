@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::artefacts::{root, tool};
 use crate::gateway::Ready;
 use crate::process::Process;
+use crate::provider::aws::REGION;
 use crate::scenario::PLACEHOLDER;
 
 /// How long a client may take to start and answer on a busy machine.
@@ -86,6 +87,36 @@ pub const VERTEX: &[Software] = &[
     Software { name: "@google/genai on Node 24, Vertex AI", command: || vertex(node("google_sdk.cjs")) },
 ];
 
+/// Every client of Amazon S3, and what else than `put-get` each can be told.
+pub const S3: &[(Software, &[&str])] = &[
+    (
+        Software { name: "boto3, S3", command: || aws(python("python-sdks", "aws_sdk.py"), &["s3"]) },
+        &["put-get-by-path", "put-get-hashed", "multipart", "presigned"],
+    ),
+    (Software { name: "@aws-sdk/client-s3 on Node 24", command: || aws(node("aws_sdk.cjs"), &["s3"]) }, &[]),
+    (Software { name: "aws-sdk-go-v2, S3", command: || aws(go("s3"), &[]) }, &[]),
+];
+
+/// Every client of Amazon Bedrock, which is told `invoke`, `converse`, or one of these with `-streamed` behind it.
+pub const BEDROCK: &[Software] = &[
+    Software { name: "boto3, Bedrock", command: || aws(python("python-sdks", "aws_sdk.py"), &["bedrock"]) },
+    Software {
+        name: "@aws-sdk/client-bedrock-runtime on Node 24",
+        command: || aws(node("aws_sdk.cjs"), &["bedrock"]),
+    },
+    Software { name: "aws-sdk-go-v2, Bedrock", command: || aws(go("bedrock"), &[]) },
+];
+
+/// Every client of AWS STS, which is told `identity`.
+pub const STS: &[Software] = &[
+    Software { name: "boto3, STS", command: || aws(python("python-sdks", "aws_sdk.py"), &["sts"]) },
+    Software { name: "aws-sdk-go-v2, STS", command: || aws(go("sts"), &[]) },
+];
+
+/// A client of Amazon DynamoDB, which is told `put-get`.
+pub const DYNAMODB: Software =
+    Software { name: "boto3, DynamoDB", command: || aws(python("python-sdks", "aws_sdk.py"), &["dynamodb"]) };
+
 /// git, which is told `clone` or `push`.
 pub const GIT: Software = Software { name: "git", command: || script("sh", "git.sh") };
 
@@ -149,6 +180,15 @@ fn vertex(mut command: Command) -> Command {
     command
 }
 
+fn aws(mut command: Command, words: &[&str]) -> Command {
+    command.args(words).env("AWS_REGION", REGION).env("AWS_DEFAULT_REGION", REGION);
+    command.env("AWS_ACCESS_KEY_ID", PLACEHOLDER).env("AWS_SECRET_ACCESS_KEY", PLACEHOLDER);
+    // Nothing of the machine's: neither files nor the instance.
+    command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
+    command.env("AWS_EC2_METADATA_DISABLED", "true");
+    command
+}
+
 impl Software {
     /// Starts it in front of a gateway, with nothing in its environment but what an agent is given.
     #[must_use]
@@ -160,6 +200,14 @@ impl Software {
     #[must_use]
     pub fn start_with(&self, mode: &str, ca: &Path, proxy: SocketAddr) -> Run {
         Run(Process::spawn(self.prepared(mode, ca, proxy)))
+    }
+
+    /// Starts it behind any proxy, with more in its environment: for a server that is tested without a gateway.
+    #[must_use]
+    pub fn start_given(&self, mode: &str, ca: &Path, proxy: SocketAddr, given: &[(&str, String)]) -> Run {
+        let mut command = self.prepared(mode, ca, proxy);
+        command.envs(given.iter().map(|(name, value)| (name, value)));
+        Run(Process::spawn(command))
     }
 
     fn prepared(&self, mode: &str, ca: &Path, proxy: SocketAddr) -> Command {
@@ -202,6 +250,16 @@ impl Run {
         tokio::time::sleep(Duration::from_millis(100)).await;
         assert_eq!(code, Some(0), "{}", self.written());
         self.0.output()
+    }
+
+    /// Waits for its end: its standard output by line if that is a success, else all it wrote.
+    ///
+    /// # Errors
+    /// All it wrote, when it fails.
+    pub async fn ended(mut self) -> Result<Vec<String>, String> {
+        let code = self.0.ended(PATIENCE).await.expect("the client ends");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        if code == Some(0) { Ok(self.0.output()) } else { Err(self.written()) }
     }
 
     /// Waits for its end, whatever it is, and returns all it wrote.

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -43,7 +44,11 @@ func invoke(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println(string(answer.Body))
+	var message struct{ Content []struct{ Text string } }
+	if err := json.Unmarshal(answer.Body, &message); err != nil {
+		return err
+	}
+	fmt.Println(message.Content[0].Text)
 	return nil
 }
 
