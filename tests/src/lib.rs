@@ -5,6 +5,7 @@ pub mod admin;
 pub mod artefacts;
 pub mod client;
 pub mod dump;
+pub mod examples;
 pub mod gateway;
 pub mod process;
 pub mod provider;

@@ -10,46 +10,51 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
+use super::api::Api;
 use super::behaviour::Behaviour;
 use super::body::Answer;
 use super::log::Received;
-use super::{Shared, anthropic, echo};
+use super::{Shared, bedrock, echo, git};
+
+const SSE: &str = "text/event-stream; charset=utf-8";
+const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
 
 /// The answer to a request; returns when its head may be sent.
 pub(super) async fn answer(request: &Received, shared: &Arc<Shared>) -> Response<Answer> {
     let behaviour = shared.behaviour().clone();
     sleep(Duration::from_millis(behaviour.delay_ms)).await;
-    let mut response = route(request, &behaviour, shared);
+    let mut response = match &behaviour.projects {
+        Some(projects) => git::answer(request, projects.clone(), behaviour.key.as_deref()).await,
+        None => route(request, &behaviour, shared),
+    };
     decorate(&mut response, request, &behaviour);
     response
 }
 
 fn route(request: &Received, behaviour: &Behaviour, shared: &Arc<Shared>) -> Response<Answer> {
     let path = request.path.split('?').next().unwrap_or_default();
-    if !anthropic::needs_key(path) {
+    if let Some(operation) = bedrock::operation(path) {
+        // Whether it was signed is told from what was received: see `aws::verify`.
+        return match bedrock::document(operation, "Hello!") {
+            Some(document) => whole(StatusCode::OK, &document),
+            None => streamed(EVENT_STREAM, bedrock::events(operation, behaviour.deltas), behaviour, shared),
+        };
+    }
+    let Some(api) = Api::of(path) else {
         let echoed = json!({"method": request.method, "path": request.path, "input_tokens": 12});
         return whole(StatusCode::OK, &echoed);
-    }
-    if !has_key(request, behaviour) {
-        return whole(
-            StatusCode::UNAUTHORIZED,
-            &anthropic::error("authentication_error", "invalid x-api-key"),
-        );
+    };
+    if behaviour.key.as_ref().is_some_and(|key| api.keys(request) != [key.as_str()]) {
+        return whole(StatusCode::UNAUTHORIZED, &api.refusal());
     }
     let Ok(asked) = serde_json::from_slice::<Value>(&request.body) else {
-        let error = anthropic::error("invalid_request_error", "the body is not JSON");
-        return whole(StatusCode::BAD_REQUEST, &error);
+        return whole(StatusCode::BAD_REQUEST, &api.complaint());
     };
-    let model = asked["model"].as_str().unwrap_or("claude-test");
-    if asked["stream"] == true {
-        return streamed(anthropic::events(model, behaviour.deltas), behaviour, Arc::clone(shared));
+    if api.is_streamed(path, &asked) {
+        return streamed(SSE, api.events(&asked, behaviour.deltas), behaviour, shared);
     }
     let text = behaviour.text_bytes.map_or_else(|| "Hello!".to_owned(), |size| "x".repeat(size));
-    whole(StatusCode::OK, &anthropic::message(model, &text))
-}
-
-fn has_key(request: &Received, behaviour: &Behaviour) -> bool {
-    behaviour.key.as_ref().is_none_or(|key| request.values("x-api-key") == [key.as_str()])
+    whole(StatusCode::OK, &api.message(&asked, &text))
 }
 
 fn whole(status: StatusCode, body: &Value) -> Response<Answer> {
@@ -59,17 +64,23 @@ fn whole(status: StatusCode, body: &Value) -> Response<Answer> {
     response
 }
 
-fn streamed(events: Vec<String>, behaviour: &Behaviour, shared: Arc<Shared>) -> Response<Answer> {
+fn streamed<Event: Into<Bytes>>(
+    kind: &str,
+    events: Vec<Event>,
+    behaviour: &Behaviour,
+    shared: &Arc<Shared>,
+) -> Response<Answer> {
     let (sender, receiver) = mpsc::channel(1);
-    tokio::spawn(send_events(events, behaviour.clone(), shared, sender));
+    let events = events.into_iter().map(Into::into).collect();
+    tokio::spawn(send_events(events, behaviour.clone(), Arc::clone(shared), sender));
     let mut response = Response::new(Answer::Parts(receiver));
-    set(&mut response, "content-type", "text/event-stream; charset=utf-8");
+    set(&mut response, "content-type", kind);
     set(&mut response, "cache-control", "no-cache");
     response
 }
 
 async fn send_events(
-    events: Vec<String>,
+    events: Vec<Bytes>,
     behaviour: Behaviour,
     shared: Arc<Shared>,
     sender: mpsc::Sender<Bytes>,
@@ -82,7 +93,7 @@ async fn send_events(
         if number > 0 {
             sleep(Duration::from_millis(behaviour.event_gap_ms)).await;
         }
-        if sender.send(event.into()).await.is_err() {
+        if sender.send(event).await.is_err() {
             return;
         }
     }

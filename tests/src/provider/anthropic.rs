@@ -5,11 +5,6 @@ use serde_json::{Value, json};
 
 const ID: &str = "msg_01XFDUDYJgAACzvnptvVoYEL";
 
-/// Where a request asks for what only a key may have.
-pub(super) fn needs_key(path: &str) -> bool {
-    matches!(path, "/v1/messages" | "/v1/complete")
-}
-
 /// A whole message.
 pub(super) fn message(model: &str, text: &str) -> Value {
     json!({
@@ -26,6 +21,11 @@ pub(super) fn message(model: &str, text: &str) -> Value {
 
 /// The events of a streamed message with this many text deltas, in order.
 pub(super) fn events(model: &str, deltas: usize) -> Vec<String> {
+    event_data(model, deltas).iter().map(event).collect()
+}
+
+/// What stands in each of those events.
+pub(super) fn event_data(model: &str, deltas: usize) -> Vec<Value> {
     let mut start = message(model, "");
     start["content"] = json!([]);
     start["stop_reason"] = Value::Null;
@@ -45,7 +45,7 @@ pub(super) fn events(model: &str, deltas: usize) -> Vec<String> {
             "usage": {"output_tokens": 6}}),
         json!({"type": "message_stop"}),
     ]);
-    events.iter().map(event).collect()
+    events
 }
 
 fn event(data: &Value) -> String {

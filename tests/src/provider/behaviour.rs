@@ -1,12 +1,14 @@
 //! What a provider does: whom it accepts, how slow it is, what it gives away. Changed while it runs.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 /// What a provider does with the next request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Behaviour {
-    /// The one key that `/v1/messages` and `/v1/complete` accept; absent: none is asked for.
+    /// The one key that the endpoints of each API accept; absent: none is asked for.
     pub key: Option<String>,
     /// Silence before the head of an answer, milliseconds.
     pub delay_ms: u64,
@@ -26,6 +28,8 @@ pub struct Behaviour {
     pub headers: Vec<(String, String)>,
     /// Size of a plain answer's text, bytes; absent: a short greeting.
     pub text_bytes: Option<usize>,
+    /// A folder of Git projects that are served in place of every model; the key is then basic authentication's.
+    pub projects: Option<PathBuf>,
 }
 
 impl Default for Behaviour {
@@ -41,6 +45,7 @@ impl Default for Behaviour {
             location: None,
             headers: Vec::new(),
             text_bytes: None,
+            projects: None,
         }
     }
 }

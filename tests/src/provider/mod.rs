@@ -1,21 +1,28 @@
 //! A model provider to test against: real TLS on a real socket, HTTP/1.1 and HTTP/2, everything received kept.
 //!
-//! It answers like the public documentation of Anthropic's Messages API says, and does on request what tests need of a
-//! provider that is slow, silent, wrong about its certificate, or careless with the credential it was sent. It reads
-//! no configuration of the gateway and shares no code with it, so what it saw is evidence.
+//! It answers like the documentation of Anthropic, OpenAI, Azure OpenAI, Google and Bedrock says, and does on request
+//! what tests need of a provider that is slow, silent, wrong about its certificate, or careless with the credential it
+//! was sent. It reads no configuration of the gateway and shares no code with it, so what it saw is evidence.
 
 mod answer;
 mod anthropic;
+mod api;
+pub mod aws;
+mod bedrock;
 mod behaviour;
 mod body;
 mod certificates;
 pub mod control;
 mod echo;
+mod git;
+mod google;
 mod log;
+mod openai;
 mod raw;
 mod scripted;
 mod serve;
 mod tee;
+mod tunnel;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -28,8 +35,10 @@ use tokio::task::JoinHandle;
 
 pub use behaviour::{Behaviour, Echo};
 pub use certificates::{Authority, Identity};
+pub use git::Projects;
 pub use log::{Connection, Received};
 pub use scripted::Scripted;
+pub use tunnel::tunnel_to;
 
 use log::Log;
 

@@ -45,6 +45,12 @@ impl Scripted {
         self.address.port()
     }
 
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The certificate of its CA, PEM.
     #[must_use]
     pub fn ca(&self) -> &str {
