@@ -13,6 +13,7 @@ pub mod fairness;
 pub mod handshake;
 pub mod latency;
 pub mod load;
+pub mod matching;
 pub mod plot;
 pub mod report;
 pub mod scale;

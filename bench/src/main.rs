@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use bench::report::{Limit, Report};
-use bench::{cost, endurance, fairness, handshake, latency, scale};
+use bench::{cost, endurance, fairness, handshake, latency, matching, scale};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -18,7 +18,7 @@ struct Cli {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// What `make bench` runs: the next four, as they are without arguments
+    /// What `make bench` runs: the next five, as they are without arguments
     All,
     /// CPU time of Envoy for a request
     Cost(cost::Args),
@@ -28,6 +28,8 @@ enum Command {
     Handshake(handshake::Args),
     /// Whether a crowd of other agents moves an agent's p99, or a route host's handshake
     Fairness(fairness::Args),
+    /// A verdict among ten routes and among ten thousand
+    Matching(matching::Args),
     Scale(scale::Args),
     Endurance(endurance::Args),
     #[command(hide = true)]
@@ -54,6 +56,7 @@ async fn run(command: Command) -> Vec<Limit> {
         Command::Latency(args) => latency::run(&args).await.finish(),
         Command::Handshake(args) => handshake::run(&args).await.finish(),
         Command::Fairness(args) => fairness::run(&args).await.finish(),
+        Command::Matching(args) => matching::run(&args).finish(),
         Command::Scale(args) => scale::run(&args).await.finish(),
         Command::Endurance(args) => {
             endurance::run(&args).await.into_iter().flat_map(Report::finish).collect()
@@ -70,6 +73,7 @@ async fn all() -> Vec<Limit> {
     missed.extend(latency::run(&defaults()).await.finish());
     missed.extend(handshake::run(&defaults()).await.finish());
     missed.extend(fairness::run(&defaults()).await.finish());
+    missed.extend(matching::run(&defaults()).finish());
     missed
 }
 

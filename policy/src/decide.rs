@@ -180,19 +180,17 @@ impl RuleSet {
         if matches!(facts, Facts::Cleartext) {
             return Err(Reason::Cleartext.into());
         }
-        let served: Vec<_> =
-            known.into_iter().filter(|(_, rule)| rule.ports.contains(&authority.port)).collect();
-        if served.is_empty() {
+        if !known.iter().any(|(_, rules)| rules.serves(authority.port)) {
             return Err(Reason::PortNotListed.into());
         }
-        match select::most_specific(&served, head, body)? {
+        match select::most_specific(&known, authority.port, head, body)? {
             Selected::InBody => Ok(Step::ReadBody),
             Selected::Rule(rule) => {
                 let request = Request { host: &authority.host, head, body };
                 self.carry_out(rule, facts, &request).map(Step::Forward)
             }
             Selected::None(reason) => {
-                let carriers = served.iter().map(|(_, rule)| Rc::clone(&rule.carriers)).collect();
+                let carriers = known.iter().flat_map(|(_, rules)| rules.carriers()).collect();
                 let mut plan = unlisted(self.frame.unlisted, head, reason, carriers)?;
                 plan.scrub = self.credentials_of(&authority.host);
                 Ok(Step::Forward(plan))

@@ -92,6 +92,17 @@ impl Glob {
         rest.is_empty()
     }
 
+    /// What every path that matches begins with.
+    pub(crate) fn literal_prefix(&self) -> String {
+        let first = self.chunks.first().filter(|chunk| !chunk.star);
+        let atoms = first.into_iter().flat_map(|chunk| &chunk.atoms);
+        let literal = |atom: &Atom| match atom {
+            Atom::Literal(literal) => Some(*literal),
+            Atom::AnyButSlash | Atom::Class { .. } => None,
+        };
+        atoms.map_while(literal).collect()
+    }
+
     /// How narrowly the pattern names its paths.
     #[must_use]
     pub fn specificity(&self) -> Specificity {

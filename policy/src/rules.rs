@@ -8,16 +8,19 @@ mod credential;
 mod error;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod hosts;
 mod vault;
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 pub(crate) use compile::NEVER_METHODS;
 pub use compile::is_settable_header;
+use hosts::Hosts;
+
 pub(crate) use credential::Material;
 pub use credential::{Credential, Token, sealable};
 pub use error::{ConfigError, Fault};
+pub(crate) use hosts::HostRules;
 pub use vault::{RETIRED_FOR, Vault};
 
 use crate::denial::Reason;
@@ -28,8 +31,7 @@ use crate::wire::{AgentSide, Carriers, Config, ConnectionFacts, ModelSource};
 /// The rules of one filter. A request keeps the set that it started with.
 pub struct RuleSet {
     pub(crate) gateway: Rc<str>,
-    exact: BTreeMap<String, Vec<Rc<Rule>>>,
-    patterns: Vec<(HostPattern, Vec<Rc<Rule>>)>,
+    hosts: Hosts,
     /// The configuration without its rules.
     pub(crate) frame: Config,
     /// Each rule beside the text that it was read from: what the next configuration repeats is not read again.
@@ -57,6 +59,14 @@ pub(crate) struct Models {
 pub(crate) enum Then {
     Inject(Vec<Rc<Credential>>),
     Deny(Reason),
+}
+
+impl Rule {
+    /// Whether it depends on a request's path whether it is for it.
+    fn rests_on_path(&self) -> bool {
+        let models = self.models.as_ref().is_some_and(|models| models.source != ModelSource::Body);
+        models || self.endpoints.is_some()
+    }
 }
 
 impl Then {
@@ -106,21 +116,15 @@ impl RuleSet {
         usize::try_from(self.frame.max_held_body).unwrap_or(usize::MAX)
     }
 
-    /// The rules that name a host, each with how narrowly it does so.
-    pub(crate) fn of_host<'a>(&'a self, host: &'a str) -> impl Iterator<Item = (Specificity, &'a Rule)> {
-        let exact =
-            self.exact.get_key_value(host).into_iter().flat_map(|(name, rules)| {
-                rules.iter().map(|rule| (Specificity::of_exact(name), rule.as_ref()))
-            });
-        let patterns = self.patterns.iter().filter(move |(pattern, _)| pattern.matches(host));
-        let patterns = patterns
-            .flat_map(|(pattern, rules)| rules.iter().map(|rule| (pattern.specificity(), rule.as_ref())));
-        exact.chain(patterns)
+    /// The patterns that name a host, each with how narrowly it does so and its rules.
+    pub(crate) fn of_host<'a>(&'a self, host: &'a str) -> impl Iterator<Item = (Specificity, &'a HostRules)> {
+        self.hosts.matching(host)
     }
 
     /// Every credential of a host.
     pub(crate) fn credentials_of(&self, host: &str) -> Vec<Rc<Credential>> {
-        self.of_host(host).flat_map(|(_, rule)| rule.then.credentials()).map(Rc::clone).collect()
+        let rules = self.of_host(host).flat_map(|(_, rules)| rules.all());
+        rules.flat_map(|rule| rule.then.credentials()).map(Rc::clone).collect()
     }
 
     /// Every credential.

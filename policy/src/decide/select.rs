@@ -1,6 +1,7 @@
 //! Which rule a request is for.
 
 use std::cmp::Reverse;
+use std::rc::Rc;
 
 use super::{DEFAULT_METHODS, Head};
 use crate::denial::{Denial, Reason};
@@ -8,7 +9,7 @@ use crate::glob;
 use crate::host;
 use crate::model::{self, Body, Model};
 use crate::path;
-use crate::rules::{Models, Rule, Then};
+use crate::rules::{HostRules, Models, Rule, Then};
 use crate::wire::ModelSource;
 
 /// What selection comes to.
@@ -34,67 +35,82 @@ struct Claim<'a> {
     denies: bool,
 }
 
-/// A rule that names the request's host and port, with how narrowly it names the host.
-pub(super) type Served<'a> = (host::Specificity, &'a Rule);
+/// The rules of a pattern that names the host, with how narrowly it does so.
+pub(super) type Named<'a> = (host::Specificity, &'a HostRules);
 
 /// The rule that names the request most narrowly.
 pub(super) fn most_specific<'a>(
-    served: &[Served<'a>],
+    known: &[Named<'a>],
+    port: u16,
     head: &Head<'_>,
     body: Body<'_>,
 ) -> Result<Selected<'a>, Denial> {
     // Where no decision rests on the path, its bytes may be what they like.
-    let path = if served.iter().any(|(_, rule)| rests_on_path(rule)) {
+    let path = if known.iter().any(|(_, rules)| rules.rest_on_path()) {
         path::canonical(head.path).map_err(|_| Reason::PathNotCanonical)?
     } else {
         ""
     };
-    let of_any_model = served.iter().filter(|(_, rule)| rule.models.is_none());
-    let claims = of_any_model.filter_map(|(host, rule)| claim(*host, rule, path, head, None));
-    let best = claims.max_by(|(a, _), (b, _)| a.cmp(b));
-    let floor = best.as_ref().map(|(claim, _)| claim.scope);
-    let mut rivals = Vec::new();
-    for (host, rule) in served {
-        let Some(models) = &rule.models else { continue };
-        let claim = claim(*host, rule, path, head, None);
-        rivals.extend(claim.filter(|(claim, _)| Some(claim.scope) >= floor).map(|claim| (claim, models)));
+    let (mut best, mut rivals) = (None, Vec::new());
+    for (host, rules) in known {
+        for rule in rules.candidates(path).filter(|rule| rule.ports.contains(&port)) {
+            let Some(claim) = claim(*host, rule, path, head) else { continue };
+            match &rule.models {
+                None => best = narrower(best, (claim, rule)),
+                Some(models) => rivals.push((claim, rule, models)),
+            }
+        }
     }
+    let floor = best.as_ref().map(|(claim, _)| claim.scope);
+    rivals.retain(|(claim, ..)| Some(claim.scope) >= floor);
     if rivals.is_empty() {
         let none = Selected::None(Reason::EndpointNotListed);
         return Ok(best.map_or(none, |(_, rule)| Selected::Rule(rule)));
     }
-    let mut best = best;
-    for ((mut claim, rule), models) in rivals {
-        claim.model = match model::of(models.source, head, body) {
-            Model::InBody => return Ok(Selected::InBody),
-            Model::Unreadable => return Err(Reason::ModelUnreadable.into()),
-            Model::Named(model) => narrowest(models, &model),
-        };
-        let wins = best.as_ref().is_none_or(|(other, _)| claim > *other);
-        if claim.model.is_some() && wins {
-            best = Some((claim, rule));
+    let mut read = Vec::new();
+    for (mut claim, rule, models) in rivals {
+        let Some(model) = named(models.source, head, body, &mut read)? else { return Ok(Selected::InBody) };
+        claim.model = narrowest(models, &model);
+        if claim.model.is_some() {
+            best = narrower(best, (claim, rule));
         }
     }
     Ok(best.map_or(Selected::None(Reason::ModelNotListed), |(_, rule)| Selected::Rule(rule)))
 }
 
-/// Whether it depends on the path whether the rule matches.
-fn rests_on_path(rule: &Rule) -> bool {
-    let models = rule.models.as_ref().is_some_and(|models| models.source != ModelSource::Body);
-    models || rule.endpoints.is_some()
+fn narrower<'a>(
+    best: Option<(Claim<'a>, &'a Rule)>,
+    other: (Claim<'a>, &'a Rule),
+) -> Option<(Claim<'a>, &'a Rule)> {
+    best.filter(|(claim, _)| *claim > other.0).or(Some(other))
 }
 
-fn claim<'a>(
-    host: host::Specificity,
-    rule: &'a Rule,
-    path: &str,
+/// The model that the request names where this source looks; `None`: the body is needed. A body is looked through once.
+fn named(
+    source: ModelSource,
     head: &Head<'_>,
-    model: Option<glob::Specificity>,
-) -> Option<(Claim<'a>, &'a Rule)> {
+    body: Body<'_>,
+    read: &mut Vec<(ModelSource, Rc<str>)>,
+) -> Result<Option<Rc<str>>, Reason> {
+    if let Some((_, model)) = read.iter().find(|(other, _)| *other == source) {
+        return Ok(Some(Rc::clone(model)));
+    }
+    match model::of(source, head, body) {
+        Model::InBody => Ok(None),
+        Model::Unreadable => Err(Reason::ModelUnreadable),
+        Model::Named(model) => {
+            let model: Rc<str> = model.into();
+            read.push((source, Rc::clone(&model)));
+            Ok(Some(model))
+        }
+    }
+}
+
+fn claim<'a>(host: host::Specificity, rule: &'a Rule, path: &str, head: &Head<'_>) -> Option<Claim<'a>> {
     let scope = (host, endpoint_claim(rule, path)?, method_claim(rule, head)?);
     let (rank, route) = (Reverse(rule.rank), Reverse(rule.route.as_str()));
     let denies = matches!(rule.then, Then::Deny(_));
-    Some((Claim { scope, model, rank, route, denies }, rule))
+    Some(Claim { scope, model: None, rank, route, denies })
 }
 
 /// The narrowest of the rule's endpoints that the path matches.

@@ -1,12 +1,11 @@
 //! From the wire configuration to rules.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 
 use serde_json::value::RawValue;
 
-use super::{ConfigError, Fault, Models, Rule, RuleSet, Then, Vault};
+use super::{ConfigError, Fault, Hosts, Models, Rule, RuleSet, Then, Vault};
 use crate::aws;
 use crate::decide::is_control_header;
 use crate::denial::Reason;
@@ -89,26 +88,8 @@ pub(super) fn compile(
         let rule = known.map_or_else(|| read_rule(&frame, &tables, text, index, bytes, vault), Ok)?;
         read.push((text.into(), rule));
     }
-    let mut set = RuleSet {
-        gateway: frame.gateway.as_str().into(),
-        exact: BTreeMap::new(),
-        patterns: Vec::new(),
-        frame,
-        read,
-    };
-    let mut patterns: BTreeMap<&HostPattern, Vec<Rc<Rule>>> = BTreeMap::new();
-    for (_, rule) in &set.read {
-        for pattern in &rule.hosts {
-            let rules = match pattern.exact() {
-                Some(name) => set.exact.entry(name.to_owned()).or_default(),
-                None => patterns.entry(pattern).or_default(),
-            };
-            rules.push(Rc::clone(rule));
-        }
-    }
-    set.patterns = patterns.into_iter().map(|(pattern, rules)| (pattern.clone(), rules)).collect();
-    set.patterns.sort_by_key(|(pattern, _)| std::cmp::Reverse(pattern.specificity()));
-    Ok(set)
+    let hosts = Hosts::of(read.iter().map(|(_, rule)| Rc::clone(rule)));
+    Ok(RuleSet { gateway: frame.gateway.as_str().into(), hosts, frame, read })
 }
 
 /// The rule that had the same text before, looked for where it must be unless many changed: `before` is what follows

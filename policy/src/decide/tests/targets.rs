@@ -47,11 +47,11 @@ fn aws_keys(token: Option<&str>) -> Secret {
 }
 
 fn names_set(plan: &Plan) -> Vec<&str> {
-    let set = |edit| match edit {
-        &Edit::SetHeader { ref name, .. } => Some(name.as_str()),
-        _ => None,
-    };
-    plan.edits.iter().filter_map(set).collect()
+    let set = plan.edits.iter().filter_map(|edit| match edit {
+        Edit::SetHeader { name, .. } => Some(name.as_str()),
+        Edit::RemoveHeader(_) | Edit::SetPath(_) => None,
+    });
+    set.collect()
 }
 
 fn value_of(plan: &Plan, header: &str) -> String {
