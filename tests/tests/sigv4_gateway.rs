@@ -1,0 +1,149 @@
+//! Unmodified AWS clients through the gateway, which signs for them: made-up keys in their environment, the real ones
+//! in a Secret, and servers that verify what arrives.
+
+use harness::gateway::{Gateway, Manifests};
+use harness::provider::aws::{AwsServer, BUCKET, Keys, REGION, verify};
+use harness::provider::{Options, Provider};
+use harness::scenario::PLACEHOLDER;
+use harness::software::{BEDROCK, DYNAMODB, Run, S3, STS, Software};
+
+/// A gateway that signs for one service at these hosts.
+fn manifests(provider: &str, service: &str, hosts: &[&str], keys: &Keys) -> Manifests {
+    let data = [
+        ("access_key_id", Some(&keys.access_key_id)),
+        ("secret_access_key", Some(&keys.secret_access_key)),
+        ("session_token", keys.session_token.as_ref()),
+    ];
+    let data = data.iter().filter_map(|(name, value)| Some(format!("{name}: \"{}\"", (*value)?)));
+    let data = data.collect::<Vec<_>>().join(", ");
+    let text = format!(
+        r#"apiVersion: v1
+kind: Secret
+metadata: {{name: aws}}
+stringData: {{{data}}}
+---
+apiVersion: clrk.apoxy.dev/v1alpha1
+kind: EgressGateway
+metadata: {{name: agents}}
+spec:
+  defaultPolicy: deny-all
+  listeners: [{{name: egress, protocol: TLS, tls: {{mode: Terminate}}}}]
+  otlp: {{captureBody: {{maxBytes: 65536}}}}
+---
+apiVersion: clrk.apoxy.dev/v1alpha1
+kind: AIProviderRoute
+metadata: {{name: aws}}
+spec:
+  parentRefs: [{{group: clrk.apoxy.dev, kind: EgressGateway, name: agents}}]
+  rules: [{{matches: [{{provider: {provider}, hosts: [{hosts}]}}]}}]
+---
+apiVersion: clrk.apoxy.dev/v1alpha1
+kind: CredentialInjectionPolicy
+metadata: {{name: aws}}
+spec:
+  parentRefs: [{{group: clrk.apoxy.dev, kind: AIProviderRoute, name: aws}}]
+  secretRef: {{name: aws}}
+  target: ProviderAuth
+  providerAuth: {{type: AWSv4, region: {REGION}, service: {service}}}
+"#,
+        hosts = hosts.join(", ")
+    );
+    Manifests::empty().file("aws.yaml", &text)
+}
+
+/// A gateway that signs for a server with these keys. The server ends with what is returned beside it.
+async fn in_front_of(
+    server: &AwsServer,
+    service: &str,
+    keys: &Keys,
+) -> (harness::provider::Scripted, Gateway) {
+    let host = format!("{service}.{REGION}.amazonaws.com");
+    let bucket = format!("{BUCKET}.{host}");
+    let hosts = [host.as_str(), bucket.as_str()];
+    let hosts = if service == "s3" { &hosts[..] } else { &hosts[..1] };
+    let front = server.front(hosts).await;
+    let manifests = manifests("custom", service, hosts, keys).alias_at(hosts, front.port(), front.ca());
+    let gateway = Gateway::builder(manifests).start().await;
+    (front, gateway)
+}
+
+fn start(client: &Software, mode: &str, gateway: &Gateway) -> Run {
+    client.start(mode, gateway.ready())
+}
+
+#[tokio::test]
+async fn s3_takes_what_the_gateway_signs_for_each_client() {
+    let server = AwsServer::s3s(Keys::made_up()).await;
+    let (_front, gateway) = in_front_of(&server, "s3", &server.keys[0]).await;
+    for (client, modes) in S3 {
+        for mode in modes.iter().chain(&["put-get"]) {
+            let output = start(client, mode, &gateway).ended().await;
+            let output = output.unwrap_or_else(|written| panic!("{} {mode}: {written}", client.name));
+            assert!(output.concat().ends_with("bytes came back"), "{} {mode}: {output:?}", client.name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn s3_refuses_what_a_gateway_with_another_secret_signs() {
+    let server = AwsServer::s3s(Keys::made_up()).await;
+    let (_front, gateway) = in_front_of(&server, "s3", &server.keys[0].with_another_secret()).await;
+    for (client, _) in S3 {
+        let written = start(client, "put-get", &gateway).failure().await;
+        assert!(written.contains("SignatureDoesNotMatch"), "{}: {written}", client.name);
+    }
+}
+
+#[tokio::test]
+async fn sts_and_dynamodb_take_what_the_gateway_signs_for_a_user_and_for_a_session() {
+    let server = AwsServer::moto().await;
+    for (keys, arn) in server.keys.iter().zip(["user/agent", "assumed-role/session/agent"]) {
+        let (_front, gateway) = in_front_of(&server, "sts", keys).await;
+        for client in STS {
+            let output = start(client, "identity", &gateway).output().await.concat();
+            assert!(output.ends_with(arn), "{}: {output}", client.name);
+        }
+        let (_front, gateway) = in_front_of(&server, "dynamodb", keys).await;
+        assert_eq!(start(&DYNAMODB, "put-get", &gateway).output().await, ["hello"]);
+    }
+}
+
+/// How many events each client prints of a streamed answer.
+const STREAMED: &[(&str, usize)] = &[("invoke-streamed", 9), ("converse-streamed", 7)];
+
+#[tokio::test]
+async fn bedrock_takes_what_the_gateway_signs_for_each_client() {
+    let host = format!("bedrock-runtime.{REGION}.amazonaws.com");
+    let session = Keys { session_token: Some("IQoJb3JpZ2luX2VjEPT+a/token==".into()), ..Keys::made_up() };
+    for keys in [Keys::made_up(), session] {
+        let provider =
+            Provider::start(Options { names: vec![host.clone()], ..Options::default() }).await.unwrap();
+        let hosts = [host.as_str()];
+        let manifests = manifests("bedrock", "bedrock", &hosts, &keys).alias(&hosts, &provider);
+        let gateway = Gateway::builder(manifests).start().await;
+        for client in BEDROCK {
+            for mode in ["invoke", "converse"] {
+                assert_eq!(
+                    start(client, mode, &gateway).output().await,
+                    ["Hello!"],
+                    "{} {mode}",
+                    client.name
+                );
+            }
+            for (mode, events) in STREAMED {
+                provider.behave(|behaviour| behaviour.hold_second_event = true);
+                let mut run = start(client, mode, &gateway);
+                run.wait_for("event 1 ").await;
+                assert_eq!(run.lines().len(), 1, "{} {mode}: more than the first event came", client.name);
+                provider.release();
+                let output = run.output().await;
+                assert_eq!(output.len(), *events, "{} {mode}: {output:?}", client.name);
+            }
+            let requests = provider.take_requests();
+            assert_eq!(verify(&requests, "bedrock", &keys).await, vec!["valid"; 4], "{}", client.name);
+            for received in requests {
+                assert!(!received.mentions(PLACEHOLDER), "{}: the placeholder went upstream", client.name);
+            }
+        }
+    }
+}
