@@ -2,12 +2,8 @@
 
 /// Id, and what will be tried.
 pub(crate) const LATER: &[(&str, &str)] = &[
-    ("H6", "query parameters under encoded, repeated or valueless names: every match gone, one of ours"),
-    ("H9", "AWS signatures: the agent's own headers, odd paths and queries, sizes and clocks"),
     ("H10", "bodies held for signing: Expect, chunks, trailers, early answers, aborts"),
-    ("H11", "two model names, an encoded or cut body, on a rule for some models"),
     ("F1.token-endpoint", "the token endpoint of a credential is down"),
-    ("F1.region", "the region of a signature is unknown"),
     ("F2.metric", "a metric counts refused configurations"),
     ("F7", "a caller without identity where one is required"),
     (

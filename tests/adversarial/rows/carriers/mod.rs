@@ -6,8 +6,11 @@ mod hop;
 mod hpack;
 mod lines;
 mod methods;
+mod models;
 mod paths;
+mod query;
 mod secrets;
+mod signed;
 mod trailers;
 
 use harness::provider::Received;
@@ -28,10 +31,15 @@ pub(super) fn rows() -> Vec<Row> {
         trailers::rows(),
         methods::rows(),
         paths::rows(),
+        query::rows(),
         secrets::rows(),
+        signed::rows(),
+        models::rows(),
     ];
     groups.into_iter().flatten().collect()
 }
+
+type Case = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A credential of the agent's own.
 const OWN: &str = "sk-agents-own-account-0123456789";

@@ -9,6 +9,7 @@ mod handshake;
 mod names;
 mod providers;
 mod redirect;
+mod sealed;
 mod tunnel;
 mod withdrawal;
 
@@ -21,6 +22,7 @@ pub(super) fn rows() -> Vec<Row> {
         providers::rows(),
         addresses::rows(),
         redirect::rows(),
+        sealed::rows(),
         cleartext::rows(),
         certificates::rows(),
         controls::rows(),

@@ -38,6 +38,22 @@ pub(super) fn rows() -> Vec<Row> {
             "kind: AIProviderRoute, name: another",
             |stage| Box::pin(no_policy(stage)),
         ),
+        Row::new(
+            "F1.region",
+            "a policy that signs for AWS, and neither it nor the host says for which region",
+            EVERY,
+            region,
+        )
+        .under(
+            Scenario::default()
+                .no_secret()
+                .replace("data: {api-key: <base64-of-sk-ant-...>}", AWS_KEYS)
+                .replace(
+                    "target: Header\n  headerName: x-api-key",
+                    "target: ProviderAuth\n  providerAuth: {type: AWSv4}",
+                ),
+        )
+        .without_control(),
         without("F1.no-ref", "a policy without a Secret", SECRET_REF, "", |stage| Box::pin(no_ref(stage))),
         Row::new("F1.deleted", "the Secret is deleted while serving, and comes back", EVERY, deleted)
             .under(own_secret()),
@@ -55,6 +71,9 @@ pub(super) fn rows() -> Vec<Row> {
 type Case = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
 const SECRET_REF: &str = "secretRef: {name: anthropic-credentials}";
+
+const AWS_KEYS: &str =
+    "stringData: {access_key_id: AKIAKEYWARDTESTREAL1, secret_access_key: a-secret-of-an-account}";
 
 const POLICY: &str = "CredentialInjectionPolicy";
 
@@ -74,6 +93,19 @@ async fn check(stage: &Stage, kind: &str, reason: &str, words: &[&str]) {
 
 async fn missing(stage: Stage) {
     check(&stage, POLICY, "SecretNotFound", &["no Secret default/absent"]).await;
+}
+
+async fn region(stage: Stage) {
+    for request in [request(), Request::messages()] {
+        let reply = stage.ask(&request).await;
+        stage.refused(&reply, 503, "credential_unavailable");
+    }
+    stage.nothing_upstream().await;
+    if let Some(gateway) = &stage.subject.gateway {
+        let words = ["api.anthropic.com names no AWS region", "spec.providerAuth.region"];
+        says(gateway, ("AIProviderRoute", "anthropic", "ResolvedRefs", "False", "RegionUnknown"), &words)
+            .await;
+    }
 }
 
 async fn key_missing(stage: Stage) {
