@@ -8,8 +8,11 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use policy::denial::Denial;
 use policy::header_map::HeaderMap;
+use policy::secret::Secret;
+use prost::Message;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, LogLevel, MapType, Status};
+use zeroize::{Zeroize, Zeroizing};
 
 /// The host refused a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,6 +154,44 @@ pub(crate) fn plugin_configuration(size: usize) -> Result<Option<Vec<u8>>, Refus
 pub(crate) fn now() -> Result<Duration, Refused> {
     let now = hostcalls::get_current_time().map_err(|_| Refused)?;
     now.duration_since(UNIX_EPOCH).map_err(|_| Refused)
+}
+
+/// Envoy's `SignArguments` (`source/extensions/common/wasm/ext/sign.proto`).
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+struct SignArguments {
+    #[prost(string, tag = "1")]
+    hash_function: String,
+    /// PKCS#8, DER.
+    #[prost(bytes = "vec", tag = "2")]
+    private_key: Vec<u8>,
+    #[prost(bytes = "vec", tag = "3")]
+    text: Vec<u8>,
+}
+
+/// Envoy's `SignResult`, without its error text.
+#[derive(Clone, PartialEq, Message)]
+struct SignResult {
+    #[prost(bool, tag = "1")]
+    result: bool,
+    #[prost(bytes = "vec", tag = "2")]
+    signature: Vec<u8>,
+}
+
+/// The RSA signature (PKCS #1 v1.5, SHA-256) of a text, made by the host.
+pub(crate) fn sign(key: &Secret, text: &[u8]) -> Result<Vec<u8>, Refused> {
+    let mut arguments = SignArguments {
+        hash_function: "sha256".to_owned(),
+        // Exposed to the host that signs with it.
+        private_key: key.expose().to_vec(),
+        text: text.to_vec(),
+    };
+    let encoded = Zeroizing::new(arguments.encode_to_vec());
+    arguments.private_key.zeroize();
+    let answer = hostcalls::call_foreign_function("sign", Some(&encoded)).map_err(|_| Refused)?;
+    let SignResult { result, signature } =
+        SignResult::decode(answer.unwrap_or_default().as_slice()).map_err(|_| Refused)?;
+    if result && !signature.is_empty() { Ok(signature) } else { Err(Refused) }
 }
 
 /// Asks for a tick of this root context every `period`.

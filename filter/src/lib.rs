@@ -6,6 +6,7 @@
 mod body;
 mod configuration;
 mod host;
+mod jwt;
 mod root;
 mod stream;
 mod vm;

@@ -19,6 +19,7 @@ use proxy_wasm::types::Action;
 
 use crate::body::Body;
 use crate::host::{self, Refused};
+use crate::jwt;
 use crate::vm;
 
 /// A request and what its response needs. It keeps the rules that it started with.
@@ -273,7 +274,7 @@ fn announced(head: &Head<'_>) -> usize {
 fn finish(mut plan: Plan, head: &Head<'_>, body: BodyHash) -> Verdict {
     if plan.needs() != Needs::Nothing {
         let now = host::now().map_err(host_failed)?;
-        plan.finish(head, now, body)?;
+        plan.finish(head, now, body, &jwt::Host)?;
     }
     carry_out(plan)
 }

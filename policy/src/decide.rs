@@ -19,6 +19,7 @@ pub(crate) use strip::{ROUTERS_HEADER, is_control_header};
 
 use crate::aws;
 use crate::denial::{Denial, Reason};
+use crate::google::Grant;
 use crate::model::Body;
 use crate::rules::{Credential, Material, Rule, RuleSet, Then};
 use crate::secret::Secret;
@@ -263,6 +264,14 @@ fn inject(rule: &Rule, credentials: &[Rc<Credential>], request: &Request<'_>) ->
             (Target::GoogleToken {}, Material::Token { bearer, until }) => {
                 set.push(Edit::SetHeader { name: "authorization".to_owned(), value: Rc::clone(bearer) });
                 unfinished = Some(Unfinished::Token { until: *until });
+            }
+            (Target::GoogleJwt { scopes, audience }, Material::Google(_)) => {
+                let grant = match (scopes.as_slice(), audience) {
+                    ([], None) => Grant::Audience(format!("https://{}/", request.host)),
+                    ([], Some(audience)) => Grant::Audience(audience.clone()),
+                    (scopes, _) => Grant::Scopes(scopes.join(" ")),
+                };
+                unfinished = Some(Unfinished::OwnToken { credential: Rc::clone(credential), grant });
             }
             (Target::AwsV4 { region, service }, Material::Aws(_)) => {
                 let region = region.as_deref().or_else(|| aws::region_of(request.host));

@@ -9,6 +9,7 @@ pub mod aws;
 pub mod decide;
 pub mod denial;
 pub mod glob;
+pub mod google;
 pub mod header_map;
 pub mod host;
 pub mod model;

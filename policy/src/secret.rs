@@ -67,6 +67,9 @@ pub enum Unusable {
     /// Not a token with its end.
     #[error("the value is not a token with its end")]
     NotToken,
+    /// Not a service account with its key.
+    #[error("the value is not a service account with its key")]
+    NotAccount,
     /// [`PLACEHOLDER`].
     #[error("the value is the placeholder that agents send")]
     Placeholder,

@@ -300,6 +300,16 @@ pub enum Target {
     },
     /// `authorization: Bearer` with a token that ends ([`crate::rules::Token`]).
     GoogleToken {},
+    /// `authorization: Bearer` with a token that the filter signs by the key of a Google service account
+    /// ([`crate::google::Account`]). For an Envoy without a controller.
+    GoogleJwt {
+        /// The token's scopes, sorted. Without any it has an audience.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        scopes: Vec<String>,
+        /// Absent means `https://<host>/`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        audience: Option<String>,
+    },
 }
 
 impl Target {
@@ -309,7 +319,7 @@ impl Target {
         match self {
             Target::Header { name, .. } => Some(name),
             Target::Query { .. } => None,
-            Target::AwsV4 { .. } | Target::GoogleToken {} => Some("authorization"),
+            Target::AwsV4 { .. } | Target::GoogleToken {} | Target::GoogleJwt { .. } => Some("authorization"),
         }
     }
 
@@ -318,7 +328,7 @@ impl Target {
     pub fn parameter(&self) -> Option<&str> {
         match self {
             Target::Query { name } => Some(name),
-            Target::Header { .. } | Target::AwsV4 { .. } | Target::GoogleToken {} => None,
+            _ => None,
         }
     }
 }

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use policy::rules::{RuleSet, Vault};
+use policy::rules::{self, RuleSet, Vault};
 use policy::seal::Keyring;
 use policy::secret::Secret;
-use policy::wire::{Config, Outcome};
+use policy::wire::{Config, Outcome, Target};
 use zeroize::Zeroizing;
 
 use super::Failure;
+use crate::google::ServiceAccount;
 
 /// Seal the credentials of a filter configuration, for an Envoy that runs without a controller.
 #[derive(clap::Args)]
@@ -26,6 +27,9 @@ pub(super) struct Args {
 const EXAMPLES: &str = "\
 A sealed value opens only in the rule it was sealed for: change the rule's hosts, endpoints, names or gateway, and
 seal again. The Envoy gets the same keys in the environment variable KEYWARD_KEYRING.
+
+For the target aws_v4 the value is a line with the access key id, one with the secret access key and perhaps one with
+the session token; for google_jwt it is the JSON key file of a service account.
 
 Example:
   keyward seal filter.json --keyring-file keyring > filter.sealed.json";
@@ -60,18 +64,32 @@ fn seal(config: &mut Config, keyring: &Keyring) -> Result<(), Failure> {
         let Outcome::Inject(injections) = &mut rule.then else { continue };
         for (place, injection) in injections.iter_mut().enumerate() {
             let field = format!("rules[{index}].then.inject[{place}].sealed");
-            let secret = Secret::credential(&read_value(&field, &injection.sealed)?)
-                .map_err(|error| Failure::Failed(format!("{field}: {error}")))?;
-            let binding =
-                whole.rules.get(index).and_then(|rule| whole.binding(rule, injection).ok()).ok_or_else(
-                    || Failure::Failed(format!("rules[{index}] names a table entry that does not exist")),
-                )?;
+            let missing =
+                || Failure::Failed(format!("rules[{index}] names a table entry that does not exist"));
+            let target = usize::try_from(injection.target).ok().and_then(|at| whole.targets.get(at));
+            let target = target.ok_or_else(missing)?;
+            let secret = sealable(target, &read_value(&field, &injection.sealed)?)
+                .map_err(|why| Failure::Failed(format!("{field}: {why}")))?;
+            let binding = whole.rules.get(index).and_then(|rule| whole.binding(rule, injection).ok());
             injection.sealed = keyring
-                .seal(&binding, &secret)
+                .seal(&binding.ok_or_else(missing)?, &secret)
                 .map_err(|error| Failure::Failed(format!("{field}: {error}")))?;
         }
     }
     Ok(())
+}
+
+/// A value as its target needs it.
+fn sealable(target: &Target, value: &[u8]) -> Result<Secret, String> {
+    match target {
+        Target::GoogleJwt { .. } => {
+            ServiceAccount::parse(value).map(|account| account.sealable()).map_err(|error| error.to_string())
+        }
+        Target::GoogleToken {} => {
+            Err("a token ends within the hour; write the target google_jwt and seal the account".to_owned())
+        }
+        _ => rules::sealable(target, value).map_err(|error| error.to_string()),
+    }
 }
 
 fn read_value(field: &str, reference: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {

@@ -70,7 +70,9 @@ impl Fill {
             wire::Target::Header { name, .. } => format!("fills the header {}", name.replace('_', "-")),
             wire::Target::Query { name } => format!("fills the query parameter {name}"),
             wire::Target::AwsV4 { service, .. } => format!("signs requests for the AWS service {service}"),
-            wire::Target::GoogleToken {} => "fills the header authorization with a Google token".to_owned(),
+            wire::Target::GoogleToken {} | wire::Target::GoogleJwt { .. } => {
+                "fills the header authorization with a Google token".to_owned()
+            }
         }
     }
 }
@@ -102,7 +104,7 @@ fn places(target: &wire::Target) -> Places {
     match target {
         wire::Target::AwsV4 { .. } => aws::REMOVED_HEADERS.into_iter().map(header).collect(),
         wire::Target::Query { name } => [format!("query parameter {}", name.to_lowercase())].into(),
-        wire::Target::Header { .. } | wire::Target::GoogleToken {} => {
+        wire::Target::Header { .. } | wire::Target::GoogleToken {} | wire::Target::GoogleJwt { .. } => {
             target.header().map(header).into_iter().collect()
         }
     }

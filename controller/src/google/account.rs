@@ -1,6 +1,8 @@
 //! A service account's key file, as Google hands it out.
 
 use jsonwebtoken::EncodingKey;
+use policy::google::Account;
+use policy::secret::Secret;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
@@ -149,6 +151,12 @@ impl ServiceAccount {
             endpoint: Endpoint::parse(file.token_uri.as_deref().unwrap_or(GOOGLE))?,
             digest: Sha256::digest(bytes).into(),
         })
+    }
+
+    /// What a filter without a controller gets, to sign tokens by itself.
+    #[must_use]
+    pub fn sealable(&self) -> Secret {
+        Account::join(&self.email, &self.key_id, self.key.as_bytes())
     }
 
     /// `client_email`: who the account is.

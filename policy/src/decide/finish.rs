@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{Edit, Head, Plan};
 use crate::aws::{self, BodyHash, Payload, Scope};
 use crate::denial::{Denial, Reason};
+use crate::google::{Grant, Signer};
 use crate::rules::{Credential, Material};
 use crate::secret::Secret;
 use crate::wire::Target;
@@ -28,6 +29,8 @@ pub(super) enum Unfinished {
         /// Since the Unix epoch.
         until: Duration,
     },
+    /// A token that an account signs.
+    OwnToken { credential: Rc<Credential>, grant: Grant },
     /// A signature.
     Signature {
         credential: Rc<Credential>,
@@ -44,21 +47,30 @@ impl Plan {
     pub fn needs(&self) -> Needs {
         match self.unfinished {
             None => Needs::Nothing,
-            Some(Unfinished::Token { .. } | Unfinished::Signature { hashed: false, .. }) => Needs::Time,
             Some(Unfinished::Signature { hashed: true, .. }) => Needs::Body,
+            Some(_) => Needs::Time,
         }
     }
 
     /// Adds what was missing. `head` is the request as the agent sent it, `now` the time since the Unix epoch, `body`
-    /// the hash of its whole body, or of nothing.
+    /// the hash of its whole body, or of nothing; `signer` signs tokens.
     ///
     /// # Errors
     /// [`Denial`]: the token has ended, or the request cannot be signed.
-    pub fn finish(&mut self, head: &Head<'_>, now: Duration, body: BodyHash) -> Result<(), Denial> {
+    pub fn finish(
+        &mut self,
+        head: &Head<'_>,
+        now: Duration,
+        body: BodyHash,
+        signer: &dyn Signer,
+    ) -> Result<(), Denial> {
         let added = match self.unfinished.take() {
             None => Ok(Vec::new()),
             Some(Unfinished::Token { until }) if now < until => Ok(Vec::new()),
             Some(Unfinished::Token { .. }) => Err(Reason::TokenExpired),
+            Some(Unfinished::OwnToken { credential, grant }) => {
+                self.own_token(&credential, &grant, now, signer)
+            }
             Some(Unfinished::Signature { credential, region, payload, .. }) => {
                 self.sign(head, &credential, &region, payload, now, body)
             }
@@ -66,6 +78,23 @@ impl Plan {
         let added = added.map_err(|reason| Denial { reason, route: self.route.clone() })?;
         self.edits.extend(added);
         Ok(())
+    }
+
+    fn own_token(
+        &mut self,
+        credential: &Credential,
+        grant: &Grant,
+        now: Duration,
+        signer: &dyn Signer,
+    ) -> Result<Vec<Edit>, Reason> {
+        let Some(Material::Google(account)) = credential.material() else {
+            return Err(Reason::CredentialUnsealable);
+        };
+        let value = account.bearer(grant, now, signer).ok_or(Reason::TokenUnavailable)?;
+        // Exposed to be searched for in the answer, without its scheme.
+        let token = value.expose().rsplit(|byte| *byte == b' ').next().unwrap_or_default();
+        self.one_time = Some(Secret::new(token.to_vec()));
+        Ok(vec![Edit::SetHeader { name: "authorization".to_owned(), value }])
     }
 
     fn sign(

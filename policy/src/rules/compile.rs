@@ -210,6 +210,12 @@ fn compile_target(target: &Target, at: &str) -> Result<Target, ConfigError> {
             ensure(aws::is_scope_part(service), || format!("{at}.aws_v4.service"), Fault::Scope)?;
         }
         Target::GoogleToken {} => {}
+        Target::GoogleJwt { scopes, audience } => {
+            check_sorted(scopes, || format!("{at}.google_jwt.scopes"))?;
+            // AIP-4111: a token has an audience or scopes.
+            let either = audience.is_none() || scopes.is_empty();
+            ensure(either, || format!("{at}.google_jwt.audience"), Fault::Duplicate)?;
+        }
     }
     Ok(target.clone())
 }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::aws::Keys;
+use crate::google::Account;
 use crate::scrub::Live;
 use crate::seal::{Binding, Keyring};
 use crate::secret::{Secret, Unusable};
@@ -48,8 +49,10 @@ pub(crate) enum Material {
         /// Since the Unix epoch.
         until: Duration,
     },
-    /// It signs.
+    /// It signs requests.
     Aws(Keys),
+    /// It signs tokens.
+    Google(Account),
 }
 
 /// What stands before a token (RFC 6750, 2.1).
@@ -90,6 +93,7 @@ impl Material {
             }
             Target::Query { .. } => Ok(value("", &Secret::credential(opened.expose())?)),
             Target::AwsV4 { .. } => Keys::parse(opened).map(Material::Aws).map_err(|error| error.unusable),
+            Target::GoogleJwt { .. } => Account::parse(opened).map(Material::Google),
             Target::GoogleToken {} => {
                 let (until, token) = Token::split(opened).ok_or(Unusable::NotToken)?;
                 let Material::Value { whole, .. } = value(BEARER, &Secret::credential(token)?) else {
@@ -111,6 +115,8 @@ impl Material {
                 vec![bearer.expose().get(BEARER.len()..).unwrap_or_default()]
             }
             Material::Aws(keys) => keys.secrets().map(Secret::expose).collect(),
+            // Its key goes nowhere, and each token is a secret of the request that it goes out with.
+            Material::Google(_) => Vec::new(),
         }
     }
 }
@@ -159,14 +165,16 @@ impl Opened {
 }
 
 /// A value as it is to be sealed for a target: of `AwsV4` a line for each key ([`Keys::parse`]), of a token its end and
-/// it ([`Token`]), else the value itself.
+/// it ([`Token`]), of an account its parts ([`Account::join`]), else the value itself.
 ///
 /// # Errors
 /// [`Unusable`]: the filter would refuse what it opens.
 pub fn sealable(target: &Target, value: &[u8]) -> Result<Secret, Unusable> {
     let secret = match target {
         Target::Header { .. } | Target::Query { .. } => Secret::credential(value)?,
-        Target::AwsV4 { .. } | Target::GoogleToken {} => Secret::new(value.to_vec()),
+        Target::AwsV4 { .. } | Target::GoogleToken {} | Target::GoogleJwt { .. } => {
+            Secret::new(value.to_vec())
+        }
     };
     Material::of(target, &secret).map(|_| secret)
 }

@@ -144,6 +144,11 @@ impl Encoder {
                 self.text(service);
             }
             Target::GoogleToken {} => self.text("google-token"),
+            Target::GoogleJwt { scopes, audience } => {
+                self.text("google-jwt");
+                self.list(scopes);
+                self.optional_list(audience.as_ref().map(std::slice::from_ref));
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::aws::{BodyHash, Keys};
+use crate::google::{Account, Claims, Signer};
 use crate::rules::Token;
 use crate::rules::fixture::keyring;
 use crate::secret::Secret;
@@ -84,6 +85,50 @@ fn several_places_of_one_request_are_filled_together() {
     check(&rules, &post(HOST, "/v1/x?a"), expected);
 }
 
+/// An account can sign nothing here.
+struct NoSigner;
+
+impl Signer for NoSigner {
+    fn sign(&self, _: &Account, _: &Claims<'_>) -> Option<Secret> {
+        None
+    }
+}
+
+/// The token says what it is for.
+struct Telling;
+
+impl Signer for Telling {
+    fn sign(&self, _: &Account, claims: &Claims<'_>) -> Option<Secret> {
+        Some(secret(&format!("token-for-{}", claims.aud.or(claims.scope).unwrap_or_default())))
+    }
+}
+
+#[test]
+fn an_account_signs_a_token_for_the_host_an_audience_or_scopes() {
+    let jwt = |scopes: &[&str], audience: Option<&str>| Target::GoogleJwt {
+        scopes: texts(scopes),
+        audience: audience.map(str::to_owned),
+    };
+    for (target, expected) in [
+        (jwt(&[], None), "Bearer token-for-https://api.anthropic.com/"),
+        (jwt(&[], Some("https://a.example/")), "Bearer token-for-https://a.example/"),
+        (jwt(&["a", "b"], None), "Bearer token-for-a b"),
+    ] {
+        let rules = rules_with(vec![target], &[Account::join("robot@example", "key-1", b"der")]);
+        let mut plan = post(HOST, "/v1/x").decide(&rules).ok().unwrap();
+        assert_eq!(plan.needs(), Needs::Time);
+        assert!(plan.finish(&Head::default(), NOW, BodyHash::default(), &Telling).is_ok());
+        assert_eq!(value_of(&plan, "authorization"), expected);
+        let mut plan = post(HOST, "/v1/x").decide(&rules).ok().unwrap();
+        // The token that is there is used again.
+        assert!(plan.finish(&Head::default(), NOW, BodyHash::default(), &NoSigner).is_ok());
+        let later = NOW + Duration::from_secs(3600);
+        let mut plan = post(HOST, "/v1/x").decide(&rules).ok().unwrap();
+        let denial = plan.finish(&Head::default(), later, BodyHash::default(), &NoSigner).err();
+        assert_eq!(denial.map(|denial| denial.reason), Some(Reason::TokenUnavailable));
+    }
+}
+
 #[test]
 fn a_token_goes_out_until_it_ends() {
     let until = NOW + Duration::from_secs(60);
@@ -95,7 +140,7 @@ fn a_token_goes_out_until_it_ends() {
     {
         let mut plan = request.decide(&rules).ok().unwrap();
         assert_eq!(plan.needs(), Needs::Time);
-        let finished = plan.finish(&Head::default(), now, BodyHash::default());
+        let finished = plan.finish(&Head::default(), now, BodyHash::default(), &NoSigner);
         assert_eq!(finished.err().map(|denial| denial.reason), expected, "{now:?}");
     }
     for sealed in ["ya29.token-1", "soon\nya29.token-1", "1\nshort", "1\n"] {
@@ -131,7 +176,7 @@ fn a_signature_is_made_last_and_over_what_goes_upstream() {
         headers: sent.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect(),
         ..Head::default()
     };
-    assert!(plan.finish(&head, NOW, BodyHash::default()).is_ok());
+    assert!(plan.finish(&head, NOW, BodyHash::default(), &NoSigner).is_ok());
     assert_eq!(plan.path(), Some(&b"/v1/x?a=b"[..]));
     assert_eq!(names_set(&plan), ["x-team", "x-amz-date", "authorization", "x-amz-security-token"]);
     let authorization = value_of(&plan, "authorization");
