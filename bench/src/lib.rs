@@ -8,6 +8,7 @@ pub mod child;
 pub mod contender;
 pub mod cost;
 pub mod cpu;
+pub mod credentials;
 pub mod endurance;
 pub mod fairness;
 pub mod handshake;

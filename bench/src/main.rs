@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use bench::report::{Limit, Report};
-use bench::{cost, endurance, fairness, handshake, latency, matching, scale};
+use bench::{cost, credentials, endurance, fairness, handshake, latency, matching, scale};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -18,10 +18,12 @@ struct Cli {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// What `make bench` runs: the next five, as they are without arguments
+    /// What `make bench` runs: the next seven, as they are without arguments
     All,
     /// CPU time of Envoy for a request
     Cost(cost::Args),
+    /// CPU time of Envoy for a request, by what is done with its credential
+    Credentials(credentials::Args),
     /// p50 and p99 at a fixed rate; time to the first event of a stream
     Latency(latency::Args),
     /// Time of CONNECT and TLS handshake, for names seen before and for new ones
@@ -53,6 +55,7 @@ async fn run(command: Command) -> Vec<Limit> {
     match command {
         Command::All => all().await,
         Command::Cost(args) => cost::run(&args).await.finish(),
+        Command::Credentials(args) => credentials::run(&args).await.finish(),
         Command::Latency(args) => latency::run(&args).await.finish(),
         Command::Handshake(args) => handshake::run(&args).await.finish(),
         Command::Fairness(args) => fairness::run(&args).await.finish(),
@@ -74,6 +77,7 @@ async fn all() -> Vec<Limit> {
     missed.extend(handshake::run(&defaults()).await.finish());
     missed.extend(fairness::run(&defaults()).await.finish());
     missed.extend(matching::run(&defaults()).finish());
+    missed.extend(credentials::run(&defaults()).await.finish());
     missed
 }
 

@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-/// Query of a request whose `x-api-key` is noted.
+/// How the query of a request begins whose credentials are noted.
 pub const NOTE_KEY: &str = "note-key";
 /// Query of a request that is answered by three events of a stream, [`EVENT_GAP`] apart.
 pub const EVENTS: &str = "events";
@@ -43,8 +43,19 @@ pub struct Upstream {
     pub address: SocketAddr,
     /// The certificate of its CA, PEM.
     pub ca: String,
-    noted: Arc<Mutex<Option<String>>>,
+    noted: Arc<Mutex<Option<Noted>>>,
     task: JoinHandle<()>,
+}
+
+/// Where a request carried credentials.
+#[derive(Debug, Clone, Default)]
+pub struct Noted {
+    /// `x-api-key`.
+    pub key: String,
+    /// `authorization`.
+    pub authorization: String,
+    /// The query.
+    pub query: String,
 }
 
 impl Upstream {
@@ -59,9 +70,9 @@ impl Upstream {
         Upstream { address, ca: authority.pem().to_owned(), noted, task }
     }
 
-    /// The `x-api-key` of the last request with [`NOTE_KEY`], taken.
+    /// What the last request with [`NOTE_KEY`] carried, taken.
     #[must_use]
-    pub fn noted(&self) -> Option<String> {
+    pub fn noted(&self) -> Option<Noted> {
         self.noted.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
@@ -72,7 +83,7 @@ impl Drop for Upstream {
     }
 }
 
-async fn accept(listener: TcpListener, tls: TlsAcceptor, noted: Arc<Mutex<Option<String>>>) {
+async fn accept(listener: TcpListener, tls: TlsAcceptor, noted: Arc<Mutex<Option<Noted>>>) {
     let head = Arc::new(head());
     // Whoever listens no longer is dropped, and its connections with it.
     let mut connections = tokio::task::JoinSet::new();
@@ -93,12 +104,15 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor, noted: Arc<Mutex<Option
 async fn answer(
     request: Request<Incoming>,
     head: Arc<HeaderMap>,
-    noted: Arc<Mutex<Option<String>>>,
+    noted: Arc<Mutex<Option<Noted>>>,
 ) -> Result<Response<Answer>, Infallible> {
     let query = request.uri().query().unwrap_or_default().to_owned();
-    if query == NOTE_KEY {
-        let key = request.headers().get("x-api-key").and_then(|value| value.to_str().ok());
-        *noted.lock().unwrap_or_else(PoisonError::into_inner) = key.map(str::to_owned);
+    if query.starts_with(NOTE_KEY) {
+        let header =
+            |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let (key, authorization) = (header("x-api-key").to_owned(), header("authorization").to_owned());
+        let now = Noted { key, authorization, query: query.clone() };
+        *noted.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
     }
     // What cannot be read is answered all the same.
     let _ = request.into_body().collect().await;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{HOST, KEY, Kind};
+use super::{ACCESS_KEY_ID, HOST, KEY, Kind, REGION, SECRET_ACCESS_KEY, SERVICE};
 use crate::load::PATH;
 
 /// A module whose callbacks return at once: what it costs that there is one.
@@ -36,7 +36,10 @@ pub(super) fn filters(kind: Kind, folder: &Path) -> Vec<Value> {
         Kind::Idle => vec![idle(folder)],
         Kind::Injector => vec![injector()],
         Kind::Native => vec![rbac(), mutation(), injector()],
-        Kind::Keyward => unreachable!("Keyward keeps its own filters"),
+        Kind::NativeSigning => vec![signing()],
+        Kind::Keyward | Kind::Query | Kind::Token | Kind::Signing => {
+            unreachable!("Keyward keeps its own filters")
+        }
     }
 }
 
@@ -61,6 +64,15 @@ fn injector() -> Value {
     });
     let credential = json!({"name": "envoy.http.injected_credentials.generic", "typed_config": generic});
     filter("credential_injector.v3.CredentialInjector", json!({"overwrite": true, "credential": credential}))
+}
+
+fn signing() -> Value {
+    let keys = json!({"access_key_id": ACCESS_KEY_ID, "secret_access_key": SECRET_ACCESS_KEY});
+    let config = json!({
+        "service_name": SERVICE, "region": REGION, "credential_provider": {"inline_credential": keys},
+        "match_excluded_headers": [{"prefix": "x-"}, {"prefix": "accept"}, {"exact": "user-agent"}, {"prefix": "anthropic"}],
+    });
+    filter("aws_request_signing.v3.AwsRequestSigning", config)
 }
 
 /// Lets a request through whose server name, authority and path are those of a rule.

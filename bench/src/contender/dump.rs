@@ -6,8 +6,8 @@ use std::path::Path;
 use harness::admin;
 use serde_json::{Value, json};
 
-/// The HTTP filters of Keyward begin with this.
-const OURS: &str = "light/";
+/// The HTTP filters of Keyward begin with one of these.
+const OURS: [&str; 2] = ["light/", "full/"];
 const MANAGER: &str =
     "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 
@@ -126,9 +126,7 @@ impl Dump {
     /// The filters without Keyward's, and in the interception chain others in their place.
     fn http_filters(&self, manager: &Value, filters: &Value, stand: &Stand<'_>) -> Value {
         let filters = filters.as_array().expect("filters");
-        let rest = filters
-            .iter()
-            .filter(|filter| !filter["name"].as_str().is_some_and(|name| name.starts_with(OURS)));
+        let rest = filters.iter().filter(|filter| !filter["name"].as_str().is_some_and(is_ours));
         let swapped = if manager == "mitm" { stand.filters } else { &[] };
         assert!(
             manager != "mitm" || filters.len() > rest.clone().count(),
@@ -138,12 +136,16 @@ impl Dump {
     }
 }
 
+fn is_ours(name: &str) -> bool {
+    OURS.iter().any(|start| name.starts_with(start))
+}
+
 /// Routes that do not enable Keyward's filters.
 fn without_ours(routes: &Value) -> Value {
     match routes {
         Value::Array(items) => items.iter().map(without_ours).collect(),
         Value::Object(fields) => {
-            let kept = fields.iter().filter(|(name, _)| !name.starts_with(OURS));
+            let kept = fields.iter().filter(|(name, _)| !is_ours(name));
             Value::Object(kept.map(|(name, field)| (name.clone(), without_ours(field))).collect())
         }
         other => other.clone(),

@@ -8,7 +8,9 @@ use harness::artefacts;
 use harness::gateway::Manifests;
 use serde_json::{Value, json};
 
-use super::{Contender, HOST, KEY, Kind, Parts, envoy_with_workers};
+use super::{
+    ACCESS_KEY_ID, Contender, HOST, KEY, Kind, Parts, REGION, SECRET_ACCESS_KEY, SERVICE, envoy_with_workers,
+};
 use crate::child::Child;
 use crate::upstream::Upstream;
 
@@ -21,11 +23,11 @@ pub(super) struct Started {
     pub(super) admin: PathBuf,
 }
 
-pub(super) async fn start(parts: &Parts, workers: u32, upstream: &Upstream) -> Started {
+pub(super) async fn start(kind: Kind, parts: &Parts, workers: u32, upstream: &Upstream) -> Started {
     let folder = tempfile::Builder::new().prefix("kwb").tempdir().expect("a temporary directory");
     let [manifests, state] = ["manifests", "state"].map(|name| folder.path().join(name));
     std::fs::create_dir(&manifests).expect("a folder");
-    for (name, text) in self::manifests(upstream).files() {
+    for (name, text) in self::manifests(kind, upstream).files() {
         std::fs::write(manifests.join(name), text).expect("a manifest");
     }
     let module = parts.module.clone().unwrap_or_else(|| artefacts::module().to_owned());
@@ -45,7 +47,7 @@ pub(super) async fn start(parts: &Parts, workers: u32, upstream: &Upstream) -> S
     let gateway = &ready["gateways"][0];
     let text = |name: &str| gateway[name].as_str().unwrap_or_else(|| panic!("no {name} in {line}"));
     let contender = Contender {
-        kind: Kind::Keyward,
+        kind,
         proxy: text("proxy").trim_start_matches("http://").parse().expect("an address"),
         ca: std::fs::read_to_string(text("ca")).expect("the CA of the gateway"),
         envoy: envoy_of(&state),
@@ -62,8 +64,31 @@ fn program(parts: &Parts) -> PathBuf {
     program
 }
 
+/// What the policy of the worked example says of its place, and what stands there for another kind.
+const PLACE: &str = "secretRef: {name: anthropic-credentials}\n  secretKey: api-key\n  target: Header\n  headerName: x-api-key\n";
+
+fn place(kind: Kind) -> String {
+    let query = "secretRef: {name: anthropic-credentials}\n  secretKey: api-key\n  target: QueryParam\n  queryParamName: key\n";
+    let own =
+        |auth: &str| format!("secretRef: {{name: own}}\n  target: ProviderAuth\n  providerAuth: {auth}\n");
+    match kind {
+        Kind::Query => query.to_owned(),
+        Kind::Token => own("{type: GCPServiceAccount, gcp: {mode: SelfSignedJwt}}"),
+        Kind::Signing => own(&format!("{{type: AWSv4, region: {REGION}, service: {SERVICE}}}")),
+        _ => PLACE.to_owned(),
+    }
+}
+
+/// The Secret `own`: the keys of an AWS account, and a service account.
+fn own_secret() -> Value {
+    json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "own"}, "stringData": {
+        "access_key_id": ACCESS_KEY_ID, "secret_access_key": SECRET_ACCESS_KEY,
+        "token": harness::google::account_file().to_string(),
+    }})
+}
+
 /// The worked example, at this provider.
-fn manifests(upstream: &Upstream) -> Manifests {
+fn manifests(kind: Kind, upstream: &Upstream) -> Manifests {
     let line = format!(
         "upstreamTLS: {{additionalTrustBundleSecretRef: {{name: provider-ca}}, hostAliases: [{{ip: 127.0.0.1, hostnames: \
          [{HOST}], port: {}}}]}}",
@@ -71,7 +96,11 @@ fn manifests(upstream: &Upstream) -> Manifests {
     );
     let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "provider-ca"},
         "stringData": {"ca.crt": upstream.ca}});
-    Manifests::worked_example().gateway_spec(&line).file("provider-ca.yaml", &secret.to_string())
+    Manifests::worked_example()
+        .gateway_spec(&line)
+        .replace(PLACE, &place(kind))
+        .file("provider-ca.yaml", &secret.to_string())
+        .file("own.yaml", &own_secret().to_string())
 }
 
 /// The Envoy that this gateway started. Panics when there is none.

@@ -16,12 +16,19 @@ use harness::client::{Agent, Http, Way};
 
 use crate::child::Child;
 use crate::load::{Connection, PLACEHOLDER};
-use crate::upstream::{NOTE_KEY, Upstream};
+use crate::upstream::{NOTE_KEY, Noted, Upstream};
 
 /// The host that requests are for.
 pub const HOST: &str = harness::gateway::HOST;
 /// The credential, as long as Anthropic's are: how long a key is decides which headers can hold it.
 pub const KEY: &str = "sk-ant-bench-pTyGJMuHbEL31IeL2HPcHyGcFRl1SPnXNYvMIHa_2o76umfXfKm_r5kJP1VrT-1FJors_6ILi8IHn5kxsC7tVO_HbkQfyAA";
+
+/// The keys of an AWS account.
+pub(crate) const ACCESS_KEY_ID: &str = "AKIAKEYWARDBENCHMARK";
+pub(crate) const SECRET_ACCESS_KEY: &str = "wJalrXUtnFEMI+K7MDENG+bPxRfiCYEXAMPLEBENC";
+/// What is signed for.
+pub(crate) const REGION: &str = "us-east-1";
+pub(crate) const SERVICE: &str = "bedrock";
 
 /// What runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -36,6 +43,14 @@ pub enum Kind {
     Native,
     /// Keyward.
     Keyward,
+    /// Envoy's `aws_request_signing`.
+    NativeSigning,
+    /// Keyward, the key in the query instead.
+    Query,
+    /// Keyward, a token of a Google service account instead.
+    Token,
+    /// Keyward, signing for AWS.
+    Signing,
 }
 
 impl Kind {
@@ -48,11 +63,30 @@ impl Kind {
             Kind::Injector => "injector",
             Kind::Native => "native chain",
             Kind::Keyward => "keyward",
+            Kind::NativeSigning => "aws_request_signing",
+            Kind::Query => "keyward, query",
+            Kind::Token => "keyward, Google token",
+            Kind::Signing => "keyward, AWS",
         }
     }
 
-    fn injects(self) -> bool {
-        !matches!(self, Kind::Bare | Kind::Idle)
+    /// Whether it is a gateway of Keyward's.
+    fn is_keyward(self) -> bool {
+        matches!(self, Kind::Keyward | Kind::Query | Kind::Token | Kind::Signing)
+    }
+
+    /// Whether what the provider received is what it is to receive.
+    fn is_right(self, noted: &Noted) -> bool {
+        match self {
+            Kind::Bare | Kind::Idle => noted.key == PLACEHOLDER,
+            Kind::Injector | Kind::Native | Kind::Keyward => noted.key == KEY,
+            Kind::Query => noted.query.ends_with(&format!("&key={KEY}")),
+            Kind::Token => noted.authorization.starts_with("Bearer ey"),
+            Kind::NativeSigning | Kind::Signing => {
+                let scope = format!("Credential={ACCESS_KEY_ID}/");
+                noted.authorization.starts_with("AWS4-HMAC-SHA256") && noted.authorization.contains(&scope)
+            }
+        }
     }
 }
 
@@ -94,10 +128,10 @@ impl Contender {
 
     /// Makes sure that it does its job: the provider gets the credential, or what the agent sent. Panics otherwise.
     async fn prove(&self, upstream: &Upstream) {
-        let expected = if self.kind.injects() { KEY } else { PLACEHOLDER };
         for http in [Http::One, Http::Two] {
             Connection::open(&self.agent(http, HOST), HOST).await.ask(NOTE_KEY).await;
-            assert_eq!(upstream.noted().as_deref(), Some(expected), "{} over {http:?}", self.kind.name());
+            let noted = upstream.noted().expect("a request");
+            assert!(self.kind.is_right(&noted), "{} over {http:?}: {noted:?}", self.kind.name());
         }
     }
 }
@@ -106,14 +140,19 @@ impl Contender {
 /// not start.
 pub async fn start(kinds: &[Kind], parts: &Parts, workers: u32, upstream: &Upstream) -> Vec<Contender> {
     let workers = parts.workers.unwrap_or(workers);
-    let keyward = keyward::start(parts, workers, upstream).await;
-    let dump = dump::Dump::read(&keyward.admin);
+    // Who signs over bodies must be let hold them.
+    let pattern = if kinds.contains(&Kind::NativeSigning) { Kind::Signing } else { Kind::Keyward };
+    let pattern = keyward::start(pattern, parts, workers, upstream).await;
+    let dump = dump::Dump::read(&pattern.admin);
     let mut all = Vec::new();
-    for kind in kinds.iter().copied().filter(|kind| *kind != Kind::Keyward) {
-        all.push(native::start(kind, &dump, workers, upstream).await);
+    for kind in kinds.iter().copied().filter(|kind| *kind != pattern.contender.kind) {
+        all.push(match kind.is_keyward() {
+            true => keyward::start(kind, parts, workers, upstream).await.contender,
+            false => native::start(kind, &dump, workers, upstream).await,
+        });
     }
-    if kinds.contains(&Kind::Keyward) {
-        all.push(keyward.contender);
+    if kinds.contains(&pattern.contender.kind) {
+        all.push(pattern.contender);
     }
     for contender in &all {
         contender.prove(upstream).await;

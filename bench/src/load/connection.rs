@@ -13,6 +13,7 @@ use super::{BODY, HEADERS, PATH};
 /// An open connection.
 pub struct Connection {
     host: String,
+    body: Bytes,
     wire: Wire,
 }
 
@@ -43,7 +44,14 @@ impl Connection {
                 Wire::Two { sender, driver }
             }
         };
-        Connection { host: host.to_owned(), wire }
+        Connection { host: host.to_owned(), body: Bytes::from_static(BODY.as_bytes()), wire }
+    }
+
+    /// With another body than that of the load.
+    #[must_use]
+    pub fn with_body(mut self, body: Bytes) -> Connection {
+        self.body = body;
+        self
     }
 
     /// Sends the request of the load with this query, and reads its whole answer. Panics when that is not a 200.
@@ -74,15 +82,19 @@ impl Connection {
     async fn begin(&mut self, query: &str) -> Rest {
         match &mut self.wire {
             Wire::One { stream, buffer } => {
-                stream.write_all(&http1_request(&self.host, query)).await.expect("an open connection");
+                let request = http1_request(&self.host, query, &self.body);
+                stream.write_all(&request).await.expect("an open connection");
                 stream.flush().await.expect("an open connection");
                 Rest::One(http1_head(stream, buffer).await)
             }
             Wire::Two { sender, .. } => {
                 let mut ready = sender.clone().ready().await.expect("an open connection");
-                let request = http2_request(&self.host, query);
-                let (answer, mut body) = ready.send_request(request, false).expect("a stream");
-                body.send_data(Bytes::from_static(BODY.as_bytes()), true).expect("a stream");
+                let request = http2_request(&self.host, query, &self.body);
+                let ends = self.body.is_empty();
+                let (answer, mut body) = ready.send_request(request, ends).expect("a stream");
+                if !ends {
+                    body.send_data(self.body.clone(), true).expect("a stream");
+                }
                 let answer = answer.await.expect("an answer");
                 assert_eq!(answer.status(), 200, "{} {:?}", self.host, answer.headers());
                 Rest::Two(answer.into_body())
@@ -120,16 +132,16 @@ fn path(query: &str) -> String {
     }
 }
 
-fn http1_request(host: &str, query: &str) -> Vec<u8> {
+fn http1_request(host: &str, query: &str, body: &[u8]) -> Vec<u8> {
     let lines: String = HEADERS.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let (path, length) = (path(query), BODY.len());
-    format!("POST {path} HTTP/1.1\r\nhost: {host}\r\n{lines}content-length: {length}\r\n\r\n{BODY}")
-        .into_bytes()
+    let (path, length) = (path(query), body.len());
+    let head = format!("POST {path} HTTP/1.1\r\nhost: {host}\r\n{lines}content-length: {length}\r\n\r\n");
+    [head.as_bytes(), body].concat()
 }
 
-fn http2_request(host: &str, query: &str) -> http::Request<()> {
+fn http2_request(host: &str, query: &str, body: &[u8]) -> http::Request<()> {
     let request =
-        http::Request::post(format!("https://{host}{}", path(query))).header("content-length", BODY.len());
+        http::Request::post(format!("https://{host}{}", path(query))).header("content-length", body.len());
     let request = HEADERS.iter().fold(request, |request, (name, value)| request.header(*name, *value));
     request.body(()).expect("a valid request")
 }
@@ -160,8 +172,8 @@ mod tests {
 
     #[test]
     fn a_request_has_fourteen_headers_besides_its_host() {
-        assert_eq!(http2_request("h.example", "").headers().len(), 14);
-        let text = String::from_utf8(http1_request("h.example", "events")).unwrap();
+        assert_eq!(http2_request("h.example", "", BODY.as_bytes()).headers().len(), 14);
+        let text = String::from_utf8(http1_request("h.example", "events", BODY.as_bytes())).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("POST /v1/messages?events HTTP/1.1\r\nhost: h.example\r\n"), "{head}");
         assert_eq!((head.lines().count(), body), (1 + 1 + 14, BODY));

@@ -4,6 +4,7 @@ mod connection;
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use harness::client::Http;
 use tokio::task::JoinSet;
 
@@ -49,6 +50,14 @@ impl Load {
             opened.push(Connection::open(&agent, host).await);
         }
         Load { connections: opened }
+    }
+
+    /// With another body than [`BODY`] in each request.
+    #[must_use]
+    pub fn with_body(mut self, body: &Bytes) -> Load {
+        self.connections =
+            self.connections.into_iter().map(|connection| connection.with_body(body.clone())).collect();
+        self
     }
 
     /// Sends this many requests in all; how long each took, in no order. Panics when one is not answered with 200.
