@@ -156,6 +156,12 @@ fn carriers(provider: Provider, policies: &BTreeSet<ObjectKey>, fills: &Fills) -
             headers.extend(aws::REMOVED_HEADERS.map(str::to_owned));
             query.extend(aws::REMOVED_QUERY.map(str::to_owned));
         }
+        // Whatever the host, it is one of Google's, which would take an account of the agent's own there.
+        if fill.target == (Target::GoogleToken {}) {
+            let google = Carriers::of(Provider::Google);
+            headers.extend(google.headers);
+            query.extend(google.query);
+        }
         headers.extend(fill.strip_headers.iter().cloned());
         query.extend(fill.strip_query.iter().cloned());
     }
