@@ -6,6 +6,7 @@ pub mod artefacts;
 pub mod client;
 pub mod dump;
 pub mod gateway;
+pub mod google;
 pub mod process;
 pub mod provider;
 pub mod scenario;
