@@ -89,10 +89,11 @@ impl TokenEndpoint {
                 tokio::spawn(async move {
                     match tls {
                         None => connection(stream, state).await,
-                        Some(tls) => match tls.accept(stream).await {
-                            Ok(stream) => connection(stream, state).await,
-                            Err(_) => {}
-                        },
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                connection(stream, state).await;
+                            }
+                        }
                     }
                 });
             }
