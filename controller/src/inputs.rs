@@ -1,6 +1,7 @@
 //! Objects reduced to the parts that the compiler looks at. Equal inputs compile to equal bytes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use policy::api::{
     Manifest, Metadata, SecretValue, ai_provider_route, credential_injection_policy, egress_deny_policy,
@@ -10,6 +11,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::conditions::ObjectRef;
+use crate::google::Snapshot;
 use crate::plan::ObjectKey;
 use crate::source::Objects;
 
@@ -30,6 +32,8 @@ pub struct Inputs {
     pub opaque: BTreeMap<ObjectRef, Option<i64>>,
     /// Values of Secrets by key.
     pub secrets: BTreeMap<ObjectKey, BTreeMap<String, SecretValue>>,
+    /// How the Google tokens stand that were wanted before.
+    pub tokens: Arc<Snapshot>,
 }
 
 /// A spec, and what of the metadata matters.
@@ -70,7 +74,7 @@ impl PartialOrd for Age {
 }
 
 impl Inputs {
-    /// Reduces objects.
+    /// Reduces objects; there are no tokens yet.
     #[must_use]
     pub fn from_objects(objects: &Objects) -> Inputs {
         let mut inputs = Inputs::default();

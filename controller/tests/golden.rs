@@ -1,12 +1,16 @@
-//! Manifests to plans and conditions, as files: `golden/<case>/in.yaml` and `golden/<case>/out.json`.
+//! Manifests to plans and conditions, as files: `golden/<case>/in.yaml` and `golden/<case>/out.json`; Google tokens that
+//! there are, in `tokens.json`.
 //!
 //! `UPDATE_GOLDEN=1 cargo test -p keyward --test golden` writes `out.json` anew; read the difference before committing.
 //! Keys are fixed and sealing is deterministic, so the outputs are equal on every machine.
 
 mod golden_output;
+#[path = "golden_google/mod.rs"]
+mod google;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use controller::compile::{Compiled, compile};
 use controller::inputs::Inputs;
@@ -31,11 +35,13 @@ fn cases() -> Vec<PathBuf> {
 }
 
 fn inputs(case: &Path) -> (Inputs, Vec<String>) {
-    let text = fs::read(case.join("in.yaml")).unwrap();
-    let listing = Listing::from([("in.yaml".to_owned(), Ok(Zeroizing::new(text)))]);
+    let text = google::with_keys(&fs::read_to_string(case.join("in.yaml")).unwrap());
+    let listing = Listing::from([("in.yaml".to_owned(), Ok(Zeroizing::new(text.into_bytes())))]);
     let loaded = load(&listing, &mut LastGood::default(), &Overrides::default());
     let problems = loaded.problems.iter().map(ToString::to_string).collect();
-    (Inputs::from_objects(&loaded.objects), problems)
+    let mut inputs = Inputs::from_objects(&loaded.objects);
+    inputs.tokens = Arc::new(google::tokens(case));
+    (inputs, problems)
 }
 
 fn compiled(inputs: &Inputs) -> Compiled {
@@ -101,6 +107,28 @@ fn every_sealed_value_opens_for_its_own_rule() {
         ("two-gateways", "h", vec!["value-for-gateway-h", "value-for-gateway-g"]),
         ("secrets-that-cannot-be-used", "g", vec!["value-trailing-newline"]),
         ("worked-example-without-its-secret", "echo-bot", vec![]),
+        (
+            "google-tokens",
+            "g",
+            vec![
+                "1800003400\nvalue-ya29-failing-0003",
+                "1800003500\nvalue-ya29-scoped-0002",
+                "1800003600\nvalue-ya29-default-0001",
+                "1800003600\nvalue-ya29-default-0001",
+            ],
+        ),
+        (
+            "google-self-signed-tokens",
+            "g",
+            vec![
+                "1800003590\nvalue-signed-for-audience-0005",
+                "1800003590\nvalue-signed-for-one-0001",
+                "1800003580\nvalue-signed-for-two-0002",
+                "1800003590\nvalue-signed-for-vertex-0003",
+                "1800003590\nvalue-signed-for-gemini-0004",
+                "1800003590\nvalue-signed-for-scopes-0006",
+            ],
+        ),
     ] {
         let compiled = compiled(&inputs(&folder.join(case)).0);
         let key = ObjectKey { namespace: "default".into(), name: gateway.into() };
@@ -126,9 +154,14 @@ fn the_worked_example_needs_nothing_but_its_flag() {
 #[test]
 fn no_output_holds_a_value_of_a_secret() {
     for case in cases() {
-        let text = fs::read_to_string(case.join("in.yaml")).unwrap();
+        let tokens = fs::read_to_string(case.join("tokens.json")).unwrap_or_default();
+        let text = fs::read_to_string(case.join("in.yaml")).unwrap() + &tokens;
         let (inputs, problems) = inputs(&case);
-        let rendered = render(&compiled(&inputs), &problems);
+        let compiled = compiled(&inputs);
+        let rendered = render(&compiled, &problems) + &format!("{compiled:?}");
+        for key_line in google::key_lines() {
+            assert!(!rendered.contains(&key_line), "{}", case.display());
+        }
         for value in text.lines().filter_map(|line| line.split("value-").nth(1)) {
             let value = value.split(['"', '}', ',', ' ']).next().unwrap();
             assert!(value.len() >= 8, "{value} is too short to look for");

@@ -7,6 +7,7 @@ pub mod client;
 pub mod dump;
 pub mod examples;
 pub mod gateway;
+pub mod google;
 pub mod process;
 pub mod provider;
 pub mod scenario;

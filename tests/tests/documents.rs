@@ -16,7 +16,7 @@ use policy::wire::Carriers;
 
 /// Every document of the clone, by its path from the root.
 fn documents() -> Vec<(PathBuf, String)> {
-    let examples = ["examples/anthropic", "examples/adversarial-mitmproxy"];
+    let examples = ["examples/anthropic", "examples/vertex-ai", "examples/adversarial-mitmproxy"];
     let folders = ["", "docs", "docs/decisions", "envoy-config/static"].into_iter().chain(examples);
     let entries = folders.flat_map(|folder| std::fs::read_dir(root().join(folder)).unwrap());
     let paths = entries.map(|entry| entry.unwrap().path());

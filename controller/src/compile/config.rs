@@ -8,7 +8,9 @@ use policy::wire::{
     Outcome, RecordText, Rule, Target, Unlisted, VERSION,
 };
 
-use super::injection::Policy;
+use super::fills::Fills;
+use super::injection::{Material, Policy};
+use super::tokens;
 use crate::inputs::Age;
 use crate::plan::{LIGHT_BUCKETS, ObjectKey};
 
@@ -96,12 +98,8 @@ impl Frame<'_> {
 }
 
 /// The configuration of a bucket with these rules.
-pub(super) fn build(
-    frame: &Frame<'_>,
-    drafts: &BTreeSet<Draft>,
-    policies: &BTreeMap<ObjectKey, Policy>,
-    keyring: &Keyring,
-) -> Config {
+pub(super) fn build(frame: &Frame<'_>, drafts: &BTreeSet<Draft>, fills: &Fills, keyring: &Keyring) -> Config {
+    let policies = &fills.policies;
     let mut config = Config { unlisted: frame.unlisted, ..empty(frame.gateway, Unlisted::Deny) };
     config.max_held_body = frame.max_held_body;
     config.endpoints = table(drafts.iter().filter_map(|draft| draft.endpoints.as_ref()));
@@ -113,7 +111,7 @@ pub(super) fn build(
     let ranks = ranks(drafts);
     for draft in drafts {
         let mut rule = rule(draft, &ranks, &config);
-        rule.then = outcome(draft, &rule, &config, policies, keyring);
+        rule.then = outcome(draft, &rule, &config, fills, keyring);
         config.rules.push(rule);
     }
     config
@@ -167,19 +165,13 @@ fn index<T: Ord>(table: &[T], item: &T) -> Option<u32> {
     table.binary_search(item).ok().and_then(|index| u32::try_from(index).ok())
 }
 
-fn outcome(
-    draft: &Draft,
-    rule: &Rule,
-    config: &Config,
-    policies: &BTreeMap<ObjectKey, Policy>,
-    keyring: &Keyring,
-) -> Outcome {
+fn outcome(draft: &Draft, rule: &Rule, config: &Config, fills: &Fills, keyring: &Keyring) -> Outcome {
     let keys = match &draft.then {
         Then::Deny(cause) => return Outcome::Deny(cause.0),
         Then::Inject(keys) => keys,
     };
     let injections: Option<Vec<Injection>> =
-        keys.iter().map(|key| injection(key, policies.get(key)?, rule, config, keyring)).collect();
+        keys.iter().map(|key| injection(key, fills, rule, config, keyring)).collect();
     injections.map_or(Outcome::Deny(DenyCause::InvalidSecret), Outcome::Inject)
 }
 
@@ -191,14 +183,22 @@ fn target(policy: &Policy) -> Option<Target> {
 /// One place and its sealed credential; `None` where there is nothing to seal, or it cannot be sealed.
 fn injection(
     key: &ObjectKey,
-    policy: &Policy,
+    fills: &Fills,
     rule: &Rule,
     config: &Config,
     keyring: &Keyring,
 ) -> Option<Injection> {
+    let policy = fills.policies.get(key)?;
     let target = index(&config.targets, &target(policy)?)?;
     let mut injection = Injection { policy: key.to_string(), target, sealed: String::new() };
     let binding = config.binding(rule, &injection).ok()?;
-    injection.sealed = keyring.seal(&binding, policy.credential.as_ref().ok()?).ok()?;
+    injection.sealed = match policy.credential.as_ref().ok()? {
+        Material::Value(value) => keyring.seal(&binding, value),
+        Material::Token(source) => {
+            let key = source.maker().token(tokens::only_host(&rule.hosts)).ok()?;
+            keyring.seal(&binding, &tokens::sealable(tokens::now(&fills.tokens, &key)?)?)
+        }
+    }
+    .ok()?;
     Some(injection)
 }

@@ -1,17 +1,22 @@
 //! Policies together: which of them fills which place of a target, who gives way, and what a route gets of it all.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use policy::aws;
 use policy::host::HostPattern;
 use policy::wire::{DenyCause, Target};
 
-use super::injection::{Places, Policy, PolicyTarget};
+use super::injection::{Material, Places, Policy, PolicyTarget};
+use super::tokens::{self, Needed, Source};
+use crate::google::Snapshot;
 use crate::plan::ObjectKey;
 
 /// All policies, and how they settle among each other.
 pub(super) struct Fills {
     pub(super) policies: BTreeMap<ObjectKey, Policy>,
+    /// The Google tokens that there are.
+    pub(super) tokens: Arc<Snapshot>,
     /// By target and place: the policy that fills it.
     effective: BTreeMap<PolicyTarget, BTreeMap<String, ObjectKey>>,
     /// By target: the places of policies that were refused for their content; `None` where not even that is known.
@@ -28,7 +33,34 @@ pub(super) enum Share {
     Nothing(DenyCause, BTreeSet<ObjectKey>),
 }
 
+/// What requests to one host lack. In the order in which a status names them: what waits for somebody first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Lack {
+    /// Neither a policy nor the host says for which AWS region they are to be signed.
+    Region,
+    /// The host is a pattern, and its name would be the audience of their token.
+    Audience,
+    /// Their token was not obtained yet, or not again.
+    Token,
+}
+
+impl Lack {
+    pub(super) fn cause(self) -> DenyCause {
+        match self {
+            Lack::Region => DenyCause::RegionUnknown,
+            Lack::Audience | Lack::Token => DenyCause::TokenUnavailable,
+        }
+    }
+}
+
 impl Share {
+    fn filling(&self) -> Option<&BTreeSet<ObjectKey>> {
+        match self {
+            Share::Policies(policies) => Some(policies),
+            Share::Nothing(..) => None,
+        }
+    }
+
     /// The policies that fill, or would have filled.
     pub(super) fn policies(&self) -> &BTreeSet<ObjectKey> {
         match self {
@@ -39,7 +71,7 @@ impl Share {
 
 impl Fills {
     /// Settles: for the same place of one target the older policy wins, then the lesser name.
-    pub(super) fn settle(policies: BTreeMap<ObjectKey, Policy>) -> Fills {
+    pub(super) fn settle(policies: BTreeMap<ObjectKey, Policy>, tokens: Arc<Snapshot>) -> Fills {
         let mut by_age: Vec<(&ObjectKey, &Policy)> = policies.iter().collect();
         by_age.sort_by_key(|(key, policy)| (policy.age, *key));
         let mut effective: BTreeMap<PolicyTarget, BTreeMap<String, ObjectKey>> = BTreeMap::new();
@@ -63,7 +95,7 @@ impl Fills {
                 }
             }
         }
-        Fills { policies, effective, refused, conflicted }
+        Fills { policies, tokens, effective, refused, conflicted }
     }
 
     /// The policy that a policy gave way to at a target.
@@ -99,19 +131,59 @@ impl Fills {
         }
     }
 
-    /// The hosts that requests cannot be signed for: neither a policy nor the host itself says for which AWS region.
-    pub(super) fn without_region(
+    /// What the requests to a host lack, though its policies have what they name.
+    pub(super) fn lack(&self, share: &Share, host: &HostPattern) -> Option<Lack> {
+        self.credentials(share).filter_map(|(policy, material)| self.lacks(policy, material, host)).min()
+    }
+
+    fn lacks(&self, policy: &Policy, material: &Material, host: &HostPattern) -> Option<Lack> {
+        let target = policy.content.as_ref().ok().map(|fill| &fill.target);
+        match material {
+            Material::Token(source) => match source.maker().token(host.exact()) {
+                Err(_) => Some(Lack::Audience),
+                Ok(key) => tokens::now(&self.tokens, &key).is_none().then_some(Lack::Token),
+            },
+            Material::Value(_) => {
+                let is_open = matches!(target, Some(Target::AwsV4 { region: None, .. }));
+                (is_open && !aws::may_name_region(host.as_str())).then_some(Lack::Region)
+            }
+        }
+    }
+
+    /// Whether a rule may name one host only, because each has a credential of its own.
+    pub(super) fn is_per_host(&self, share: &Share) -> bool {
+        self.sources(share).any(|(_, source)| source.maker().is_per_host())
+    }
+
+    /// The Google tokens that requests to these hosts need.
+    pub(super) fn needed<'a>(
         &self,
         share: &Share,
-        hosts: &BTreeSet<HostPattern>,
-    ) -> BTreeSet<HostPattern> {
-        let Share::Policies(policies) = share else { return BTreeSet::new() };
-        let fills = policies.iter().filter_map(|key| self.policies.get(key)?.content.as_ref().ok());
-        let mut targets = fills.map(|fill| &fill.target);
-        if !targets.any(|target| matches!(target, Target::AwsV4 { region: None, .. })) {
-            return BTreeSet::new();
+        hosts: impl Iterator<Item = &'a HostPattern> + Clone,
+    ) -> Needed {
+        let mut needed = Needed::new();
+        for (policy, source) in self.sources(share) {
+            // Where all hosts have the same one, the first stands for all.
+            let count = if source.maker().is_per_host() { usize::MAX } else { 1 };
+            for key in hosts.clone().take(count).filter_map(|host| source.maker().token(host.exact()).ok()) {
+                let entry = needed.entry(key).or_insert_with(|| (source.account.clone(), BTreeSet::new()));
+                entry.1.insert(policy.clone());
+            }
         }
-        hosts.iter().filter(|host| !aws::may_name_region(host.as_str())).cloned().collect()
+        needed
+    }
+
+    fn sources<'a>(&'a self, share: &'a Share) -> impl Iterator<Item = (&'a ObjectKey, &'a Source)> {
+        let keys = share.filling().into_iter().flatten();
+        keys.filter_map(|key| match self.policies.get(key)?.credential.as_ref().ok()? {
+            Material::Token(source) => Some((key, source)),
+            Material::Value(_) => None,
+        })
+    }
+
+    fn credentials<'a>(&'a self, share: &'a Share) -> impl Iterator<Item = (&'a Policy, &'a Material)> {
+        let policies = share.filling().into_iter().flatten().filter_map(|key| self.policies.get(key));
+        policies.filter_map(|policy| Some((policy, policy.credential.as_ref().ok()?)))
     }
 
     fn missing(&self, policy: &ObjectKey) -> Option<DenyCause> {

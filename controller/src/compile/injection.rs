@@ -1,6 +1,7 @@
 //! A CredentialInjectionPolicy by itself: what it attaches to, which place it fills, and with which credential.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use policy::api::credential_injection_policy::{ProviderAuth, ProviderAuthKind, Spec, Target};
 use policy::api::reference::{ParentReference, TargetReference};
@@ -12,8 +13,10 @@ use policy::wire::{self, DenyCause};
 
 use super::attach::status_reference;
 use super::support::{self, Support};
+use super::tokens::{self, Accounts, Maker, Source};
 use super::values::header_name;
 use super::verdict::Refusal;
+use crate::google::ServiceAccount;
 use crate::inputs::{Age, Inputs, Reduced};
 use crate::plan::ObjectKey;
 
@@ -27,7 +30,15 @@ pub(super) struct Policy {
     pub(super) content: Result<Fill, Refusal>,
     /// The Secret that it names; rules that share one share a bucket where they can.
     pub(super) secret: ObjectKey,
-    pub(super) credential: Result<Secret, Unresolved>,
+    pub(super) credential: Result<Material, Unresolved>,
+}
+
+/// What a policy's credentials are made of. (No `Debug`: it holds one.)
+pub(super) enum Material {
+    /// One credential, as it is sealed.
+    Value(Secret),
+    /// Tokens of a service account.
+    Token(Source),
 }
 
 /// Places of a request, as messages name them. Servers may take `_` for `-` (CGI, RFC 3875), so both spellings of a
@@ -84,7 +95,12 @@ pub(super) struct Unresolved {
 }
 
 /// Reads a policy.
-pub(super) fn read(key: &ObjectKey, policy: &Reduced<Spec>, inputs: &Inputs) -> Policy {
+pub(super) fn read(
+    key: &ObjectKey,
+    policy: &Reduced<Spec>,
+    inputs: &Inputs,
+    accounts: &mut Accounts,
+) -> Policy {
     let spec = &policy.spec;
     let content = content(spec);
     Policy {
@@ -94,7 +110,7 @@ pub(super) fn read(key: &ObjectKey, policy: &Reduced<Spec>, inputs: &Inputs) -> 
         places: target_of(spec).ok().as_ref().map(places),
         content,
         secret: ObjectKey { namespace: key.namespace.clone(), name: spec.secret_ref.name.clone() },
-        credential: credential(key, spec, inputs),
+        credential: credential(key, spec, inputs, accounts),
     }
 }
 
@@ -164,7 +180,10 @@ fn header(name: &str, prefix: &str) -> Result<wire::Target, String> {
 }
 
 fn signature(auth: &ProviderAuth) -> Result<wire::Target, String> {
-    if auth.gcp.is_some() && auth.kind != ProviderAuthKind::GCPServiceAccount {
+    if auth.kind == ProviderAuthKind::GCPServiceAccount {
+        return tokens::check(auth).map(|()| wire::Target::GoogleToken {});
+    }
+    if auth.gcp.is_some() {
         return Err("spec.providerAuth.gcp goes with type: GCPServiceAccount only".to_owned());
     }
     let part = |text: &Option<String>, field: &str, example: &str| match text {
@@ -254,8 +273,13 @@ fn target(key: &ObjectKey, kind: &str, name: &str, inputs: &Inputs) -> Result<Po
     Ok(target)
 }
 
-/// The credential of a policy as it is sealed, or why it has none.
-pub(super) fn credential(key: &ObjectKey, spec: &Spec, inputs: &Inputs) -> Result<Secret, Unresolved> {
+/// What the credentials of a policy are made of, or why it has none.
+pub(super) fn credential(
+    key: &ObjectKey,
+    spec: &Spec,
+    inputs: &Inputs,
+    accounts: &mut Accounts,
+) -> Result<Material, Unresolved> {
     let unresolved =
         |cause, reason, message: String| Unresolved { cause, refusal: Refusal::new(reason, message) };
     let reference = &spec.secret_ref;
@@ -268,9 +292,39 @@ pub(super) fn credential(key: &ObjectKey, spec: &Spec, inputs: &Inputs) -> Resul
         unresolved(DenyCause::SecretNotFound, "SecretNotFound", format!("there is no Secret {secret}"))
     })?;
     let read = Read { secret: &secret, values };
+    match (spec.provider_auth.as_ref().map(|auth| auth.kind), Maker::of(key, spec)) {
+        (_, Some(maker)) => {
+            let account = read.account(&spec.secret_key, accounts)?;
+            Ok(Material::Token(Source::new(account, maker)))
+        }
+        (Some(ProviderAuthKind::AWSv4), None) => read.aws_keys().map(Material::Value),
+        (_, None) => read.credential(&spec.secret_key).map(Material::Value),
+    }
+}
+
+/// What becomes of the value of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ValueUse {
+    /// It is a credential, or a part of one.
+    Credential,
+    /// Tokens are made of it.
+    TokenSource,
+}
+
+/// Whether a policy could use this value of the key that it names, and for what.
+///
+/// # Errors
+/// Why it could not; never the value.
+pub(crate) fn judge(spec: &Spec, value: &[u8]) -> Result<ValueUse, String> {
     match spec.provider_auth.as_ref().map(|auth| auth.kind) {
-        Some(ProviderAuthKind::AWSv4) => read.aws_keys(),
-        _ => read.credential(&spec.secret_key),
+        Some(ProviderAuthKind::GCPServiceAccount) => match ServiceAccount::parse(value) {
+            Ok(_) => Ok(ValueUse::TokenSource),
+            Err(error) => Err(error.to_string()),
+        },
+        _ => match Secret::credential(value) {
+            Ok(_) => Ok(ValueUse::Credential),
+            Err(unusable) => Err(unusable.to_string()),
+        },
     }
 }
 
@@ -298,6 +352,11 @@ impl Read<'_> {
     fn credential(&self, key: &str) -> Result<Secret, Unresolved> {
         // Exposed to the check that makes a credential of it.
         Secret::credential(self.value(key)?).map_err(|unusable| self.invalid(key, unusable))
+    }
+
+    fn account(&self, key: &str, accounts: &mut Accounts) -> Result<Arc<ServiceAccount>, Unresolved> {
+        // Exposed to be read as an account, which keeps its key to itself.
+        accounts.of(self.secret, key, self.value(key)?).map_err(|error| self.invalid(key, error))
     }
 
     /// The keys of an AWS account, as they are sealed.

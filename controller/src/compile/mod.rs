@@ -15,6 +15,7 @@ mod report;
 mod rotate;
 mod scope;
 pub mod support;
+mod tokens;
 mod trust;
 mod values;
 mod verdict;
@@ -28,9 +29,13 @@ use policy::seal::Keyring;
 use self::attach::{Gateways, Parent, Standing};
 use self::fills::Fills;
 use self::gateway::Settings;
+pub(crate) use self::injection::{ValueUse, judge};
 use self::plan::Attached;
-pub use self::rotate::{Touched, rotate};
+pub use self::rotate::{Touched, renew, rotate};
 use self::scope::Content;
+use self::tokens::Accounts;
+pub use self::tokens::{Origin, Tokens};
+pub(crate) use self::trust::joined;
 pub(crate) use self::values::go_duration;
 use self::verdict::Refusal;
 use crate::conditions::{ObjectRef, Statuses};
@@ -44,6 +49,8 @@ pub struct Compiled {
     pub gateways: BTreeMap<ObjectKey, GatewayPlan>,
     /// What is said of every object but Secrets.
     pub statuses: Statuses,
+    /// The Google tokens that the plans need, those that there are included.
+    pub tokens: Tokens,
 }
 
 /// Compiles. `keyring` names the keys that a gateway's Envoy holds; `system_trust` is the system's CA bundle as PEM.
@@ -59,13 +66,14 @@ pub fn compile<'k>(
         .iter()
         .map(|(key, gateway)| (key.clone(), gateway::settings(&gateway.spec)))
         .collect();
+    let mut accounts = Accounts::default();
     let policies = inputs
         .policies
         .iter()
-        .map(|(key, policy)| (key.clone(), injection::read(key, policy, inputs)))
+        .map(|(key, policy)| (key.clone(), injection::read(key, policy, inputs, &mut accounts)))
         .collect();
-    let resolved =
-        Resolved { inputs, routes: routes(inputs, &settings), fills: Fills::settle(policies), system_trust };
+    let fills = Fills::settle(policies, inputs.tokens.clone());
+    let resolved = Resolved { inputs, routes: routes(inputs, &settings), fills, system_trust };
     let mut compiled = Compiled::default();
     for (key, gateway) in &inputs.gateways {
         if let Some(settings) = settings.remove(key) {
@@ -73,6 +81,7 @@ pub fn compile<'k>(
         }
     }
     resolved.report(&mut compiled.statuses);
+    compiled.tokens.say(&mut compiled.statuses, &inputs.tokens);
     compiled
 }
 
@@ -93,13 +102,17 @@ impl Resolved<'_> {
         keyring: &Keyring,
         compiled: &mut Compiled,
     ) {
-        let (bundle, trust) = trust::bundle(key, &gateway.spec, self.inputs, self.system_trust);
+        let own = trust::own(key, &gateway.spec, self.inputs);
+        let (own, trust) = own.map_or_else(|refusal| (String::new(), Err(refusal)), |own| (own, Ok(())));
         let verdict = settings.as_ref().map(|_| ());
         let partly = gateway::partly_supported(&gateway.spec);
         let mut status =
             report::gateway(gateway, verdict, &partly, trust.as_ref().copied(), &self.attached_to(key));
         if let Ok(settings) = settings {
-            let mut plan = plan::plan(key.clone(), settings, &self.at(key), &self.fills, bundle, keyring);
+            let bundle = joined(self.system_trust, &own);
+            let (mut plan, needed) =
+                plan::plan(key.clone(), settings, &self.at(key), &self.fills, bundle, keyring);
+            compiled.tokens.add(needed, &own);
             let refused = prove::deny_what_the_filter_refuses(&mut plan);
             report::filter_refused(&mut status, gateway.generation, &refused);
             compiled.gateways.insert(key.clone(), plan);

@@ -14,6 +14,7 @@ use super::fills::{Fills, Share};
 use super::gateway::Settings;
 use super::injection::Fill;
 use super::scope::Scope;
+use super::tokens::Needed;
 use crate::inputs::Age;
 use crate::parallel;
 use crate::plan::{Alias, BUCKETS, DefaultPolicy, GatewayPlan, HostPlan, ObjectKey};
@@ -27,7 +28,7 @@ pub(super) struct Attached<'a> {
     pub(super) accepted: bool,
 }
 
-/// Plans a gateway.
+/// Plans a gateway, and says which Google tokens that takes.
 pub(super) fn plan(
     key: ObjectKey,
     settings: Settings,
@@ -35,17 +36,17 @@ pub(super) fn plan(
     fills: &Fills,
     trust_bundle: String,
     keyring: &Keyring,
-) -> GatewayPlan {
+) -> (GatewayPlan, Needed) {
     let unlisted = match settings.default_policy {
         DefaultPolicy::AllowAll => Unlisted::Pass,
         DefaultPolicy::DenyAll => Unlisted::Deny,
     };
-    let claims = claims(&key, routes, fills, &settings.aliases);
+    let (claims, needed) = claims(&key, routes, fills, &settings.aliases);
     let hosts = hosts(&claims, &settings.aliases);
     let frame = config::Frame { gateway: &key, unlisted, max_held_body: settings.max_held_body };
     let buckets = configurations(&frame, &claims, &hosts, fills, keyring);
     let open_aliases = settings.aliases.into_iter().filter(|(name, _)| !is_claimed(name, &hosts)).collect();
-    GatewayPlan {
+    let plan = GatewayPlan {
         guard: config::empty(&key, unlisted),
         key,
         default_policy: settings.default_policy,
@@ -59,7 +60,8 @@ pub(super) fn plan(
         request_timeout: settings.request_timeout,
         max_held_body: settings.max_held_body,
         allowed_private_networks: settings.allowed_private_networks,
-    }
+    };
+    (plan, needed)
 }
 
 /// What one match of one route comes to on this gateway.
@@ -81,34 +83,41 @@ fn claims(
     routes: &[Attached<'_>],
     fills: &Fills,
     aliases: &BTreeMap<String, Alias>,
-) -> Vec<Claim> {
-    let mut claims = Vec::new();
+) -> (Vec<Claim>, Needed) {
+    let (mut claims, mut needed) = (Vec::new(), Needed::new());
     for route in routes {
         let share = fills.share(gateway, &route.key);
         let then = outcome(route.accepted, &share);
         let needs = needs(share.policies(), fills);
+        let is_per_host = fills.is_per_host(&share);
         for scope in route.scopes {
             let hosts = with_aliases(&scope.hosts, aliases);
-            let without = fills.without_region(&share, &hosts);
-            let (denied, served) = hosts.into_iter().partition(|host| without.contains(host));
-            let deny = Then::Deny(Cause(DenyCause::RegionUnknown));
-            let parts: [(BTreeSet<HostPattern>, Then); 2] = [(served, then.clone()), (denied, deny)];
-            claims.extend(parts.into_iter().filter(|(hosts, _)| !hosts.is_empty()).map(|(hosts, then)| {
-                Claim {
-                    age: route.age,
-                    route: route.key.clone(),
-                    hosts,
-                    endpoints: scope.endpoints.clone(),
-                    methods: scope.methods.clone(),
-                    models: scope.models.clone(),
-                    carriers: carriers(scope.provider, share.policies(), fills),
-                    then,
-                    needs: needs.with_models(scope.models.as_ref()),
+            if route.accepted {
+                for (key, (account, policies)) in fills.needed(&share, hosts.iter()) {
+                    needed.entry(key).or_insert((account, BTreeSet::new())).1.extend(policies);
                 }
+            }
+            let mut parts: BTreeMap<(Then, Option<HostPattern>), BTreeSet<HostPattern>> = BTreeMap::new();
+            for host in hosts {
+                let lack = fills.lack(&share, &host).filter(|_| route.accepted);
+                let then = lack.map_or_else(|| then.clone(), |lack| Then::Deny(Cause(lack.cause())));
+                let alone = (is_per_host && !matches!(then, Then::Deny(_))).then(|| host.clone());
+                parts.entry((then, alone)).or_default().insert(host);
+            }
+            claims.extend(parts.into_iter().map(|((then, _), hosts)| Claim {
+                age: route.age,
+                route: route.key.clone(),
+                hosts,
+                endpoints: scope.endpoints.clone(),
+                methods: scope.methods.clone(),
+                models: scope.models.clone(),
+                carriers: carriers(scope.provider, share.policies(), fills),
+                then,
+                needs: needs.with_models(scope.models.as_ref()),
             }));
         }
     }
-    claims
+    (claims, needed)
 }
 
 /// What the policies that fill, or would fill, have to do with the choice of a bucket: a value that comes or goes moves
@@ -146,6 +155,12 @@ fn carriers(provider: Provider, policies: &BTreeSet<ObjectKey>, fills: &Fills) -
         if matches!(fill.target, Target::AwsV4 { .. }) {
             headers.extend(aws::REMOVED_HEADERS.map(str::to_owned));
             query.extend(aws::REMOVED_QUERY.map(str::to_owned));
+        }
+        // Whatever the host, it is one of Google's, which would take an account of the agent's own there.
+        if fill.target == (Target::GoogleToken {}) {
+            let google = Carriers::of(Provider::Google);
+            headers.extend(google.headers);
+            query.extend(google.query);
         }
         headers.extend(fill.strip_headers.iter().cloned());
         query.extend(fill.strip_query.iter().cloned());
@@ -190,7 +205,7 @@ fn configurations(
     }
     let buckets: Vec<usize> = (0..BUCKETS).collect();
     parallel::map(&buckets, |bucket| match drafts.get(bucket) {
-        Some(drafts) => config::build(&frame.of_bucket(*bucket), drafts, &fills.policies, keyring),
+        Some(drafts) => config::build(&frame.of_bucket(*bucket), drafts, fills, keyring),
         None => config::empty(frame.gateway, Unlisted::Deny),
     })
 }

@@ -10,12 +10,13 @@ use policy::host::HostPattern;
 use policy::wire::DenyCause;
 
 use super::attach::{Parent, Standing, status_reference};
-use super::fills::{Fills, Share};
+use super::fills::{Fills, Lack, Share};
 use super::injection::{Ancestor, Fill, Policy};
 use super::scope::Scope;
 use super::support;
 use super::verdict::{
-    ACCEPTED, PARTIALLY_SUPPORTED, PROGRAMMED, READY, RESOLVED_REFS, Refusal, condition, no, standing, yes,
+    ACCEPTED, PARTIALLY_SUPPORTED, PROGRAMMED, READY, RESOLVED, RESOLVED_REFS, Refusal, condition, no,
+    standing, yes,
 };
 use crate::conditions::{
     Attachment, Conditions, GatewayStatus, ListenerStatus, ObjectRef, ObjectStatus, Statuses, Truth,
@@ -71,9 +72,6 @@ fn refused_gateway(refusal: &Refusal, generation: Option<i64>) -> Conditions {
     conditions
 }
 
-/// What `ResolvedRefs` says where nothing is missing.
-const RESOLVED: &str = "every reference is resolved";
-
 /// Of a route, by parent.
 pub(super) fn route(
     key: &ObjectKey,
@@ -88,15 +86,18 @@ pub(super) fn route(
             "no parentRef names an EgressGateway, its group and kind spelt out; the route has no effect";
         return alone(&Refusal::new("NoMatchingParent", message), generation);
     }
-    let hosts = scopes.iter().flat_map(|scope| scope.hosts.iter().cloned()).collect();
-    let without_region = |share: &Share| region_unknown(&fills.without_region(share, &hosts));
+    let hosts: BTreeSet<HostPattern> = scopes.iter().flat_map(|scope| scope.hosts.iter().cloned()).collect();
+    let lacking = |share: &Share| {
+        let lacks = hosts.iter().filter_map(|host| Some((fills.lack(share, host)?, host)));
+        lacks.min().map(|(lack, host)| lacks_for(lack, host))
+    };
     let attachment = |parent: &Parent| {
         let accepted = match (&parent.standing, verdict) {
             (Standing::Apart(refusal) | Standing::Refused(refusal), _) | (_, Err(refusal)) => Err(refusal),
             (Standing::Attached(_), Ok(())) => Ok("the route is attached"),
         };
         let share = fills.share(&parent.gateway, key);
-        let missing = accepted.ok().and_then(|_| missing(&share).or_else(|| without_region(&share)));
+        let missing = accepted.ok().and_then(|_| missing(&share).or_else(|| lacking(&share)));
         let resolved = missing.as_ref().map_or(Ok(RESOLVED), Err);
         Attachment { to: parent.to.clone(), conditions: standing(accepted, resolved, generation) }
     };
@@ -125,13 +126,28 @@ fn missing(share: &Share) -> Option<Refusal> {
     Some(Refusal::new(reason, format!("{why}; its requests are denied")))
 }
 
-fn region_unknown(hosts: &BTreeSet<HostPattern>) -> Option<Refusal> {
-    let host = hosts.first()?;
-    let message = format!(
-        "{host} names no AWS region and neither does its policy; set spec.providerAuth.region there; requests to it \
-         are denied"
-    );
-    Some(Refusal::new("RegionUnknown", message))
+/// Why the requests to a host are denied though the policies have what they name.
+fn lacks_for(lack: Lack, host: &HostPattern) -> Refusal {
+    match lack {
+        Lack::Region => Refusal::new(
+            "RegionUnknown",
+            format!(
+                "{host} names no AWS region and neither does its policy; set spec.providerAuth.region there; requests \
+                 to it are denied"
+            ),
+        ),
+        Lack::Audience => Refusal::new(
+            "AudienceUnknown",
+            format!(
+                "{host} is a pattern, and a self-signed token for it needs an audience or scopes; set \
+                 spec.providerAuth.gcp.audience or .scopes of its policy; requests to it are denied"
+            ),
+        ),
+        Lack::Token => Refusal::new(
+            "TokenUnavailable",
+            "a Google token is not there; the CredentialInjectionPolicy says why; requests are denied until it is",
+        ),
+    }
 }
 
 /// Of a policy, by target.

@@ -4,7 +4,7 @@
 //! accepted and reported. The compiler asks this table and nothing else; the documentation is generated from it.
 
 use policy::api::ai_provider_route::Rule;
-use policy::api::credential_injection_policy::{self, ProviderAuthKind};
+use policy::api::credential_injection_policy;
 use policy::api::egress_gateway::{self, DataPlane, FromNamespaces, Listener};
 use policy::api::{Kind, ai_provider_route};
 
@@ -66,12 +66,8 @@ pub const ROUTE_RULE: &[Field<Rule>] = &[
 ];
 
 /// Fields of a CredentialInjectionPolicy's spec.
-pub const POLICY: &[Field<credential_injection_policy::Spec>] = &[
-    Field::refused("providerAuth.type: GCPServiceAccount", |spec| {
-        spec.provider_auth.as_ref().is_some_and(|auth| auth.kind == ProviderAuthKind::GCPServiceAccount)
-    }),
-    Field::refused("credentialSelector", |spec| spec.credential_selector.is_some()),
-];
+pub const POLICY: &[Field<credential_injection_policy::Spec>] =
+    &[Field::refused("credentialSelector", |spec| spec.credential_selector.is_some())];
 
 /// Kinds that are accepted by the API and refused in status.
 pub const KINDS: &[Kind] = &[

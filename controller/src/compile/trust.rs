@@ -12,36 +12,29 @@ use super::verdict::Refusal;
 use crate::inputs::Inputs;
 use crate::plan::ObjectKey;
 
-/// The bundle, and why the gateway's own part of it is missing. Without it the system's stands alone: fewer upstreams
-/// are trusted, never more.
-pub(super) fn bundle(
-    gateway: &ObjectKey,
-    spec: &Spec,
-    inputs: &Inputs,
-    system: &str,
-) -> (String, Result<(), Refusal>) {
+/// A gateway's own certificates as PEM, nothing where it names none; or why they are missing. Then the system's stand
+/// alone: fewer upstreams are trusted, never more.
+pub(super) fn own(gateway: &ObjectKey, spec: &Spec, inputs: &Inputs) -> Result<String, Refusal> {
     let reference =
         spec.upstream_tls.as_ref().and_then(|tls| tls.additional_trust_bundle_secret_ref.as_ref());
-    let Some(reference) = reference else { return (system.to_owned(), Ok(())) };
+    let Some(reference) = reference else { return Ok(String::new()) };
     let field = "spec.upstreamTLS.additionalTrustBundleSecretRef";
     if reference.namespace.as_ref().is_some_and(|namespace| *namespace != gateway.namespace) {
         let message = format!("{field}: a Secret of another namespace may not be named");
-        return (system.to_owned(), Err(Refusal::new("RefNotPermitted", message)));
+        return Err(Refusal::new("RefNotPermitted", message));
     }
     let key = ObjectKey { namespace: gateway.namespace.clone(), name: reference.name.clone() };
-    let own = match inputs.secrets.get(&key) {
+    match inputs.secrets.get(&key) {
         None => Err(Refusal::new("SecretNotFound", format!("{field}: there is no Secret {key}"))),
         Some(values) => certificates(values)
             .map_err(|why| Refusal::new("InvalidSecret", format!("{field}: Secret {key}: {why}"))),
-    };
-    match own {
-        Ok(own) => (joined(system, &own), Ok(())),
-        Err(refusal) => (system.to_owned(), Err(refusal)),
     }
 }
 
-fn joined(system: &str, own: &str) -> String {
-    let separator = if system.is_empty() || system.ends_with('\n') { "" } else { "\n" };
+/// The system's bundle and further certificates.
+pub(crate) fn joined(system: &str, own: &str) -> String {
+    let is_apart = own.is_empty() || system.is_empty() || system.ends_with('\n');
+    let separator = if is_apart { "" } else { "\n" };
     format!("{system}{separator}{own}")
 }
 

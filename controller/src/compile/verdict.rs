@@ -8,6 +8,11 @@ pub(super) const RESOLVED_REFS: &str = "ResolvedRefs";
 pub(super) const PROGRAMMED: &str = "Programmed";
 pub(super) const READY: &str = "Ready";
 pub(super) const PARTIALLY_SUPPORTED: &str = "PartiallySupported";
+/// Of policies whose credentials are tokens that end: whether a new one will be there in time.
+pub(super) const TOKEN_RENEWAL: &str = "TokenRenewal";
+
+/// What `ResolvedRefs` says where nothing is missing.
+pub(super) const RESOLVED: &str = "every reference is resolved";
 
 /// Why something is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]

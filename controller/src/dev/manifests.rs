@@ -1,6 +1,7 @@
 //! The manifests of a running `keyward dev`, with the Secrets that stand above them, compiled.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use policy::api::{Kind, Manifest, SecretValue, egress_gateway};
 use policy::seal::Keyring;
@@ -9,8 +10,9 @@ use policy::secret::Secret;
 use super::args::Args;
 use super::{secrets, trust};
 use crate::cli::Failure;
-use crate::compile::{Touched, compile, rotate};
+use crate::compile::{self, Compiled, Touched, compile, renew, rotate};
 use crate::conditions::{ObjectRef, Statuses};
+use crate::google::Snapshot;
 use crate::inputs::{Inputs, Reduced};
 use crate::plan::{GatewayPlan, ObjectKey};
 use crate::source::{Asked, Directory, Objects, Overrides, Problem};
@@ -25,6 +27,12 @@ pub(super) struct Manifests {
     /// What the plans were compiled from; absent while a gateway serves by another spec than the one that is there.
     inputs: Option<Inputs>,
     plans: BTreeMap<ObjectKey, GatewayPlan>,
+    /// The Google tokens that the plans need.
+    needed: compile::Tokens,
+    /// What was said last of the policies that need them.
+    of_needing: Statuses,
+    /// How those tokens stand.
+    tokens: Arc<Snapshot>,
     flags: Overrides,
     overlay: Overlay,
     keyring: Keyring,
@@ -46,6 +54,9 @@ impl Manifests {
             accepted: BTreeMap::new(),
             inputs: None,
             plans: BTreeMap::new(),
+            needed: compile::Tokens::default(),
+            of_needing: Statuses::default(),
+            tokens: Arc::default(),
             flags: flags(args)?,
             overlay: state.overlay(&keyring).map_err(Failure::failed)?,
             keyring,
@@ -63,13 +74,39 @@ impl Manifests {
         self.objects = loaded.objects;
         self.asked = Asked::of(&self.objects);
         let inputs = Inputs::from_objects(&self.objects);
-        let change = self.rotated(&inputs).map_or_else(|| self.compile(inputs), Change::Values);
+        let change = self.rotated(&inputs).map_or_else(|| self.compile(inputs), Change::values);
         (change, loaded.problems)
     }
 
     /// The plan of each gateway that serves.
     pub(super) fn plans(&self) -> &BTreeMap<ObjectKey, GatewayPlan> {
         &self.plans
+    }
+
+    /// The Google tokens that the plans need.
+    pub(super) fn needed(&self) -> &compile::Tokens {
+        &self.needed
+    }
+
+    /// What token endpoints are verified against, besides what gateways add.
+    pub(super) fn system_trust(&self) -> &str {
+        &self.system_trust
+    }
+
+    /// Brings the plans, and what is said of policies, up to how the tokens stand now.
+    pub(super) fn renew(&mut self, tokens: Arc<Snapshot>) -> Change {
+        if tokens == self.tokens {
+            return Change::values(Touched::new());
+        }
+        self.tokens = tokens;
+        let policies = &self.needed.of_policies;
+        let renewed = self
+            .inputs
+            .as_mut()
+            .and_then(|inputs| renew(inputs, &mut self.plans, policies, &self.tokens, |_| &self.keyring));
+        let Some(touched) = renewed else { return self.compile(Inputs::from_objects(&self.objects)) };
+        self.needed.say(&mut self.of_needing, &self.tokens);
+        Change::Values(touched, self.of_needing.clone())
     }
 
     /// What changed, where nothing but values of Secrets did.
@@ -93,6 +130,7 @@ impl Manifests {
     /// A gateway whose object is refused serves on by the spec that was accepted last, with everything else as it is
     /// now: a slip in its spec stops nobody, and a Secret that is deleted meanwhile is gone. Its status is the refusal.
     fn compile(&mut self, mut inputs: Inputs) -> Change {
+        inputs.tokens = Arc::clone(&self.tokens);
         self.accepted.retain(|key, _| inputs.gateways.contains_key(key));
         let compiled = compile(&inputs, |_| &self.keyring, &self.system_trust);
         let mut refused = Vec::new();
@@ -105,16 +143,25 @@ impl Manifests {
             }
         }
         if refused.is_empty() {
-            (self.inputs, self.plans) = (Some(inputs), compiled.gateways);
-            return Change::Everything(compiled.statuses);
+            self.inputs = Some(inputs);
+            return self.take(compiled);
         }
         let mut serving = compile(&inputs, |_| &self.keyring, &self.system_trust);
         serving
             .statuses
             .0
             .extend(compiled.statuses.0.into_iter().filter(|(object, _)| refused.contains(object)));
-        (self.inputs, self.plans) = (None, serving.gateways);
-        Change::Everything(serving.statuses)
+        self.inputs = None;
+        self.take(serving)
+    }
+
+    fn take(&mut self, Compiled { gateways, statuses, tokens }: Compiled) -> Change {
+        let of_policies =
+            tokens.of_policies.keys().map(|key| ObjectRef::new(Kind::CredentialInjectionPolicy, key.clone()));
+        let said = of_policies.filter_map(|object| Some((object.clone(), statuses.0.get(&object)?.clone())));
+        self.of_needing = Statuses(said.collect());
+        (self.plans, self.needed) = (gateways, tokens);
+        Change::Everything(statuses)
     }
 
     /// Whether these values can be used where policies use them; a note where nothing names the Secret.
@@ -146,7 +193,7 @@ impl Manifests {
             self.overlay = state.overlay(&self.keyring)?;
             return Err(error);
         }
-        Ok(self.set_alone(secret).map_or_else(|| self.load().0, Change::Values))
+        Ok(self.set_alone(secret).map_or_else(|| self.load().0, Change::values))
     }
 
     /// Puts what was set into the objects as they were last read, where that changes nothing but its value.
@@ -193,8 +240,14 @@ impl Manifests {
 pub(super) enum Change {
     /// They are new; this is what is said of the objects.
     Everything(Statuses),
-    /// Sealed values changed in these buckets, and nothing else.
-    Values(Touched),
+    /// Sealed values changed in these buckets, and nothing else. This is what is said of some policies.
+    Values(Touched, Statuses),
+}
+
+impl Change {
+    fn values(touched: Touched) -> Change {
+        Change::Values(touched, Statuses::default())
+    }
 }
 
 fn flags(args: &Args) -> Result<Overrides, Failure> {

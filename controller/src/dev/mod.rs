@@ -16,6 +16,7 @@ mod report;
 mod run;
 mod secrets;
 mod signals;
+mod tokens;
 mod trust;
 
 use std::process::ExitCode;

@@ -26,6 +26,7 @@ use super::peers::Peers;
 use super::ports::Addresses;
 use super::report::Report;
 use super::secrets;
+use super::tokens::Tokens;
 use super::{access, signals};
 use crate::certificates::Leaves;
 use crate::cli::Failure;
@@ -50,6 +51,7 @@ pub(super) struct Dev {
     output: Output<Stdout>,
     state: StateDir,
     manifests: Manifests,
+    tokens: Tokens,
     server: Server,
     /// The socket that serves Envoys.
     xds: PathBuf,
@@ -116,6 +118,7 @@ impl Dev {
             args,
             state,
             manifests,
+            tokens: Tokens::none(),
             server,
             xds,
             envoys,
@@ -139,6 +142,7 @@ impl Dev {
                 () = self.manifests.changed() => self.reload()?,
                 Some(pending) = control.recv() => self.set_secret(pending),
                 Some(output) = self.envoys.next() => self.envoy(output)?,
+                () = self.tokens.changed() => self.renew()?,
                 () = self.answered.notified() => {}
                 () = sleep_until(deadline), if !self.ready => return Err(self.not_ready()),
             }
@@ -156,9 +160,34 @@ impl Dev {
     }
 
     fn apply(&mut self, change: Change) -> Result<(), Failure> {
+        let is_everything = matches!(change, Change::Everything(_));
+        self.hand_out(change)?;
+        // What a value that was rotated is sealed for needs the same tokens as before.
+        if is_everything { self.want_tokens() } else { Ok(()) }
+    }
+
+    /// Wants the Google tokens that the plans need. The token of an account that is gone goes with it at once.
+    fn want_tokens(&mut self) -> Result<(), Failure> {
+        let (needed, system_trust) = (&self.manifests.needed().wanted, self.manifests.system_trust());
+        if let Err(error) = self.tokens.want(needed, system_trust) {
+            self.fail_or_report(Failure::failed(error))?;
+        }
+        self.renew()
+    }
+
+    /// Hands out what came of Google tokens: new ones, and what is said of them.
+    fn renew(&mut self) -> Result<(), Failure> {
+        let change = self.manifests.renew(self.tokens.snapshot());
+        self.hand_out(change)
+    }
+
+    fn hand_out(&mut self, change: Change) -> Result<(), Failure> {
         match change {
             Change::Everything(statuses) => self.apply_everything(statuses),
-            Change::Values(touched) => self.apply_values(&touched),
+            Change::Values(touched, statuses) => {
+                self.of_others.0.extend(statuses.0);
+                self.apply_values(&touched)
+            }
         }
     }
 
@@ -288,7 +317,8 @@ impl Dev {
                 self.emit(event)?;
             }
         }
-        if !self.ready && self.gateways.keys().all(|key| self.serves(key)) {
+        // Not before the first answers of token endpoints: what starts at that word would find its requests denied.
+        if !self.ready && self.tokens.are_tried() && self.gateways.keys().all(|key| self.serves(key)) {
             self.ready = true;
             let gateways = self.gateways.values().map(Gateway::address).collect();
             self.emit(Event::Ready { gateways })?;

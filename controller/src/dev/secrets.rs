@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use policy::api::{Kind, Manifest};
 use policy::secret::Secret;
 
 use super::control::Answer;
+use crate::compile::{ValueUse, judge as judge_by};
+use crate::conditions::ObjectRef;
 use crate::plan::ObjectKey;
 use crate::source::{Asked, Objects};
 
@@ -20,14 +23,23 @@ pub(super) fn judge(
     secret: &ObjectKey,
     values: &BTreeMap<String, Secret>,
 ) -> Result<Option<String>, String> {
-    let asked = asked.keys(secret);
-    for (key, value) in values.iter().filter(|(key, _)| asked.contains(key.as_str())) {
+    let mut note = None;
+    for (policy, key) in asked.by(secret) {
+        let object = ObjectRef::new(Kind::CredentialInjectionPolicy, policy.clone());
+        let Some(Manifest::CredentialInjectionPolicy(policy)) = objects.get(&object) else { continue };
+        let Some(value) = values.get(key) else { continue };
         // Exposed to be judged by the same function that policies judge by.
-        Secret::credential(value.expose())
-            .map_err(|error| format!("key `{key}` of Secret {secret}: {error}; nothing was changed"))?;
+        let judged = judge_by(&policy.spec, value.expose());
+        let use_of =
+            judged.map_err(|why| format!("key `{key}` of Secret {secret}: {why}; nothing was changed"))?;
+        if use_of == ValueUse::TokenSource {
+            let text =
+                "a token is being obtained with the new key; the condition TokenRenewal of the policy tells";
+            note = Some(text.to_owned());
+        }
     }
-    let unknown = asked.is_empty() && !objects.keys().any(|object| object.key == *secret);
-    Ok(unknown.then(|| format!("no object names Secret {secret}")))
+    let unknown = asked.keys(secret).is_empty() && !objects.keys().any(|object| object.key == *secret);
+    Ok(note.or_else(|| unknown.then(|| format!("no object names Secret {secret}"))))
 }
 
 /// Waits until every Envoy uses what was published, for at most `wait`; not at all without it.

@@ -73,6 +73,17 @@ impl Grant {
     }
 }
 
+impl Grant {
+    /// The one service that the token is for, where it is for one.
+    #[must_use]
+    pub fn audience(&self) -> Option<&str> {
+        match self {
+            Grant::SelfSigned(SelfSigned::Audience(audience)) => Some(audience.claim()),
+            Grant::AccessToken(_) | Grant::SelfSigned(SelfSigned::Scopes(_)) => None,
+        }
+    }
+}
+
 impl SelfSigned {
     fn of(scopes: &[String], audience: Option<&str>, host: Option<&str>) -> Result<SelfSigned, GrantError> {
         match (audience, host) {

@@ -39,13 +39,24 @@ impl fmt::Debug for Token {
     }
 }
 
+impl PartialEq for Token {
+    fn eq(&self, other: &Token) -> bool {
+        // Exposed to be compared only.
+        self.expires_at == other.expires_at && self.value.expose() == other.value.expose()
+    }
+}
+
+impl Eq for Token {}
+
 /// How a wanted token stands. All of it empty: it is being minted for the first time.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TokenState {
     /// The token, until its end.
     pub token: Option<Token>,
     /// When the last token was minted, whether or not it has ended.
     pub minted_at: Option<OffsetDateTime>,
+    /// When the next attempt begins; absent during the first.
+    pub next_attempt: Option<OffsetDateTime>,
     /// How many attempts have failed since.
     pub failures: u32,
     /// Why the last of them failed.

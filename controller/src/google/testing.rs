@@ -1,6 +1,6 @@
 //! What the tests of this module share: fake keys, key files that hold them, and verification.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jsonwebtoken::crypto::JwtVerifier;
 use jsonwebtoken::errors::Error;
@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 
 use super::account::ServiceAccount;
 use super::endpoint::GOOGLE;
+use super::tokens::Wanted;
+use super::transport::Transport;
 use super::{key, provider};
 
 const ONE: &str = include_str!("testdata/one.key.txt");
@@ -49,6 +51,19 @@ pub(super) fn key_file(key: &str, token_uri: &str) -> Value {
 
 pub(super) fn account(key: &str, token_uri: &str) -> Arc<ServiceAccount> {
     Arc::new(ServiceAccount::parse(key_file(key, token_uri).to_string().as_bytes()).expect("an account"))
+}
+
+pub(super) fn wanted(key: &str, token_uri: &str) -> Wanted {
+    Wanted { account: account(key, token_uri), transport: transport(None) }
+}
+
+/// Verifies against this root, or against one that nobody has.
+pub(super) fn transport(root: Option<&str>) -> Transport {
+    static SOME_ROOT: OnceLock<String> = OnceLock::new();
+    let some_root = SOME_ROOT.get_or_init(|| {
+        rcgen::generate_simple_self_signed(["a.example".to_owned()]).expect("a certificate").cert.pem()
+    });
+    Transport::new(root.unwrap_or(some_root)).expect("a root")
 }
 
 /// What Google does with an assertion: signature of this key, audience, times.

@@ -24,9 +24,24 @@ pub struct Tokens {
     generation: u64,
 }
 
+/// Whose token it is, and how the token endpoint is reached. (No `Debug`: it holds the key.)
+#[derive(Clone)]
+pub struct Wanted {
+    /// The account.
+    pub account: Arc<ServiceAccount>,
+    /// The way to its token endpoint.
+    pub transport: Transport,
+}
+
 struct Entry {
-    account: Arc<ServiceAccount>,
+    wanted: Wanted,
     _upkeep: Running,
+}
+
+impl Wanted {
+    fn is_same(&self, other: &Wanted) -> bool {
+        self.account.is_same_file(&other.account) && self.transport.is_same(&other.transport)
+    }
 }
 
 /// A task that ends with its owner.
@@ -39,12 +54,11 @@ impl Drop for Running {
 }
 
 impl Tokens {
-    /// None yet. `transport` is how token endpoints are reached.
+    /// None yet.
     #[must_use]
-    pub fn new(transport: Transport, ambient: Ambient) -> Tokens {
-        let minter: Minter = Arc::new(move |account, grant, now| {
-            let transport = transport.clone();
-            Box::pin(async move { mint(&transport, &account, &grant, now).await })
+    pub fn new(ambient: Ambient) -> Tokens {
+        let minter: Minter = Arc::new(|wanted, grant, now| {
+            Box::pin(async move { mint(&wanted.transport, &wanted.account, &grant, now).await })
         });
         Tokens::minted_by(minter, ambient)
     }
@@ -54,17 +68,17 @@ impl Tokens {
         Tokens { minter, ambient, published, entries: BTreeMap::new(), generation: 0 }
     }
 
-    /// Replaces the wanted set. What is new is minted at once. What was wanted before, with the same bytes of the account,
-    /// keeps its token and its schedule; with another key file of the same account it keeps the token until there is a
-    /// new one; with another account it starts anew. What is no longer wanted is gone from the snapshot on return.
+    /// Replaces the wanted set. What is new is minted at once. What was wanted before, with the same bytes of the account
+    /// and the same roots, keeps its token and its schedule; with another key file of the same account or other roots it
+    /// keeps the token until there is a new one; with another account it starts anew. What is no longer wanted is gone from the snapshot on return.
     ///
     /// Called within a tokio runtime: it starts tasks.
-    pub fn want(&mut self, wanted: BTreeMap<TokenKey, Arc<ServiceAccount>>) {
+    pub fn want(&mut self, wanted: BTreeMap<TokenKey, Wanted>) {
         let mut before = std::mem::take(&mut self.entries);
-        for (key, account) in wanted {
+        for (key, wanted) in wanted {
             let entry = match before.remove(&key) {
-                Some(entry) if entry.account.is_same_file(&account) => entry,
-                other => self.start(key.clone(), account, other),
+                Some(entry) if entry.wanted.is_same(&wanted) => entry,
+                other => self.start(key.clone(), wanted, other),
             };
             self.entries.insert(key, entry);
         }
@@ -90,21 +104,21 @@ impl Tokens {
         self.published.subscribe()
     }
 
-    fn start(&mut self, key: TokenKey, account: Arc<ServiceAccount>, before: Option<Entry>) -> Entry {
-        let is_rotated = before.is_some_and(|before| before.account.is_same_account(&account));
+    fn start(&mut self, key: TokenKey, wanted: Wanted, before: Option<Entry>) -> Entry {
+        let is_rotated = before.is_some_and(|before| before.wanted.account.is_same_account(&wanted.account));
         let state = self.first_state(if is_rotated { Some(&key) } else { None });
         self.published.send_modify(|snapshot| {
             Arc::make_mut(snapshot).insert(key.clone(), Arc::new(state.clone()));
         });
         let upkeep = Upkeep {
             key,
-            account: account.clone(),
+            wanted: wanted.clone(),
             minter: self.minter.clone(),
             ambient: self.ambient.clone(),
             published: self.published.clone(),
             state,
         };
-        Entry { account, _upkeep: Running(tokio::spawn(upkeep.run())) }
+        Entry { wanted, _upkeep: Running(tokio::spawn(upkeep.run())) }
     }
 
     /// Empty, but for the token that another key file of the same account has left.

@@ -9,7 +9,7 @@ use super::super::exchange::Failure;
 use super::super::grant::{Audience, Grant, Scopes, SelfSigned};
 use super::super::state::Token;
 use super::super::test_endpoint::{Answer, Endpoint};
-use super::super::testing::{account, key_file, pem};
+use super::super::testing::{account, key_file, pem, transport, wanted};
 use super::*;
 
 const URI: &str = "https://a.example/token";
@@ -98,8 +98,8 @@ fn with_grant(secret: &str, grant: Grant) -> TokenKey {
     TokenKey { namespace, secret, key, grant }
 }
 
-fn one() -> BTreeMap<TokenKey, Arc<ServiceAccount>> {
-    [(key("gcp"), account("one", URI))].into()
+fn one() -> BTreeMap<TokenKey, Wanted> {
+    [(key("gcp"), wanted("one", URI))].into()
 }
 
 fn canary(n: usize) -> Option<String> {
@@ -119,6 +119,8 @@ async fn a_token_is_minted_at_once_and_renewed_at_three_quarters_of_its_life() {
         assert_eq!(scene.token(), canary(0));
         let state = scene.state();
         assert_eq!(state.token.as_ref().unwrap().expires_at - state.minted_at.unwrap(), time::Duration::HOUR);
+        let until_renewal = state.next_attempt.unwrap() - state.minted_at.unwrap();
+        assert_eq!(until_renewal.whole_seconds(), expected[1] as i64);
         scene.at(5800).await;
         assert_eq!(scene.asked(), expected);
         assert_eq!(scene.token(), canary(2));
@@ -215,7 +217,7 @@ async fn what_is_wanted_again_keeps_its_token_and_its_schedule() {
 #[tokio::test(start_paused = true)]
 async fn what_is_no_longer_wanted_is_gone_at_once_and_never_asked_for_again() {
     let mut scene = scene(0.5, |_| Step::Token(3600));
-    let two = [("gcp", "one"), ("second", "other")].map(|(secret, file)| (key(secret), account(file, URI)));
+    let two = [("gcp", "one"), ("second", "other")].map(|(secret, file)| (key(secret), wanted(file, URI)));
     scene.tokens.want(two.into());
     scene.at(10).await;
     assert_eq!(scene.tokens.snapshot().len(), 2);
@@ -235,7 +237,7 @@ async fn another_key_of_the_account_is_used_at_once_and_the_token_stays_until_th
     let mut scene = scene(0.0, |n| if n == 1 { Step::Fails(REFUSED) } else { Step::Token(3600) });
     scene.tokens.want(one());
     scene.at(100).await;
-    scene.tokens.want([(key("gcp"), account("other", URI))].into());
+    scene.tokens.want([(key("gcp"), wanted("other", URI))].into());
     assert_eq!(scene.token(), canary(0));
     scene.at(100).await;
     sleep(Duration::from_millis(1)).await;
@@ -249,11 +251,24 @@ async fn another_key_of_the_account_is_used_at_once_and_the_token_stays_until_th
 }
 
 #[tokio::test(start_paused = true)]
+async fn other_roots_are_used_at_once_and_the_token_stays() {
+    let mut scene = scene(0.0, |_| Step::Token(3600));
+    scene.tokens.want(one());
+    scene.at(100).await;
+    let root = rcgen::generate_simple_self_signed(["b.example".to_owned()]).unwrap().cert.pem();
+    let wanted = Wanted { account: account("one", URI), transport: transport(Some(&root)) };
+    scene.tokens.want([(key("gcp"), wanted)].into());
+    assert_eq!(scene.token(), canary(0));
+    scene.at(101).await;
+    assert_eq!((scene.token(), scene.asked()), (canary(1), vec![0, 100]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn another_account_never_serves_the_token_of_the_one_before() {
     let mut scene = scene(0.0, |n| if n == 0 { Step::Token(3600) } else { Step::Hangs });
     scene.tokens.want(one());
     scene.at(100).await;
-    scene.tokens.want([(key("gcp"), account("one", "https://other.example/"))].into());
+    scene.tokens.want([(key("gcp"), wanted("one", "https://other.example/"))].into());
     assert_eq!(scene.token(), None);
     assert!(scene.state().minted_at.is_none());
 }
@@ -262,7 +277,7 @@ async fn another_account_never_serves_the_token_of_the_one_before() {
 async fn however_many_read_there_is_one_exchange_for_each_account_and_grant() {
     let mut scene = scene(0.5, |_| Step::Token(3600));
     let scoped = with_grant("gcp", Grant::AccessToken(Scopes::parse(&["a".to_owned()]).unwrap()));
-    let wanted: BTreeMap<_, _> = one().into_iter().chain([(scoped, account("one", URI))]).collect();
+    let wanted: BTreeMap<_, _> = one().into_iter().chain([(scoped, wanted("one", URI))]).collect();
     scene.tokens.want(wanted);
     let readers = (0..50).map(|_| {
         let mut snapshots = scene.tokens.subscribe();
@@ -291,18 +306,13 @@ async fn dropping_the_tokens_stops_everything() {
     assert_eq!(*asked.lock().unwrap(), [0]);
 }
 
-fn transport(root: Option<&str>) -> Transport {
-    let some_root = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap().cert.pem();
-    Transport::new(root.unwrap_or(&some_root)).unwrap()
-}
-
 #[tokio::test(start_paused = true)]
 async fn self_signed_tokens_keep_the_same_schedule_without_an_endpoint() {
     let start = Instant::now();
-    let mut tokens = Tokens::new(transport(None), ambient(start, 0.5));
+    let mut tokens = Tokens::new(ambient(start, 0.5));
     let audience = Audience::parse("https://aiplatform.googleapis.com/").unwrap();
     let key = with_grant("gcp", Grant::SelfSigned(SelfSigned::Audience(audience)));
-    tokens.want([(key.clone(), account("one", "http://127.0.0.1:1/"))].into());
+    tokens.want([(key.clone(), wanted("one", "http://127.0.0.1:1/"))].into());
     let at = async |second| {
         sleep_until(start + Duration::from_secs(second)).await;
         tokens.snapshot()[&key].clone()
@@ -319,13 +329,17 @@ async fn self_signed_tokens_keep_the_same_schedule_without_an_endpoint() {
 #[tokio::test]
 async fn tokens_come_from_an_endpoint_and_nothing_secret_shows_on_the_way() {
     let endpoint = Endpoint::start_tls(&["127.0.0.1"], vec![Answer::Verified("one")]).await;
-    let mut tokens = Tokens::new(transport(Some(&endpoint.root)), Ambient::system());
+    let mut tokens = Tokens::new(Ambient::system());
+    let of = |key| Wanted {
+        account: account(key, &endpoint.token_uri()),
+        transport: transport(Some(&endpoint.root)),
+    };
     let mut snapshots = tokens.subscribe();
-    tokens.want([(key("gcp"), account("one", &endpoint.token_uri()))].into());
+    tokens.want([(key("gcp"), of("one"))].into());
     let minted =
         snapshots.wait_for(|all| all.values().any(|state| state.token.is_some())).await.unwrap().clone();
     assert_eq!(minted[&key("gcp")].token.as_ref().map(text), canary(0));
-    tokens.want([(key("gcp"), account("other", &endpoint.token_uri()))].into());
+    tokens.want([(key("gcp"), of("other"))].into());
     let failed =
         snapshots.wait_for(|all| all.values().any(|state| state.failures > 0)).await.unwrap().clone();
     let state = &failed[&key("gcp")];

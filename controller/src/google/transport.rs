@@ -12,6 +12,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::{Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
+use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
@@ -48,6 +49,8 @@ pub enum TrustError {
 pub struct Transport {
     tls: TlsConnector,
     limit: Duration,
+    /// Of the roots.
+    digest: [u8; 32],
 }
 
 /// What came back.
@@ -75,7 +78,13 @@ impl Transport {
         let config = config.with_safe_default_protocol_versions().map_err(|_| TrustError::Setup)?;
         let mut config = config.with_root_certificates(roots).with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Transport { tls: TlsConnector::from(Arc::new(config)), limit: LIMIT })
+        let digest = Sha256::digest(trust_bundle).into();
+        Ok(Transport { tls: TlsConnector::from(Arc::new(config)), limit: LIMIT, digest })
+    }
+
+    /// Whether both verify against the same roots.
+    pub(super) fn is_same(&self, other: &Transport) -> bool {
+        self.digest == other.digest
     }
 
     /// As patient as a test.

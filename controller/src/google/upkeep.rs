@@ -8,22 +8,22 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use tokio::sync::watch;
 
-use super::account::ServiceAccount;
 use super::ambient::Ambient;
 use super::exchange::Failure;
 use super::grant::Grant;
 use super::schedule;
 use super::state::{Snapshot, Token, TokenKey, TokenState};
+use super::tokens::Wanted;
 
 pub(super) type Minted = Pin<Box<dyn Future<Output = Result<Token, Failure>> + Send>>;
 
 /// Mints a token of an account for a grant; the time is when it is asked for.
-pub(super) type Minter = Arc<dyn Fn(Arc<ServiceAccount>, Grant, OffsetDateTime) -> Minted + Send + Sync>;
+pub(super) type Minter = Arc<dyn Fn(Wanted, Grant, OffsetDateTime) -> Minted + Send + Sync>;
 
 /// One token's keeper.
 pub(super) struct Upkeep {
     pub(super) key: TokenKey,
-    pub(super) account: Arc<ServiceAccount>,
+    pub(super) wanted: Wanted,
     pub(super) minter: Minter,
     pub(super) ambient: Ambient,
     pub(super) published: Arc<watch::Sender<Arc<Snapshot>>>,
@@ -50,11 +50,11 @@ impl Upkeep {
     /// Waits and attempts. The token that there is meanwhile is withdrawn when it ends, also during the attempt.
     async fn attempt_after(&mut self, pause: Duration) -> Attempt {
         let (ambient, minter) = (self.ambient.clone(), self.minter.clone());
-        let (account, grant) = (self.account.clone(), self.key.grant.clone());
+        let (wanted, grant) = (self.wanted.clone(), self.key.grant.clone());
         let mut attempt = pin!(async move {
             ambient.pass(pause).await;
             let at = ambient.now();
-            Attempt { at, outcome: minter(account, grant, at).await }
+            Attempt { at, outcome: minter(wanted, grant, at).await }
         });
         loop {
             let end = self.state.token.as_ref().map(|token| token.expires_at);
@@ -72,7 +72,7 @@ impl Upkeep {
     /// Takes the outcome into the state, and says when to try again.
     fn take(&mut self, Attempt { at, outcome }: Attempt) -> Duration {
         let chance = self.ambient.chance();
-        match outcome {
+        let pause = match outcome {
             Ok(token) => {
                 let life = (token.expires_at - at).try_into().unwrap_or_default();
                 self.state.token = Some(token);
@@ -86,7 +86,9 @@ impl Upkeep {
                 self.state.last_error = Some(failure.cause);
                 schedule::retry(self.state.failures, failure.retry_after, chance)
             }
-        }
+        };
+        self.state.next_attempt = Some(self.ambient.now() + pause);
+        pause
     }
 
     /// Stopping a task does not stop what it is in the middle of: what is no longer its own it leaves alone.
@@ -111,7 +113,7 @@ async fn ended(ambient: &Ambient, end: Option<OffsetDateTime>) {
 #[cfg(test)]
 mod tests {
     use super::super::grant::Scopes;
-    use super::super::testing::account;
+    use super::super::testing::wanted;
     use super::*;
 
     fn key() -> TokenKey {
@@ -128,7 +130,7 @@ mod tests {
         let published = Arc::new(watch::Sender::new(Arc::new(snapshot)));
         let upkeep = Upkeep {
             key: key(),
-            account: account("one", "https://a.example/token"),
+            wanted: wanted("one", "https://a.example/token"),
             minter: Arc::new(|_, _, _| Box::pin(std::future::pending())),
             ambient: Ambient::system(),
             published: published.clone(),

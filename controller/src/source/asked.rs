@@ -37,7 +37,8 @@ impl Asked {
         self.by(secret).map(|(_, key)| key.as_str()).collect()
     }
 
-    fn by(&self, secret: &ObjectKey) -> impl Iterator<Item = &(ObjectKey, String)> {
+    /// Each policy that names a Secret, with the key by which it asks.
+    pub(crate) fn by(&self, secret: &ObjectKey) -> impl Iterator<Item = &(ObjectKey, String)> {
         self.0.get(secret).into_iter().flatten()
     }
 }

@@ -1,0 +1,69 @@
+//! The Google tokens of a running `keyward dev`: wanted as the plans need them, whatever gateway they are for.
+//!
+//! A token endpoint is verified against the system's roots and the additional trust bundles of the gateways that use the
+//! token, so a token that two gateways share is obtained once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::compile::{Origin, joined};
+use crate::google::{self, Ambient, Snapshot, TokenKey, Transport, TrustError, Wanted};
+
+pub(super) struct Tokens {
+    kept: google::Tokens,
+    changes: watch::Receiver<Arc<Snapshot>>,
+    /// By what stands beside the system's roots: reading a bundle takes a while.
+    transports: BTreeMap<String, Transport>,
+}
+
+impl Tokens {
+    pub(super) fn none() -> Tokens {
+        let kept = google::Tokens::new(Ambient::system());
+        let changes = kept.subscribe();
+        Tokens { kept, changes, transports: BTreeMap::new() }
+    }
+
+    /// Wants these tokens and no others.
+    ///
+    /// # Errors
+    /// [`TrustError`]: no endpoint could be verified. Then everything stays as it is.
+    pub(super) fn want(
+        &mut self,
+        origins: &BTreeMap<TokenKey, Origin>,
+        system_trust: &str,
+    ) -> Result<(), TrustError> {
+        let mut transports = BTreeMap::new();
+        let mut wanted = BTreeMap::new();
+        for (key, Origin { account, roots }) in origins {
+            let roots: String = roots.iter().map(String::as_str).collect();
+            let transport = match transports.get(&roots).or_else(|| self.transports.get(&roots)) {
+                Some(transport) => Transport::clone(transport),
+                None => Transport::new(&joined(system_trust, &roots))?,
+            };
+            transports.insert(roots, transport.clone());
+            wanted.insert(key.clone(), Wanted { account: Arc::clone(account), transport });
+        }
+        self.transports = transports;
+        self.kept.want(wanted);
+        Ok(())
+    }
+
+    /// Ready when one of them stands otherwise than before.
+    pub(super) async fn changed(&mut self) {
+        if self.changes.changed().await.is_err() {
+            std::future::pending().await
+        }
+    }
+
+    /// How they stand now.
+    pub(super) fn snapshot(&mut self) -> Arc<Snapshot> {
+        self.changes.borrow_and_update().clone()
+    }
+
+    /// Whether for each the first attempt is over.
+    pub(super) fn are_tried(&self) -> bool {
+        self.changes.borrow().values().all(|state| state.token.is_some() || state.failures > 0)
+    }
+}
