@@ -123,7 +123,7 @@ async fn in_front_of_bedrock(keys: &Keys) -> (Provider, Gateway) {
 /// Asserts that so many requests came, each signed with these keys and without a trace of the agent's.
 async fn assert_signed(provider: &Provider, count: usize, keys: &Keys, client: &Software) {
     let requests = provider.take_requests();
-    assert_eq!(verify(&requests, "bedrock", keys).await, vec!["valid"; count], "{}", client.name);
+    assert_eq!(verify(&requests, ("bedrock", REGION), keys).await, vec!["valid"; count], "{}", client.name);
     for received in requests {
         assert!(!received.mentions(PLACEHOLDER), "{}: the placeholder went upstream", client.name);
     }
