@@ -14,7 +14,7 @@ import re
 import sys
 from datetime import datetime, timedelta, timezone
 
-from botocore.auth import SigV4Auth
+from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.compat import HTTPHeaders
 from botocore.credentials import Credentials
@@ -30,7 +30,8 @@ class Refused(Exception):
     pass
 
 
-class Signer(SigV4Auth):
+# S3 encodes a path once, every other service twice.
+class Signer(S3SigV4Auth if SERVICE == "s3" else SigV4Auth):
     """Signs the headers that it is told to, instead of those that it would choose."""
 
     def __init__(self, signed):

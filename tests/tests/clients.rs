@@ -1,4 +1,4 @@
-//! Unmodified clients through the gateway: curl, the Python SDK in two generations, the Node SDK.
+//! Unmodified clients of Anthropic through the gateway: curl, and the SDKs for Python (in two generations), Node and Go.
 
 use harness::provider::Received;
 use harness::scenario::{KEY, PLACEHOLDER, worked_example};

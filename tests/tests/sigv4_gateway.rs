@@ -111,39 +111,50 @@ async fn sts_and_dynamodb_take_what_the_gateway_signs_for_a_user_and_for_a_sessi
 /// How many events each client prints of a streamed answer.
 const STREAMED: &[(&str, usize)] = &[("invoke-streamed", 9), ("converse-streamed", 7)];
 
+/// A gateway that signs with these keys, in front of a provider that answers as Bedrock does.
+async fn in_front_of_bedrock(keys: &Keys) -> (Provider, Gateway) {
+    let host = format!("bedrock-runtime.{REGION}.amazonaws.com");
+    let provider =
+        Provider::start(Options { names: vec![host.clone()], ..Options::default() }).await.unwrap();
+    let manifests = manifests("bedrock", "bedrock", &[&host], keys).alias(&[&host], &provider);
+    (provider, Gateway::builder(manifests).start().await)
+}
+
+/// Asserts that so many requests came, each signed with these keys and without a trace of the agent's.
+async fn assert_signed(provider: &Provider, count: usize, keys: &Keys, client: &Software) {
+    let requests = provider.take_requests();
+    assert_eq!(verify(&requests, ("bedrock", REGION), keys).await, vec!["valid"; count], "{}", client.name);
+    for received in requests {
+        assert!(!received.mentions(PLACEHOLDER), "{}: the placeholder went upstream", client.name);
+    }
+}
+
 #[tokio::test]
 async fn bedrock_takes_what_the_gateway_signs_for_each_client() {
-    let host = format!("bedrock-runtime.{REGION}.amazonaws.com");
-    let session = Keys { session_token: Some("IQoJb3JpZ2luX2VjEPT+a/token==".into()), ..Keys::made_up() };
-    for keys in [Keys::made_up(), session] {
-        let provider =
-            Provider::start(Options { names: vec![host.clone()], ..Options::default() }).await.unwrap();
-        let hosts = [host.as_str()];
-        let manifests = manifests("bedrock", "bedrock", &hosts, &keys).alias(&hosts, &provider);
-        let gateway = Gateway::builder(manifests).start().await;
-        for client in BEDROCK {
-            for mode in ["invoke", "converse"] {
-                assert_eq!(
-                    start(client, mode, &gateway).output().await,
-                    ["Hello!"],
-                    "{} {mode}",
-                    client.name
-                );
-            }
-            for (mode, events) in STREAMED {
-                provider.behave(|behaviour| behaviour.hold_second_event = true);
-                let mut run = start(client, mode, &gateway);
-                run.wait_for("event 1 ").await;
-                assert_eq!(run.lines().len(), 1, "{} {mode}: more than the first event came", client.name);
-                provider.release();
-                let output = run.output().await;
-                assert_eq!(output.len(), *events, "{} {mode}: {output:?}", client.name);
-            }
-            let requests = provider.take_requests();
-            assert_eq!(verify(&requests, "bedrock", &keys).await, vec!["valid"; 4], "{}", client.name);
-            for received in requests {
-                assert!(!received.mentions(PLACEHOLDER), "{}: the placeholder went upstream", client.name);
-            }
+    let keys = Keys::made_up();
+    let (provider, gateway) = in_front_of_bedrock(&keys).await;
+    for client in BEDROCK {
+        for mode in ["invoke", "converse"] {
+            assert_eq!(start(client, mode, &gateway).output().await, ["Hello!"], "{} {mode}", client.name);
         }
+        assert_signed(&provider, 2, &keys, client).await;
+    }
+}
+
+#[tokio::test]
+async fn bedrock_streams_to_each_client_event_by_event() {
+    let keys = Keys { session_token: Some("IQoJb3JpZ2luX2VjEPT+a/token==".into()), ..Keys::made_up() };
+    let (provider, gateway) = in_front_of_bedrock(&keys).await;
+    provider.behave(|behaviour| behaviour.hold_second_event = true);
+    for client in BEDROCK {
+        for (mode, events) in STREAMED {
+            let mut run = start(client, mode, &gateway);
+            run.wait_for("event 1 ").await;
+            assert_eq!(run.lines().len(), 1, "{} {mode}: more than the first event came", client.name);
+            provider.release();
+            let output = run.output().await;
+            assert_eq!(output.len(), *events, "{} {mode}: {output:?}", client.name);
+        }
+        assert_signed(&provider, 2, &keys, client).await;
     }
 }

@@ -174,12 +174,17 @@ async fn the_verifier_takes_what_each_client_signs_for_bedrock_and_nothing_chang
     for client in BEDROCK {
         for mode in ["invoke", "invoke-streamed", "converse", "converse-streamed"] {
             let requests = signed(client, mode, "bedrock-runtime", &keys).await;
-            assert_eq!(verify(&requests, "bedrock", &keys).await, ["valid"], "{} {mode}", client.name);
+            assert_eq!(
+                verify(&requests, ("bedrock", REGION), &keys).await,
+                ["valid"],
+                "{} {mode}",
+                client.name
+            );
         }
         let request = signed(client, "invoke", "bedrock-runtime", &session).await.remove(0);
         let said = |keys: Keys| {
             let request = request.clone();
-            async move { verify(&[request], "bedrock", &keys).await.remove(0) }
+            async move { verify(&[request], ("bedrock", REGION), &keys).await.remove(0) }
         };
         assert_eq!(said(session.clone()).await, "valid", "{}", client.name);
         assert_eq!(said(session.with_another_secret()).await, "another signature", "{}", client.name);
@@ -192,7 +197,7 @@ async fn the_verifier_takes_what_each_client_signs_for_bedrock_and_nothing_chang
         }
         // Whether the client sends a hash of its own or not.
         changed.last_mut().unwrap().body.push(b' ');
-        let said = verify(&changed, "bedrock", &keys).await;
+        let said = verify(&changed, ("bedrock", REGION), &keys).await;
         for (((what, _), expected), said) in BEDROCK_CHANGES.iter().zip(&said) {
             assert!(said.starts_with(expected), "{}, {what}: {said}", client.name);
         }

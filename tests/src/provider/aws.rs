@@ -137,15 +137,15 @@ impl AwsServer {
     }
 }
 
-/// What botocore says of each request, signed for this service: `valid`, or what is wrong.
+/// What botocore says of each request, signed for this service and region: `valid`, or what is wrong.
 ///
 /// # Panics
 /// When it cannot be asked.
-pub async fn verify(requests: &[Received], service: &str, keys: &Keys) -> Vec<String> {
+pub async fn verify(requests: &[Received], (service, region): (&str, &str), keys: &Keys) -> Vec<String> {
     let mut command = tokio::process::Command::new(tool("moto/bin/python"));
     command.arg(root().join("hack/python/sigv4.py")).kill_on_drop(true);
     command.env("SIGV4_KEY", &keys.access_key_id).env("SIGV4_SECRET", &keys.secret_access_key);
-    command.env("SIGV4_REGION", REGION).env("SIGV4_SERVICE", service);
+    command.env("SIGV4_REGION", region).env("SIGV4_SERVICE", service);
     command.envs(keys.session_token.iter().map(|token| ("SIGV4_TOKEN", token)));
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().expect("Python can be started");
