@@ -5,31 +5,20 @@ use std::path::Path;
 use std::process::Command;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use harness::client::{Agent, Http, Request, Response, Way};
+use harness::google::{Account, Jwt, Key};
 use harness::process::Process;
 use harness::provider::{Authority, Options, Provider};
 use harness::scenario::PLACEHOLDER;
 use harness::{admin, artefacts};
-use ring::signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RsaKeyPair, UnparsedPublicKey};
 use serde_json::{Value, json};
 
 const HOST: &str = "api.anthropic.com";
 
-/// A fake key, which the tests of the controller use too.
-const KEY: &str = include_str!("../../controller/src/google/testdata/one.key.txt");
-
-fn key() -> String {
-    KEY.lines().filter(|line| !line.starts_with('#')).collect()
-}
-
 fn account() -> Value {
-    let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", key());
-    json!({
-        "type": "service_account", "project_id": "project", "private_key_id": "one-key-id", "private_key": pem,
-        "client_email": "robot@project.iam.gserviceaccount.com", "client_id": "1",
-        "token_uri": "https://oauth2.googleapis.com/token",
-    })
+    let file = Account::robot(Key::One, "https://oauth2.googleapis.com/token").key_file();
+    serde_json::from_str(&file).unwrap()
 }
 
 /// The static example with the account in the place of the key.
@@ -114,22 +103,15 @@ impl Gateway {
         self.agent.send(&request).await.unwrap()
     }
 
-    /// What the bearer of the one request says, once its signature was verified.
-    fn bearer(&self) -> (String, Value) {
+    /// The bearer of the one request, and what it says, once its signature was verified.
+    fn bearer(&self) -> (String, Jwt) {
         let received = self.provider.only_request();
         let values = received.values("authorization");
-        let token = values[0].strip_prefix("Bearer ").expect("a bearer").to_owned();
         assert_eq!(values.len(), 1);
-        let (signed, signature) = token.rsplit_once('.').unwrap();
-        let pair = RsaKeyPair::from_pkcs8(&STANDARD.decode(key()).unwrap()).unwrap();
-        let public = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, pair.public_key().as_ref());
-        public.verify(signed.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).unwrap()).expect("a signature");
-        let parts: Vec<Value> = signed
-            .split('.')
-            .map(|part| serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap())
-            .collect();
-        assert_eq!(parts[0], json!({"typ": "JWT", "alg": "RS256", "kid": "one-key-id"}));
-        (token.clone(), parts[1].clone())
+        let token = values[0].strip_prefix("Bearer ").expect("a bearer").to_owned();
+        let jwt = Jwt::verify(&token).expect("a token that is signed and current");
+        assert_eq!(jwt.key, Key::One);
+        (token, jwt)
     }
 }
 
@@ -137,10 +119,9 @@ impl Gateway {
 async fn the_filter_signs_a_token_for_the_host_and_uses_it_again() {
     let gateway = gateway(&json!({"google_jwt": {}})).await;
     assert_eq!(gateway.ask().await.status, 200);
-    let (token, claims) = gateway.bearer();
-    assert_eq!(claims["aud"], "https://api.anthropic.com/");
-    assert_eq!((&claims["iss"], &claims["sub"]), (&account()["client_email"], &account()["client_email"]));
-    assert_eq!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(), 3600);
+    let (token, jwt) = gateway.bearer();
+    assert_eq!(jwt.claim("aud"), "https://api.anthropic.com/");
+    assert_eq!([jwt.claim("iss"), jwt.claim("sub")], ["robot@project.iam.gserviceaccount.com"; 2]);
     gateway.provider.take_requests();
     assert_eq!(gateway.ask().await.status, 200);
     assert_eq!(gateway.bearer().0, token, "one token for an hour");
@@ -151,11 +132,11 @@ async fn scopes_and_another_audience_stand_in_the_token() {
     let scope = "https://www.googleapis.com/auth/cloud-platform";
     let gateway_of = gateway(&json!({"google_jwt": {"scopes": [scope]}})).await;
     assert_eq!(gateway_of.ask().await.status, 200);
-    let (_, claims) = gateway_of.bearer();
-    assert_eq!((&claims["scope"], claims.get("aud")), (&scope.into(), None));
+    let (_, jwt) = gateway_of.bearer();
+    assert_eq!((jwt.claim("scope"), jwt.claim("aud")), (scope, ""));
     let gateway_of = gateway(&json!({"google_jwt": {"audience": "https://other.example/"}})).await;
     assert_eq!(gateway_of.ask().await.status, 200);
-    assert_eq!(gateway_of.bearer().1["aud"], "https://other.example/");
+    assert_eq!(gateway_of.bearer().1.claim("aud"), "https://other.example/");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use harness::artefacts;
 use harness::gateway::Manifests;
+use harness::google::{Account, Key};
 use serde_json::{Value, json};
 
 use super::{
@@ -83,7 +84,7 @@ fn place(kind: Kind) -> String {
 fn own_secret() -> Value {
     json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "own"}, "stringData": {
         "access_key_id": ACCESS_KEY_ID, "secret_access_key": SECRET_ACCESS_KEY,
-        "token": harness::google::account_file().to_string(),
+        "token": Account::robot(Key::One, "https://oauth2.googleapis.com/token").key_file(),
     }})
 }
 
