@@ -97,7 +97,7 @@ async fn signed(stage: &Stage, case: &str, request: &Request) -> Received {
     let received = stage.world.anthropic.only_request();
     assert!(!received.mentions(OWN), "{case}: the agent's own went upstream");
     assert_eq!(
-        verify(std::slice::from_ref(&received), "bedrock", &keys()).await,
+        verify(std::slice::from_ref(&received), ("bedrock", REGION), &keys()).await,
         ["valid"],
         "{case}: {received:?}"
     );
