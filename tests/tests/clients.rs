@@ -1,4 +1,4 @@
-//! Unmodified clients of Anthropic through the gateway: curl, and the SDKs for Python (in two generations), Node and Go.
+//! Unmodified clients of Anthropic through the gateway: curl, the Python SDK in two generations, those for Node and Go.
 
 use harness::provider::Received;
 use harness::scenario::{KEY, PLACEHOLDER, worked_example};

@@ -1,4 +1,4 @@
-//! What Google's `generateContent` answers, in the Gemini API and in Vertex AI: content, the events of a stream, errors.
+//! What Google answers to `generateContent`, in the Gemini API and in Vertex AI: content, events of a stream, errors.
 //! Field shapes follow its public API reference (`GenerateContentResponse`, `google.rpc.Status`).
 
 use serde_json::{Value, json};
