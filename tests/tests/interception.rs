@@ -122,3 +122,46 @@ async fn a_private_address_is_not_reached_unless_its_network_is_allowed() {
         assert_eq!(matches!(read, Ok(Ok(1))), allowed, "allowed: {allowed}, {read:?}");
     }
 }
+
+/// A route to every provider with all of its hosts, and one to hundreds of patterns of one's own.
+fn every_pattern() -> String {
+    let own: Vec<String> = (0..450).map(|number| format!("\"*.tenant-{number}.example\"")).collect();
+    let matches = ["openai", "google", "azure-openai", "bedrock"].map(|name| format!("{{provider: {name}}}"));
+    format!(
+        "apiVersion: clrk.apoxy.dev/v1alpha1
+kind: AIProviderRoute
+metadata: {{name: every}}
+spec:
+  parentRefs: [{{group: clrk.apoxy.dev, kind: EgressGateway, name: echo-bot}}]
+  rules: [{{matches: [{}, {{provider: custom, hosts: [{}]}}]}}]
+---
+apiVersion: clrk.apoxy.dev/v1alpha1
+kind: CredentialInjectionPolicy
+metadata: {{name: every}}
+spec:
+  parentRefs: [{{group: clrk.apoxy.dev, kind: AIProviderRoute, name: every}}]
+  secretRef: {{name: anthropic-credentials}}
+  secretKey: api-key
+  target: Header
+  headerName: x-api-key
+",
+        matches.join(", "),
+        own.join(", ")
+    )
+}
+
+#[tokio::test]
+async fn envoy_takes_the_patterns_of_every_provider_and_hundreds_besides() {
+    let provider = Provider::accepting(KEY).await.unwrap();
+    // No name leads anywhere: that a host is known shows in what becomes of its request.
+    let nowhere = "dns: {resolvers: [\"127.0.0.1:1\"]}";
+    let manifests = Manifests::example(&provider).gateway_spec(nowhere).file("every.yaml", &every_pattern());
+    let gateway = Gateway::builder(manifests).key(KEY).start().await;
+    for host in ["a.tenant-0.example", "a.tenant-449.example", "bedrock-runtime.eu-west-1.amazonaws.com"] {
+        let [way, _] = ways(&gateway, host);
+        let request = Request::messages().authority(host);
+        let answer = Agent::new(way, Http::One, host, &gateway.ca()).send(&request).await.unwrap();
+        assert_eq!(answer.status, 503, "{host}: {answer:?}");
+        gateway.wait_for_line(&[host, "injected"]).await;
+    }
+}

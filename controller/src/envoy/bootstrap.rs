@@ -62,6 +62,10 @@ pub fn bootstrap(gateway: &ObjectKey, xds_socket: &Path, admin_socket: &Path, ca
         "layered_runtime": {"layers": [{"name": "keyward", "static_layer": {
             // A connection inside Envoy that ends must not be a reset outside: the agent would lose its last answer.
             "envoy.reloadable_features.enable_send_rst_on_user_space_socket": false,
+            // Of 100 by default, which a provider's three patterns exceed. The expressions are ours, and of names alone;
+            // RE2 bounds the memory of each itself.
+            "re2.max_program_size.error_level": 1_000_000,
+            "re2.max_program_size.warn_level": 1_000_000,
         }}]},
         "memory_allocator_manager": overload::allocator(capacity),
         "overload_manager": overload::manager(capacity),
