@@ -4,7 +4,6 @@
 pub(crate) const LATER: &[(&str, &str)] = &[
     ("H6", "query parameters under encoded, repeated or valueless names: every match gone, one of ours"),
     ("H9", "AWS signatures: the agent's own headers, odd paths and queries, sizes and clocks"),
-    ("H10", "bodies held for signing: Expect, chunks, trailers, early answers, aborts"),
     ("H11", "two model names, an encoded or cut body, on a rule for some models"),
     ("F1.token-endpoint", "the token endpoint of a credential is down"),
     ("F1.region", "the region of a signature is unknown"),
@@ -22,9 +21,7 @@ pub(crate) const LATER: &[(&str, &str)] = &[
     ("L4.cluster", "a Secret of another namespace, named by an object in a Kubernetes cluster"),
     ("L6", "an agent that runs as the same user as the gateway"),
     ("L7", "an old key after a rotation, echoed back"),
-    ("A2.held", "large bodies that are held for signing"),
     ("A3", "malformed JSON, event streams and compression bombs in answers"),
     ("A4", "a collector that is down, slow or silent"),
-    ("A7", "hundreds of bodies held for signing at once"),
     ("A8.cluster", "a cluster's gateway goes on without its controller"),
 ];

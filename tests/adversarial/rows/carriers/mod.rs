@@ -2,6 +2,7 @@
 
 mod duplicates;
 mod elsewhere;
+mod held;
 mod hop;
 mod hpack;
 mod lines;
@@ -29,6 +30,7 @@ pub(super) fn rows() -> Vec<Row> {
         methods::rows(),
         paths::rows(),
         secrets::rows(),
+        held::rows(),
     ];
     groups.into_iter().flatten().collect()
 }
