@@ -17,9 +17,9 @@ use super::{KINDS, MODELS, SIGNING, SUFFIXES, Watch, World, arrived, contains, h
 
 const MARK: &str = "the-first-bytes-of-a-stream";
 
-/// A request whose body goes on: its first bytes, and what is left.
+/// A request of which the first bytes are sent.
 enum Going {
-    One(Http1<tokio_rustls::client::TlsStream<TcpStream>>),
+    One(Box<Http1<tokio_rustls::client::TlsStream<TcpStream>>>),
     Two(
         h2::client::ResponseFuture,
         h2::SendStream<bytes::Bytes>,
@@ -35,7 +35,7 @@ impl Going {
                 let chunked = head.clone().header("transfer-encoding", "chunked").to_http1();
                 http.write(&chunked).await.expect("an open connection");
                 http.write(&chunk(MARK)).await.expect("an open connection");
-                Going::One(http)
+                Going::One(Box::new(http))
             }
             Http::Two => {
                 let stream = agent.open().await.expect("a connection");
