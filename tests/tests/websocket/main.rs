@@ -92,8 +92,10 @@ async fn open(agent: &Agent) -> TlsStream<TcpStream> {
     connection.into_inner()
 }
 
+type Lines = Vec<(&'static str, String)>;
+
 /// What an agent may send with its handshake, and the subprotocols that are left of it.
-fn handshakes() -> Vec<(Vec<(&'static str, String)>, Vec<&'static str>)> {
+fn handshakes() -> Vec<(Lines, Vec<&'static str>)> {
     let own = format!("Bearer {OWN}");
     let member = format!("openai-insecure-api-key.{OWN}");
     vec![
