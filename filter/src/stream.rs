@@ -263,11 +263,11 @@ impl Request {
     }
 }
 
-/// The size of the body that the head announces.
+/// The size of the body that the head announces; one that cannot be counted here is larger than any that is held.
 fn announced(head: &Head<'_>) -> usize {
     let lengths = head.headers.iter().filter(|(name, _)| *name == b"content-length");
     let length = |value| std::str::from_utf8(value).ok().and_then(|text| text.trim().parse().ok());
-    lengths.filter_map(|(_, value)| length(*value)).max().unwrap_or_default()
+    lengths.map(|(_, value)| length(*value).unwrap_or(usize::MAX)).max().unwrap_or_default()
 }
 
 /// Adds what the plan needs, and carries it out.

@@ -87,7 +87,9 @@ impl Entry {
         // An answer that Envoy gave in the provider's place, after the filter had done its part.
         let refusal = match self.text("reason") {
             "-" => String::new(),
-            reason if detail == reason || decision != "injected" && decision != "passed" => String::new(),
+            reason if detail == reason || !["injected", "signed", "passed"].contains(&decision) => {
+                String::new()
+            }
             reason => format!(" refused {reason}"),
         };
         format!("{time} {status} {method} {host}{path} {decision} {detail}{refusal} {duration} ms")

@@ -2,7 +2,6 @@
 
 /// Id, and what will be tried.
 pub(crate) const LATER: &[(&str, &str)] = &[
-    ("H10", "bodies held for signing: Expect, chunks, trailers, early answers, aborts"),
     ("F1.token-endpoint", "the token endpoint of a credential is down"),
     ("F2.metric", "a metric counts refused configurations"),
     ("F7", "a caller without identity where one is required"),
@@ -18,9 +17,7 @@ pub(crate) const LATER: &[(&str, &str)] = &[
     ("L4.cluster", "a Secret of another namespace, named by an object in a Kubernetes cluster"),
     ("L6", "an agent that runs as the same user as the gateway"),
     ("L7", "an old key after a rotation, echoed back"),
-    ("A2.held", "large bodies that are held for signing"),
     ("A3", "malformed JSON, event streams and compression bombs in answers"),
     ("A4", "a collector that is down, slow or silent"),
-    ("A7", "hundreds of bodies held for signing at once"),
     ("A8.cluster", "a cluster's gateway goes on without its controller"),
 ];

@@ -11,6 +11,7 @@ mod http1;
 mod http2;
 mod message;
 mod tls;
+pub mod upload;
 
 pub use agent::{Agent, Http, Way, every_way};
 pub use connect::{connect, plain};

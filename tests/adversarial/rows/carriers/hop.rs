@@ -2,8 +2,11 @@
 
 use super::{Fate, OWN, check};
 use crate::row::{HTTP1, HTTP2, Row};
+use crate::scenario::Scenario;
 use crate::stage::Stage;
+use crate::subject::keyward::SECOND_KEY;
 use crate::wire::Request;
+use crate::world::SECOND;
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
@@ -19,6 +22,14 @@ pub(super) fn rows() -> Vec<Row> {
             HTTP1,
             upgrade,
         ),
+        Row::new(
+            "H3.upgrade-bearer",
+            "the same where the credential is a bearer token, beside a key of the agent's in a subprotocol",
+            HTTP1,
+            upgrade_bearer,
+        )
+        .under(Scenario::default().second_credential())
+        .only_keyward("needs a second credential"),
         Row::new(
             "H3.cloaked",
             "Connection nominates a credential of the agent's: it is gone",
@@ -76,6 +87,28 @@ async fn upgrade(stage: Stage) {
         let request = Request::new("GET", "/v1/messages");
         let request = lines.iter().fold(request, |request, (name, value)| request.field(name, value));
         check(&stage, connection, &stage.ask(&request).await, Fate::Served).await;
+    }
+}
+
+async fn upgrade_bearer(stage: Stage) {
+    let member = format!("openai-insecure-api-key.{OWN}");
+    for connection in ["Upgrade, authorization", "authorization, upgrade", "sec-websocket-protocol, Upgrade"]
+    {
+        let request = Request::new("GET", "/v1/realtime?model=gpt-realtime")
+            .authority(SECOND)
+            .field("Connection", connection)
+            .field("Upgrade", "websocket")
+            .field("Sec-WebSocket-Version", "13")
+            .field("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+            .field("Authorization", format!("Bearer {OWN}"))
+            .field("Sec-WebSocket-Protocol", format!("realtime, {member}"))
+            .field("sec-websocket-protocol", &member);
+        let reply = stage.send(&stage.agent_for(SECOND), &request).await;
+        assert_eq!(reply.status(), 200, "{connection}: {reply:?}");
+        let received = stage.world.second.only_request();
+        assert_eq!(received.version, "HTTP/1.1", "{connection}");
+        assert_eq!(received.values("authorization"), [format!("Bearer {SECOND_KEY}")], "{connection}");
+        assert!(!received.mentions(OWN), "{connection}: {received:?}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod duplicates;
 mod elsewhere;
+mod held;
 mod hop;
 mod hpack;
 mod lines;
@@ -35,6 +36,7 @@ pub(super) fn rows() -> Vec<Row> {
         secrets::rows(),
         signed::rows(),
         models::rows(),
+        held::rows(),
     ];
     groups.into_iter().flatten().collect()
 }

@@ -2,6 +2,7 @@
 
 mod floods;
 mod heads;
+mod held;
 mod killed;
 mod malformed;
 mod manifests;
@@ -23,6 +24,7 @@ pub(super) fn rows() -> Vec<Row> {
         heads::rows(),
         floods::rows(),
         slow::rows(),
+        held::rows(),
         rotation::rows(),
         malformed::rows(),
         manifests::rows(),
