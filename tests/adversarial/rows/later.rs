@@ -2,7 +2,6 @@
 
 /// Id, and what will be tried.
 pub(crate) const LATER: &[(&str, &str)] = &[
-    ("F1.token-endpoint", "the token endpoint of a credential is down"),
     ("F2.metric", "a metric counts refused configurations"),
     ("F7", "a caller without identity where one is required"),
     (

@@ -1,5 +1,6 @@
 //! F1: there is no credential. The request is refused, nobody receives it, and the status says which object lacks what.
 
+use harness::google::{Account, Key};
 use harness::scenario::KEY;
 
 use super::status::says;
@@ -39,6 +40,22 @@ pub(super) fn rows() -> Vec<Row> {
             |stage| Box::pin(no_policy(stage)),
         ),
         Row::new(
+            "F1.token-endpoint",
+            "the token endpoint of a Google service account is down",
+            EVERY,
+            token_endpoint,
+        )
+        .under(
+            Scenario::default()
+                .no_secret()
+                .replace("data: {api-key: <base64-of-sk-ant-...>}", &account())
+                .replace(
+                    "target: Header\n  headerName: x-api-key",
+                    "target: ProviderAuth\n  providerAuth: {type: GCPServiceAccount}",
+                ),
+        )
+        .without_control(),
+        Row::new(
             "F1.region",
             "a policy that signs for AWS, and neither it nor the host says for which region",
             EVERY,
@@ -72,6 +89,12 @@ type Case = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
 const SECRET_REF: &str = "secretRef: {name: anthropic-credentials}";
 
+/// An account whose tokens are to be had where nobody listens.
+fn account() -> String {
+    let file = Account::robot(Key::One, "http://127.0.0.1:1/token").key_file();
+    format!("stringData: {{api-key: {}}}", serde_json::Value::from(file))
+}
+
 const AWS_KEYS: &str =
     "stringData: {access_key_id: AKIAKEYWARDTESTREAL1, secret_access_key: a-secret-of-an-account}";
 
@@ -93,6 +116,17 @@ async fn check(stage: &Stage, kind: &str, reason: &str, words: &[&str]) {
 
 async fn missing(stage: Stage) {
     check(&stage, POLICY, "SecretNotFound", &["no Secret default/absent"]).await;
+}
+
+async fn token_endpoint(stage: Stage) {
+    for request in [request(), Request::messages()] {
+        let reply = stage.ask(&request).await;
+        stage.refused(&reply, 503, "credential_unavailable");
+    }
+    stage.nothing_upstream().await;
+    if let Some(gateway) = &stage.subject.gateway {
+        says(gateway, (POLICY, "anthropic", "ResolvedRefs", "False", "TokenUnavailable"), &["token"]).await;
+    }
 }
 
 async fn region(stage: Stage) {
