@@ -14,8 +14,7 @@ use policy::secret::Secret;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::verdict::{ACCEPTED, RESOLVED};
-use super::verdict::{RESOLVED_REFS, Refusal, TOKEN_RENEWAL, condition, no, yes};
+use super::verdict::{ACCEPTED, RESOLVED, RESOLVED_REFS, Refusal, TOKEN_RENEWAL, condition, no, yes};
 use crate::conditions::{Condition, ObjectRef, ObjectStatus, Statuses, Truth};
 use crate::google::{AccountError, Grant, GrantError, ServiceAccount, Snapshot, Token, TokenKey, TokenState};
 use crate::plan::ObjectKey;
