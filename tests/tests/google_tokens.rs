@@ -16,6 +16,7 @@ use harness::google::{Account, Answer, Key, Service, TokenEndpoint};
 use harness::provider::Authority;
 use harness::scenario::PLACEHOLDER;
 use harness::search::{files_under, found, spellings};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 const VERTEX: &str = "us-central1-aiplatform.googleapis.com";
@@ -324,6 +325,25 @@ async fn while_renewing_fails_the_old_token_serves_to_its_end_and_then_requests_
     wait_for_condition(&gateway, "vertex-ai", "ResolvedRefs", &["True"]).await;
     wait_until_served(&gateway).await;
     assert_eq!(connection.send(&generate(VERTEX)).await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn a_token_ends_in_envoy_too_when_the_controller_can_say_nothing() {
+    let endpoint = TokenEndpoint::start().await;
+    endpoint.answer("/token", Answer::Token(Duration::from_secs(14)));
+    let service = Service::trusting(&endpoint, &[VERTEX]).await;
+    let gateway = start(&service, &Account::robot(Key::One, &endpoint.uri("/token"))).await;
+    // A leaf comes from the controller too.
+    let mut connection = gateway.agent(Http::Two, VERTEX).open_http2().await.unwrap();
+    gateway.signal(Signal::STOP);
+    assert_eq!(connection.send(&generate(VERTEX)).await.unwrap().status, 200);
+    let _ = service.take_calls();
+    tokio::time::sleep(Duration::from_millis(14_500)).await;
+    let denied = connection.send(&generate(VERTEX)).await.unwrap();
+    gateway.signal(Signal::CONT);
+    assert_denied(&denied);
+    assert!(service.take_calls().is_empty());
+    gateway.wait_for_line(&["\"event\":\"access\"", "token_expired"]).await;
 }
 
 #[tokio::test]

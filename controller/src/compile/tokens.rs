@@ -14,8 +14,7 @@ use policy::secret::Secret;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::verdict::{ACCEPTED, RESOLVED};
-use super::verdict::{RESOLVED_REFS, Refusal, TOKEN_RENEWAL, condition, no, yes};
+use super::verdict::{ACCEPTED, RESOLVED, RESOLVED_REFS, Refusal, TOKEN_RENEWAL, condition, no, yes};
 use crate::conditions::{Condition, ObjectRef, ObjectStatus, Statuses, Truth};
 use crate::google::{AccountError, Grant, GrantError, ServiceAccount, Snapshot, Token, TokenKey, TokenState};
 use crate::plan::ObjectKey;
@@ -264,11 +263,13 @@ impl<'a> Standing<'a> {
     }
 }
 
+/// Why, and how often. Counted in powers of two, so that an outage of hours changes the status of a policy, and there may
+/// be thousands that share the token, a few times and not at every attempt.
 fn failed(state: &TokenState) -> String {
     let why = state.last_error.map(|error| error.to_string()).unwrap_or_default();
-    match state.failures {
-        1 => why,
-        many => format!("{why} ({many} attempts in a row failed)"),
+    match state.failures.checked_ilog2().unwrap_or_default() {
+        0 => why,
+        power => format!("{why} ({} or more attempts in a row failed)", 1_u32 << power),
     }
 }
 
