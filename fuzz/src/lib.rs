@@ -5,6 +5,7 @@
 //! Absent on purpose: anything that a unit test says better with a table.
 
 pub mod authority;
+pub mod body;
 pub mod configuration;
 pub mod delta_xds;
 pub mod glob;
@@ -18,8 +19,9 @@ pub mod sealing;
 pub type Property = fn(&[u8]);
 
 /// Every target: its name, which is that of its corpus and its binary, and its property.
-pub const TARGETS: [(&str, Property); 8] = [
+pub const TARGETS: [(&str, Property); 9] = [
     ("authority", authority::holds),
+    ("body", body::holds),
     ("configuration", configuration::holds),
     ("delta_xds", delta_xds::holds),
     ("glob", glob::holds),

@@ -41,6 +41,16 @@ pub const REMOVED_QUERY: [&str; 8] = [
     "x-amz-signedheaders",
 ];
 
+/// Those of them that are no credential, and come with every presigned URL.
+pub(crate) const DESCRIBING_QUERY: [&str; 6] = [
+    "x-amz-algorithm",
+    "x-amz-content-sha256",
+    "x-amz-date",
+    "x-amz-expires",
+    "x-amz-signature",
+    "x-amz-signedheaders",
+];
+
 /// Those of the removed headers that every signature sets again.
 pub(crate) const SET_HEADERS: [&str; 2] = ["authorization", "x-amz-date"];
 

@@ -16,6 +16,7 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
+use crate::aws;
 use crate::path::escape;
 use crate::secret::PLACEHOLDER;
 
@@ -138,9 +139,15 @@ impl Parameter<'_> {
         equals.and_then(|at| self.text.get(at + 1..)).map(decode).unwrap_or_default()
     }
 
+    /// Whether it holds a credential that is no placeholder. Of a presigned URL that is the credential alone, whose
+    /// first part is the access key id: a signature by a placeholder is nobody's.
     fn holds_value(&self) -> bool {
+        if self.may_be(|name| is_one_of(name, aws::DESCRIBING_QUERY)) {
+            return false;
+        }
         let value = self.value();
-        !value.is_empty() && value != PLACEHOLDER.as_bytes()
+        let id = value.split(|byte| *byte == b'/').next().unwrap_or_default();
+        !value.is_empty() && id != PLACEHOLDER.as_bytes()
     }
 }
 

@@ -16,9 +16,9 @@ use policy::wire::Carriers;
 
 /// Every document of the clone, by its path from the root.
 fn documents() -> Vec<(PathBuf, String)> {
-    let examples = ["examples/anthropic", "examples/vertex-ai", "examples/adversarial-mitmproxy"];
-    let folders = ["", "docs", "docs/decisions", "envoy-config/static"].into_iter().chain(examples);
-    let entries = folders.flat_map(|folder| std::fs::read_dir(root().join(folder)).unwrap());
+    let examples = std::fs::read_dir(root().join("examples")).unwrap().map(|folder| folder.unwrap().path());
+    let folders = ["", "docs", "docs/decisions", "envoy-config/static"].map(|folder| root().join(folder));
+    let entries = folders.into_iter().chain(examples).flat_map(|folder| std::fs::read_dir(folder).unwrap());
     let paths = entries.map(|entry| entry.unwrap().path());
     let mut paths: Vec<_> = paths.filter(|path| path.extension().is_some_and(|kind| kind == "md")).collect();
     paths.sort();

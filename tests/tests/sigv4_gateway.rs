@@ -1,6 +1,7 @@
 //! Unmodified AWS clients through the gateway, which signs for them: made-up keys in their environment, the real ones
 //! in a Secret, and servers that verify what arrives.
 
+use harness::client::{Http, Request};
 use harness::gateway::{Gateway, Manifests};
 use harness::provider::aws::{AwsServer, BUCKET, Keys, REGION, verify};
 use harness::provider::{Options, Provider};
@@ -156,5 +157,32 @@ async fn bedrock_streams_to_each_client_event_by_event() {
             assert_eq!(output.len(), *events, "{} {mode}: {output:?}", client.name);
         }
         assert_signed(&provider, 2, &keys, client).await;
+    }
+}
+
+#[tokio::test]
+async fn bedrocks_regional_fips_and_private_endpoints_are_signed_for_the_region_in_their_names() {
+    let hosts = ["bedrock-runtime", "bedrock-runtime-fips", "vpce-0a1b2c-d3e4.bedrock-runtime"];
+    let hosts = hosts.map(|start| match start.starts_with("vpce") {
+        true => format!("{start}.{REGION}.vpce.amazonaws.com"),
+        false => format!("{start}.{REGION}.amazonaws.com"),
+    });
+    let provider = Provider::start(Options { names: hosts.to_vec(), ..Options::default() }).await.unwrap();
+    let named = hosts.each_ref().map(String::as_str);
+    let keys = Keys::made_up();
+    let text = manifests("bedrock", "bedrock", &named, &keys).replace(&format!("region: {REGION}, "), "");
+    let gateway = Gateway::builder(text.alias(&named, &provider)).start().await;
+    for host in named {
+        // Model ids hold a colon: some clients send it as it is, others escaped.
+        for path in ["/model/anthropic.claude-v2:1/invoke", "/model/anthropic.claude-v2%3A1/converse"] {
+            for http in [Http::One, Http::Two] {
+                let request = Request::new("POST", host, path).json(&serde_json::json!({"messages": []}));
+                gateway.agent(http, host).send(&request).await.unwrap();
+                let received = provider.only_request();
+                assert_eq!((received.authority.as_str(), received.path.as_str()), (host, path));
+                assert_eq!(verify(&[received], ("bedrock", REGION), &keys).await, ["valid"], "{host}{path}");
+                provider.take_requests();
+            }
+        }
     }
 }

@@ -121,6 +121,21 @@ fn nothing_and_the_placeholder_are_no_value() {
 }
 
 #[test]
+fn of_a_presigned_url_the_access_key_counts() {
+    let names = crate::aws::REMOVED_QUERY;
+    let rest = "X-Amz-Algorithm=a&X-Amz-Date=d&X-Amz-Expires=60&X-Amz-SignedHeaders=host&X-Amz-Signature=0";
+    for (credential, held) in [
+        ("X-Amz-Credential=clrk-injected-by-proxy%2F20260101%2Fx%2Fs3%2Faws4_request", false),
+        ("X-Amz-Credential=AKIAOFTHEAGENT%2F20260101%2Fx%2Fs3%2Faws4_request", true),
+        ("X-Amz-Security-Token=own", true),
+    ] {
+        let target = format!("/b/k?{rest}&{credential}");
+        let stripped = strip(target.as_bytes(), |name| is_one_of(name, names)).unwrap();
+        assert_eq!((stripped.target, stripped.held_value), (b"/b/k".to_vec(), held), "{credential}");
+    }
+}
+
+#[test]
 fn records_keep_names_and_lose_values() {
     let table = [
         ("/p", None),

@@ -1,0 +1,4 @@
+//! libFuzzer against [`fuzz::body`].
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzz::body::holds(input));
