@@ -24,7 +24,7 @@ use crate::provider::{Authority, Identity};
 /// The audience that Google wants of every assertion.
 const AUDIENCE: &str = "https://oauth2.googleapis.com/token";
 
-const GRANT: &str = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=";
+const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 /// What an assertion is answered with.
 #[derive(Debug, Clone)]
@@ -172,8 +172,9 @@ async fn exchange(
         Answer::Silence => std::future::pending().await,
         Answer::Status(status, body) => response(status, body),
         Answer::Token(life) => {
-            let assertion = std::str::from_utf8(&form).ok().and_then(|form| form.strip_prefix(GRANT));
-            match assertion.filter(|_| is_form).and_then(sound) {
+            let form: BTreeMap<_, _> = form_urlencoded::parse(&form).into_owned().collect();
+            let granted = is_form && form.get("grant_type").is_some_and(|grant| grant == GRANT);
+            match form.get("assertion").filter(|_| granted).and_then(|assertion| sound(assertion)) {
                 None => response(400, r#"{"error": "invalid_grant", "error_description": "Invalid JWT."}"#),
                 Some(assertion) => response(200, &give(&mut lock(&state), assertion, life)),
             }
