@@ -49,9 +49,10 @@ check: ## the inner loop: format, lints, tests of the policy, documentation (no 
 test: setup test-native test-wasm ## install what is needed and run every test
 	$(call say,done; left out: benchmarks$(,) scale$(,) endurance and fuzzing)
 
+# Most of these tests wait for gateways to start and for limits to bite: more at a time than there are cores.
 test-native: ## every native test, with a real Envoy (needs setup)
 	$(call say,tests: units$(,) the module under wasmtime$(,) gateways on a real Envoy)
-	$(CARGO) test --locked --no-fail-fast $(NATIVE) --features keyward-fuzz/engine
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} $(CARGO) test --locked --no-fail-fast $(NATIVE) --features keyward-fuzz/engine
 
 test-wasm: ## the policy's tests in wasm32 (needs setup)
 	$(call say,tests of the policy in wasm32)

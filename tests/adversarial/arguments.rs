@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "DIR")]
     pub(crate) report: Option<PathBuf>,
     /// Rows that run at the same time, each in a network of its own
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 5)]
     pub(crate) workers: usize,
     /// Say of each case when it is over
     #[arg(long)]
