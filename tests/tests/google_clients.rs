@@ -28,7 +28,7 @@ async fn google_auth_gets_a_token_for_the_right_key_and_invalid_grant_for_anothe
     let endpoint = TokenEndpoint::start().await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key.json");
-    let mut exchange = async |file: String| {
+    let exchange = async |file: String| {
         std::fs::write(&path, file).unwrap();
         google_auth(&["exchange", path.to_str().unwrap()], &[], None).await
     };
