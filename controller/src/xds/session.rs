@@ -2,7 +2,8 @@
 //!
 //! At most one response of a type is outstanding; what changes meanwhile goes into the next one. Additions go out
 //! in the order of [`Kind`], each after what it refers to was acknowledged, removals the other way. Leaves neither
-//! wait nor make others wait. Secrets, filter configurations and routes travel one to a response.
+//! wait nor make others wait. Secrets, filter configurations and routes travel one to a response, leaves in the order
+//! in which they were decided, those that a handshake may wait for first.
 //!
 //! Absent on purpose: I/O, clocks, and any decision about which leaf to mint.
 
@@ -46,8 +47,18 @@ pub struct Session {
     /// What this proxy refused on earlier streams.
     refusals: Refusals,
     /// Leaves by name; `None` where the name is to be refused or the leaf withdrawn, until that was sent.
-    offers: BTreeMap<String, Option<Arc<Resource>>>,
+    offers: BTreeMap<String, Offer>,
+    /// How many offers there were.
+    offered: u64,
     nonce: u64,
+}
+
+/// What was decided about a leaf.
+#[derive(Debug)]
+struct Offer {
+    leaf: Option<Arc<Resource>>,
+    /// Its place among those that wait to be sent.
+    turn: u64,
 }
 
 impl Session {
@@ -78,14 +89,24 @@ impl Session {
     pub fn offer(&mut self, name: &str, leaf: Option<Arc<Resource>>) {
         let Some(secrets) = self.subscriptions.get_mut(&Kind::Secret) else { return };
         if secrets.names().contains(name) && Kind::Secret.on_demand(name) {
-            self.offers.insert(name.to_owned(), leaf);
             secrets.touch(name);
+            self.decide(name, leaf);
         }
+    }
+
+    /// What is decided anew keeps its turn: the handshake has waited since.
+    fn decide(&mut self, name: &str, leaf: Option<Arc<Resource>>) {
+        if let Some(offer) = self.offers.get_mut(name) {
+            offer.leaf = leaf;
+            return;
+        }
+        self.offered += 1;
+        self.offers.insert(name.to_owned(), Offer { leaf, turn: self.offered });
     }
 
     /// The leaves that were decided, with what was decided.
     pub fn offers(&self) -> impl Iterator<Item = (&str, Option<&Arc<Resource>>)> {
-        self.offers.iter().map(|(name, leaf)| (name.as_str(), leaf.as_ref()))
+        self.offers.iter().map(|(name, offer)| (name.as_str(), offer.leaf.as_ref()))
     }
 
     /// The version of this leaf that the proxy is known to hold.
@@ -139,10 +160,11 @@ impl Session {
         };
         let guilty = subscription.refuse(outstanding.sent, &error.message);
         // Handshakes wait for a leaf that they have not got: refused, they end at once.
-        for name in
-            guilty.keys().filter(|name| kind.on_demand(name) && subscription.held_version(name).is_none())
-        {
-            self.offers.insert(name.clone(), None);
+        let in_vain = guilty
+            .keys()
+            .filter(|name| kind.on_demand(name) && subscription.held_version(name).is_none());
+        for name in in_vain.cloned().collect::<Vec<_>>() {
+            self.decide(&name, None);
         }
         (!guilty.is_empty()).then(|| Event::Nacked(kind, guilty, shortened(error.message)))
     }
@@ -249,7 +271,8 @@ impl Session {
     fn respond(&mut self, kind: Kind, due: Due) -> discovery::DeltaDiscoveryResponse {
         self.nonce += 1;
         let nonce = self.nonce.to_string();
-        let Load { updates, removed } = load(kind, due);
+        let first = due.updates.iter().min_by_key(|name| self.turn(kind, name)).cloned();
+        let Load { updates, removed } = load(kind, due, first);
         let resources: Vec<discovery::Resource> =
             updates.iter().filter_map(|name| self.resource(kind, name)).map(wire).collect();
         let updates = resources.iter().map(|sent| (sent.name.clone(), Held::Version(sent.version.clone())));
@@ -272,20 +295,40 @@ impl Session {
         }
     }
 
+    /// The order of what travels alone.
+    fn turn(&self, kind: Kind, name: &str) -> Turn {
+        if !kind.on_demand(name) {
+            return Turn::Snapshot;
+        }
+        let turn = self.offers.get(name).map_or(0, |offer| offer.turn);
+        let awaited = self.subscriptions.get(&kind).is_some_and(|leaves| leaves.awaits(name));
+        if awaited { Turn::Awaited(turn) } else { Turn::Replaced(turn) }
+    }
+
     fn resource(&self, kind: Kind, name: &str) -> Option<&Resource> {
         match kind.on_demand(name) {
-            true => self.offers.get(name)?.as_deref(),
+            true => self.offers.get(name)?.leaf.as_deref(),
             false => self.snapshot.as_ref()?.find(kind, name),
         }
     }
 }
 
-fn wanted_leaf<'a>(offers: &'a BTreeMap<String, Option<Arc<Resource>>>, name: &str) -> Wanted<'a> {
+fn wanted_leaf<'a>(offers: &'a BTreeMap<String, Offer>, name: &str) -> Wanted<'a> {
     match offers.get(name) {
-        Some(Some(leaf)) => Wanted::Version(&leaf.version),
-        Some(None) => Wanted::Absent,
+        Some(Offer { leaf: Some(leaf), .. }) => Wanted::Version(&leaf.version),
+        Some(Offer { leaf: None, .. }) => Wanted::Absent,
         None => Wanted::Undecided,
     }
+}
+
+/// What goes first of resources that travel alone.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Turn {
+    Snapshot,
+    /// A handshake may wait for it.
+    Awaited(u64),
+    /// The proxy has a leaf that still serves.
+    Replaced(u64),
 }
 
 /// What goes into one response.
@@ -294,16 +337,13 @@ struct Load {
     removed: BTreeSet<String>,
 }
 
-/// Updates go before refusals where they cannot travel together: their number is bounded, an agent can ask for
+/// `first` is the update whose turn it is. Updates go before refusals where they cannot travel together: their number is bounded, an agent can ask for
 /// names to be refused without end.
-fn load(kind: Kind, due: Due) -> Load {
+fn load(kind: Kind, due: Due, first: Option<String>) -> Load {
     let removed = due.missing.into_iter().chain(due.removals).collect();
-    match due.updates.into_iter() {
-        updates if !kind.travels_alone() => Load { updates: updates.collect(), removed },
-        mut updates => match updates.next() {
-            Some(update) => Load { updates: [update].into(), removed: BTreeSet::new() },
-            None => Load { updates: BTreeSet::new(), removed },
-        },
+    match first.filter(|_| kind.travels_alone()) {
+        Some(update) => Load { updates: [update].into(), removed: BTreeSet::new() },
+        None => Load { updates: due.updates, removed },
     }
 }
 

@@ -163,6 +163,11 @@ impl Subscription {
         }
     }
 
+    /// Whether the other side has no version of this name, or asked for it again.
+    pub(crate) fn awaits(&self, name: &str) -> bool {
+        self.owed.contains(name) || self.held_version(name).is_none()
+    }
+
     fn concerns(&self, name: &str) -> bool {
         self.wildcard || self.names.contains(name)
     }

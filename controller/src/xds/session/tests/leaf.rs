@@ -19,6 +19,44 @@ fn a_thousand_leaves_in_one_request_are_all_answered() {
 }
 
 #[test]
+fn leaves_travel_in_the_order_of_their_decision_and_replaced_ones_last() {
+    let mut proxy = Proxy::new(&[]);
+    proxy.subscribe(Secret, &["a.example"]);
+    proxy.session.offer("a.example", leaf("a.example", "1"));
+    let mut heard = proxy.hear();
+    proxy.subscribe(Secret, &["b.example", "c.example", "d.example"]);
+    proxy.session.offer("a.example", leaf("a.example", "2"));
+    for name in ["d.example", "b.example", "c.example", "b.example"] {
+        proxy.session.offer(name, leaf(name, "1"));
+    }
+    for next in ["d.example=1", "b.example=1", "c.example=1", "a.example=2"] {
+        heard = proxy.ack(&heard[0]);
+        heard[0].is(Secret, &[next], &[]);
+    }
+    assert_eq!(proxy.ack(&heard[0]), []);
+}
+
+#[test]
+fn a_leaf_that_is_asked_for_again_goes_before_replaced_ones() {
+    let mut proxy = Proxy::new(&[]);
+    let names = ["a.example", "b.example", "c.example"];
+    proxy.subscribe(Secret, &names);
+    let offer = |proxy: &mut Proxy, version: &str| {
+        names.iter().for_each(|name| proxy.session.offer(name, leaf(name, version)));
+    };
+    offer(&mut proxy, "1");
+    let heard = proxy.hear();
+    proxy.settle(heard);
+    offer(&mut proxy, "2");
+    let heard = proxy.subscribe(Secret, &["c.example"]);
+    heard[0].is(Secret, &["a.example=2"], &[]);
+    proxy.session.offer("c.example", leaf("c.example", "2"));
+    let heard = proxy.ack(&heard[0]);
+    heard[0].is(Secret, &["c.example=2"], &[]);
+    proxy.ack(&heard[0])[0].is(Secret, &["b.example=2"], &[]);
+}
+
+#[test]
 fn a_leaf_is_silent_until_decided_then_sent_or_refused() {
     let mut proxy = Proxy::new(&[]);
     assert_eq!(proxy.subscribe(Secret, &["a.example", "b.example"]), []);
