@@ -160,9 +160,8 @@ impl Session {
         };
         let guilty = subscription.refuse(outstanding.sent, &error.message);
         // Handshakes wait for a leaf that they have not got: refused, they end at once.
-        let in_vain = guilty
-            .keys()
-            .filter(|name| kind.on_demand(name) && subscription.held_version(name).is_none());
+        let in_vain =
+            guilty.keys().filter(|name| kind.on_demand(name) && subscription.held_version(name).is_none());
         for name in in_vain.cloned().collect::<Vec<_>>() {
             self.decide(&name, None);
         }
