@@ -128,6 +128,15 @@ impl Keys {
     }
 }
 
+/// Whether a value can be the part of the keys that a key of a Secret holds. Other keys of the Secret are not read.
+///
+/// # Errors
+/// [`Unusable`] says why it cannot.
+pub fn check_part(key: &str, value: &[u8]) -> Result<(), Unusable> {
+    let Some(part) = SECRET_KEYS.into_iter().find(|part| *part == key) else { return Ok(()) };
+    part_of(part, value).map(drop).map_err(|error| error.unusable)
+}
+
 /// Every part goes into a header of text.
 fn part_of(part: &'static str, value: &[u8]) -> Result<Secret, KeysError> {
     let fault = |unusable| KeysError { part, unusable };

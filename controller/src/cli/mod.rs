@@ -1,8 +1,13 @@
 //! The command line: what `keyward` accepts, and the exit code each command ends with.
 
+mod explain;
+mod findings;
 mod keyring;
+mod offline;
+mod remedies;
 mod seal;
 mod secret;
+mod validate;
 
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
@@ -28,6 +33,10 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 usage, 128+N ended by 
 enum Command {
     /// Run the controller and an Envoy for each EgressGateway in a directory of manifests
     Dev(dev::Args),
+    /// Say everything that is wrong with a directory of manifests
+    Validate(validate::Args),
+    /// Say what a gateway would do with a request
+    Explain(explain::Args),
     /// Change a Secret of a running `keyward dev`
     Secret {
         #[command(subcommand)]
@@ -57,6 +66,8 @@ pub fn run() -> ExitCode {
     logging();
     let result = match cli.command {
         Command::Dev(args) => dev::run(args),
+        Command::Validate(args) => validate::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Secret { command } => secret::run(command),
         Command::Seal(args) => seal::run(&args),
         Command::Keyring { command } => keyring::run(&command),

@@ -311,17 +311,21 @@ pub(crate) enum ValueUse {
     TokenSource,
 }
 
-/// Whether a policy could use this value of the key that it names, and for what.
+/// Whether a policy could use this value of a key that it reads, and for what.
 ///
 /// # Errors
 /// Why it could not; never the value.
-pub(crate) fn judge(spec: &Spec, value: &[u8]) -> Result<ValueUse, String> {
+pub(crate) fn judge(spec: &Spec, key: &str, value: &[u8]) -> Result<ValueUse, String> {
     match spec.provider_auth.as_ref().map(|auth| auth.kind) {
         Some(ProviderAuthKind::GCPServiceAccount) => match ServiceAccount::parse(value) {
             Ok(_) => Ok(ValueUse::TokenSource),
             Err(error) => Err(error.to_string()),
         },
-        _ => match Secret::credential(value) {
+        Some(ProviderAuthKind::AWSv4) => match aws::check_part(key, value) {
+            Ok(()) => Ok(ValueUse::Credential),
+            Err(unusable) => Err(unusable.to_string()),
+        },
+        None => match Secret::credential(value) {
             Ok(_) => Ok(ValueUse::Credential),
             Err(unusable) => Err(unusable.to_string()),
         },

@@ -29,7 +29,7 @@ pub(super) fn judge(
         let Some(Manifest::CredentialInjectionPolicy(policy)) = objects.get(&object) else { continue };
         let Some(value) = values.get(key) else { continue };
         // Exposed to be judged by the same function that policies judge by.
-        let judged = judge_by(&policy.spec, value.expose());
+        let judged = judge_by(&policy.spec, key, value.expose());
         let use_of =
             judged.map_err(|why| format!("key `{key}` of Secret {secret}: {why}; nothing was changed"))?;
         if use_of == ValueUse::TokenSource {
@@ -38,7 +38,7 @@ pub(super) fn judge(
             note = Some(text.to_owned());
         }
     }
-    let unknown = asked.keys(secret).is_empty() && !objects.keys().any(|object| object.key == *secret);
+    let unknown = !asked.is_named(secret) && !objects.keys().any(|object| object.key == *secret);
     Ok(note.or_else(|| unknown.then(|| format!("no object names Secret {secret}"))))
 }
 

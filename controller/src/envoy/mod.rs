@@ -31,6 +31,7 @@ mod tls;
 mod transparent;
 mod tunnel;
 mod upstream_guard;
+pub(crate) mod walk;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -14,6 +14,9 @@ pub const TUNNEL: &str = "tunnel";
 /// As [`TUNNEL`], for the other ports: a client that stays silent gets through, since its server may speak first.
 pub const TUNNEL_SERVER_FIRST: &str = "tunnel-server-first";
 
+/// How many listeners a connection of an agent can cross: one that agents reach, a tunnel, the interception.
+pub const HOPS: usize = 3;
+
 /// Route configuration of the proxy listener.
 pub const PROXY_ROUTES: &str = "proxy/routes";
 /// Route configuration of the intercepted requests.

@@ -65,5 +65,12 @@ pub struct TokenState {
     pub(super) generation: u64,
 }
 
+impl TokenState {
+    /// That of a token that is there, and of which nothing else is known.
+    pub(crate) fn held(token: Token) -> TokenState {
+        TokenState { token: Some(token), ..TokenState::default() }
+    }
+}
+
 /// Every wanted token, by what it is.
 pub type Snapshot = BTreeMap<TokenKey, Arc<TokenState>>;

@@ -2,14 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use policy::api::credential_injection_policy::{ProviderAuthKind, Spec};
 use policy::api::Manifest;
+use policy::aws;
 
 use super::Objects;
 use crate::plan::ObjectKey;
 
-/// By Secret: each policy that names it, and the key by which it asks.
+/// By Secret: each policy that names it.
 #[derive(Default)]
-pub(crate) struct Asked(BTreeMap<ObjectKey, Vec<(ObjectKey, String)>>);
+pub(crate) struct Asked(BTreeMap<ObjectKey, Vec<Asking>>);
+
+/// A policy that names a Secret.
+struct Asking {
+    policy: ObjectKey,
+    /// The keys by which it asks.
+    keys: Vec<String>,
+}
 
 impl Asked {
     /// What these objects ask for.
@@ -21,7 +30,7 @@ impl Asked {
                 namespace: object.key.namespace.clone(),
                 name: policy.spec.secret_ref.name.clone(),
             };
-            let by = (object.key.clone(), policy.spec.secret_key.clone());
+            let by = Asking { policy: object.key.clone(), keys: keys_of(&policy.spec) };
             asked.0.entry(secret).or_default().push(by);
         }
         asked
@@ -29,16 +38,41 @@ impl Asked {
 
     /// The policies that name a Secret.
     pub(crate) fn policies(&self, secret: &ObjectKey) -> impl Iterator<Item = &ObjectKey> {
-        self.by(secret).map(|(policy, _)| policy)
+        self.asking(secret).map(|asking| &asking.policy)
     }
 
-    /// The keys by which they ask for it.
-    pub(crate) fn keys(&self, secret: &ObjectKey) -> BTreeSet<&str> {
-        self.by(secret).map(|(_, key)| key.as_str()).collect()
+    /// Whether any policy names a Secret.
+    pub(crate) fn is_named(&self, secret: &ObjectKey) -> bool {
+        self.asking(secret).next().is_some()
     }
 
-    /// Each policy that names a Secret, with the key by which it asks.
-    pub(crate) fn by(&self, secret: &ObjectKey) -> impl Iterator<Item = &(ObjectKey, String)> {
+    /// The keys by which policies ask for a Secret that read one of it: what a value without a key stands for.
+    pub(crate) fn only_keys(&self, secret: &ObjectKey) -> BTreeSet<&str> {
+        let only = |asking: &'_ Asking| asking.keys.len() == 1;
+        self.asking(secret).filter(|asking| only(asking)).flat_map(|it| &it.keys).map(String::as_str).collect()
+    }
+
+    /// A policy that reads several keys of a Secret, with those.
+    pub(crate) fn several(&self, secret: &ObjectKey) -> Option<(&ObjectKey, &[String])> {
+        let mut several = self.asking(secret).filter(|asking| asking.keys.len() > 1);
+        several.next().map(|asking| (&asking.policy, asking.keys.as_slice()))
+    }
+
+    /// Each policy that names a Secret, with each key by which it asks.
+    pub(crate) fn by(&self, secret: &ObjectKey) -> impl Iterator<Item = (&ObjectKey, &str)> {
+        self.asking(secret)
+            .flat_map(|asking| asking.keys.iter().map(move |key| (&asking.policy, key.as_str())))
+    }
+
+    fn asking(&self, secret: &ObjectKey) -> impl Iterator<Item = &Asking> {
         self.0.get(secret).into_iter().flatten()
+    }
+}
+
+/// A signature takes several keys, whose names are fixed; everything else the one that the policy names.
+fn keys_of(spec: &Spec) -> Vec<String> {
+    match spec.provider_auth.as_ref().map(|auth| auth.kind) {
+        Some(ProviderAuthKind::AWSv4) => aws::SECRET_KEYS.map(str::to_owned).to_vec(),
+        _ => vec![spec.secret_key.clone()],
     }
 }

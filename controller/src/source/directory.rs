@@ -15,6 +15,7 @@ use super::Loaded;
 use super::files::{self, Stamp};
 use super::load::{LastGood, Listing, load};
 use super::overrides::Overrides;
+use super::places::Places;
 use super::problem::Problem;
 
 /// How long the directory must have been quiet before a change counts as complete.
@@ -145,6 +146,18 @@ impl Directory {
             }
         }
     }
+}
+
+/// Reads a directory once, without watching it; also where each object stands.
+///
+/// # Errors
+/// As [`Directory::open`].
+pub(crate) fn read_once(path: &Path, overrides: &Overrides) -> Result<(Loaded, Places), OpenError> {
+    let listing = files::read(path).map_err(|cause| open_error(path, cause))?;
+    if listing.is_empty() {
+        return Err(OpenError::Empty(path.to_owned()));
+    }
+    Ok((load(&listing, &mut LastGood::default(), overrides), Places::of(&listing)))
 }
 
 fn open_error(path: &Path, cause: io::Error) -> OpenError {

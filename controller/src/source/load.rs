@@ -63,6 +63,7 @@ pub fn load(listing: &Listing, last_good: &mut LastGood, overrides: &Overrides) 
         loaded.problems.extend(remembered.problems.iter().cloned());
         loaded.problems.extend(merge(file, &remembered.objects, &mut loaded.objects, &mut homes));
     }
+    loaded.problems.extend(overrides.unusable(&loaded.objects));
     overrides.apply(&mut loaded.objects);
     loaded
 }
@@ -248,7 +249,7 @@ impl FileReader<'_> {
 }
 
 /// Who a manifest says it is, before it is decoded.
-fn named(value: &Value) -> Option<ObjectRef> {
+pub(super) fn named(value: &Value) -> Option<ObjectRef> {
     let text = |path| value.pointer(path).and_then(Value::as_str);
     let kind = Kind::parse(text("/kind")?)?;
     let namespace = text("/metadata/namespace").unwrap_or(DEFAULT_NAMESPACE).to_owned();

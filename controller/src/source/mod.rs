@@ -9,6 +9,7 @@ mod directory;
 mod files;
 mod load;
 mod overrides;
+mod places;
 mod problem;
 mod yaml;
 
@@ -17,9 +18,11 @@ use std::collections::BTreeMap;
 use policy::api::Manifest;
 
 pub(crate) use asked::Asked;
+pub(crate) use directory::read_once;
 pub use directory::{Directory, OpenError};
 pub use load::{LastGood, Listing, load};
 pub use overrides::{BadSecretFlag, Overrides, SecretFlag};
+pub(crate) use places::Places;
 pub use problem::Problem;
 
 use crate::conditions::ObjectRef;

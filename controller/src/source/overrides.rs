@@ -8,6 +8,7 @@ use policy::api::{Kind, Manifest, Metadata, Secret, SecretValue};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use super::problem::Problem;
 use super::{Asked, Objects};
 use crate::conditions::ObjectRef;
 use crate::plan::ObjectKey;
@@ -81,6 +82,24 @@ impl Overrides {
         self.replaces(secret) || self.set.get(secret).is_some_and(|keys| keys.contains_key(key))
     }
 
+    /// The `--secret` flags without a key whose Secret a policy reads several keys of: one value cannot be all of them.
+    pub(super) fn unusable(&self, objects: &Objects) -> Vec<Problem> {
+        let asked = Asked::of(objects);
+        let without_key = self.flags.iter().filter(|(_, flags)| flags.for_every_key.is_some());
+        let unusable = without_key.filter_map(|(secret, _)| {
+            let (policy, keys) = asked.several(secret)?;
+            let flag = |key: &String| format!("--secret {secret}=VARIABLE:{key}");
+            let (needed, flags) = (keys.join(", "), keys.iter().map(flag).collect::<Vec<_>>().join(" "));
+            let message = format!(
+                "--secret gives this Secret one value without a key, but CredentialInjectionPolicy {policy} reads \
+                 several keys of it: {needed} (the last only for temporary credentials)"
+            );
+            let problem = Problem::of_directory(message, format!("write {flags}"));
+            Some(Problem { object: Some(format!("Secret {secret}")), ..problem })
+        });
+        unusable.collect()
+    }
+
     /// Puts the values into the objects; Secrets that exist only here are created.
     pub(crate) fn apply(&self, objects: &mut Objects) {
         let asked = Asked::of(objects);
@@ -89,8 +108,8 @@ impl Overrides {
             secret.data.clear();
             secret.string_data.clear();
             if let Some(value) = &flags.for_every_key {
-                let mut keys = asked.keys(key);
-                if keys.is_empty() {
+                let mut keys = asked.only_keys(key);
+                if !asked.is_named(key) {
                     keys.insert(DEFAULT_SECRET_KEY);
                 }
                 secret.data.extend(keys.into_iter().map(|key| (key.to_owned(), bytes(value))));

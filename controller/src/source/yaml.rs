@@ -103,6 +103,15 @@ impl Node {
         line
     }
 
+    /// Whether a field is there.
+    pub(super) fn holds(&self, path: &FieldPath) -> bool {
+        let mut node = Some(self);
+        for step in &path.0 {
+            node = node.and_then(|node| node.step(step)).map(|(_, inner)| inner);
+        }
+        node.is_some()
+    }
+
     fn step(&self, step: &Step) -> Option<(u64, &Node)> {
         match (step, &self.tree) {
             (Step::Field(name), Tree::Map(fields)) => {
