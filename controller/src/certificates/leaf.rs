@@ -40,6 +40,12 @@ impl Leaf {
         let resource = Arc::new(Resource::encode(Kind::Secret, name, &secret(name, certificate, &key)));
         Ok(Leaf { resource, renew_at: now - BACKDATED + LIFE * 2 / 3 })
     }
+
+    /// When its certificate ends.
+    #[must_use]
+    pub fn ends_at(&self) -> OffsetDateTime {
+        self.renew_at + LIFE / 3
+    }
 }
 
 /// Certificate and key in PEM. Each leaf has a key of its own: a P-256 key costs less than its signature, and one

@@ -118,6 +118,12 @@ impl Leaves {
         self.entries.is_empty()
     }
 
+    /// When the first of them ends.
+    #[must_use]
+    pub fn next_end(&self) -> Option<OffsetDateTime> {
+        self.entries.values().map(|entry| entry.leaf.ends_at()).min()
+    }
+
     /// Decides a name that was asked for, and makes its leaf where it gets one. May withdraw the oldest leaf of the
     /// names that no route has.
     ///

@@ -1,12 +1,16 @@
 //! The command line: what `keyward` accepts, and the exit code each command ends with.
 
+mod completions;
 mod explain;
 mod findings;
 mod keyring;
 mod offline;
+mod progress;
 mod remedies;
 mod seal;
 mod secret;
+mod status;
+mod table;
 mod validate;
 
 use std::ffi::OsString;
@@ -37,6 +41,8 @@ enum Command {
     Validate(validate::Args),
     /// Say what a gateway would do with a request
     Explain(explain::Args),
+    /// Say how a running `keyward dev` or `keyward run` stands
+    Status(status::Args),
     /// Change a Secret of a running `keyward dev`
     Secret {
         #[command(subcommand)]
@@ -49,6 +55,8 @@ enum Command {
         #[command(subcommand)]
         command: keyring::Command,
     },
+    /// Print what a shell needs to complete keyward's commands and flags
+    Completions(completions::Args),
     /// Become a program that ends with this process's parent
     #[command(hide = true, name = tether::SUBCOMMAND)]
     Tethered {
@@ -68,6 +76,8 @@ pub fn run() -> ExitCode {
         Command::Dev(args) => dev::run(args),
         Command::Validate(args) => validate::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Completions(args) => completions::run(&args, <Cli as clap::CommandFactory>::command()),
         Command::Secret { command } => secret::run(command),
         Command::Seal(args) => seal::run(&args),
         Command::Keyring { command } => keyring::run(&command),

@@ -4,17 +4,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use policy::secret::Secret;
 use policy::seal::Keyring;
 use time::{Duration, OffsetDateTime};
 
 use super::Failure;
+use super::progress::Progress;
 use crate::compile::{Compiled, compile};
 use crate::google::{Snapshot, Token, TokenState};
 use crate::inputs::Inputs;
-use crate::source::{Loaded, Overrides, Places, Problem, SecretFlag, read_once};
+use crate::source::{Loaded, Places, Problem, SecretFlag, read_once};
+use crate::{dev, state};
 
 /// What a directory comes to. (No `Debug`: it may hold Secrets.)
 pub(super) struct Offline {
@@ -33,9 +33,10 @@ impl Offline {
     /// # Errors
     /// [`Failure`]: the directory cannot be read, or a variable of a `--secret` is not set.
     pub(super) fn read(directory: &Path, secrets: &[SecretFlag]) -> Result<Offline, Failure> {
-        let (loaded, places) = read_once(directory, &overrides(secrets)?).map_err(Failure::failed)?;
+        let _progress = Progress::of("reading and compiling the manifests");
+        let (loaded, places) = read_once(directory, &dev::flags(secrets)?).map_err(Failure::failed)?;
         let Loaded { objects, problems } = loaded;
-        let text = new_keyring()?;
+        let text = state::new_keyring().map_err(Failure::failed)?;
         let keyring = Keyring::parse(&text).map_err(Failure::failed)?;
         let mut inputs = Inputs::from_objects(&objects);
         let needed = compile(&inputs, |_| &keyring, "").tokens;
@@ -54,23 +55,6 @@ impl Offline {
 /// What the manifests argument is, in messages.
 pub(super) fn shown(directory: &Path) -> String {
     PathBuf::from(directory).display().to_string()
-}
-
-fn overrides(secrets: &[SecretFlag]) -> Result<Overrides, Failure> {
-    let mut overrides = Overrides::default();
-    for flag in secrets {
-        let value = std::env::var_os(&flag.variable).ok_or_else(|| {
-            Failure::Usage(format!("--secret {}: the variable {} is not set", flag.secret, flag.variable))
-        })?;
-        overrides.flag(flag.secret.clone(), flag.key.clone(), value.into_encoded_bytes());
-    }
-    Ok(overrides)
-}
-
-fn new_keyring() -> Result<zeroize::Zeroizing<String>, Failure> {
-    let mut key = zeroize::Zeroizing::new([0; 32]);
-    getrandom::fill(key.as_mut_slice()).map_err(Failure::failed)?;
-    Ok(zeroize::Zeroizing::new(format!("offline:{}", STANDARD.encode(key.as_slice()))))
 }
 
 /// A token that no one issued, in the place of one that a gateway would have.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use policy::secret::Secret;
 
 use super::Failure;
+use super::progress::Progress;
 use crate::dev::control::{Answer, SetSecret, send};
 use crate::dev::find::control_socket;
 use crate::plan::ObjectKey;
@@ -81,7 +82,9 @@ pub(super) fn run(command: Command) -> Result<ExitCode, Failure> {
         values: values(&args)?,
         wait: (!args.no_wait).then_some(args.timeout),
     };
+    let progress = Progress::of("waiting until every Envoy uses it");
     let answer = send(&socket, &request).map_err(|error| unreachable_dev(&socket, &error))?;
+    drop(progress);
     report(&request.secret, answer)
 }
 

@@ -1,8 +1,8 @@
-//! The control socket of a running `keyward dev`: how `keyward secret set` reaches it.
+//! The control socket of a running `keyward dev`: how `keyward secret set` and `keyward status` reach it.
 //!
 //! One request a connection: a line of JSON that names the Secret and the length of each value, then the values as
-//! raw bytes, so that no secret passes through a serializer. The answer is one line of JSON. The socket is 0600 in a
-//! 0700 directory, and only this user's processes are answered (`SO_PEERCRED`).
+//! raw bytes, so that no secret passes through a serializer; or a line that asks for the status. The answer is one line
+//! of JSON. The socket is 0600 in a 0700 directory, and only this user's processes are answered (`SO_PEERCRED`).
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -16,10 +16,17 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 
+use super::status::Status;
 use crate::plan::ObjectKey;
 
 /// The longest header line and the largest value accepted, in bytes. A Kubernetes Secret holds at most 1 MiB.
 const LIMIT: u64 = 1024 * 1024;
+
+/// The longest status: some hundred bytes for each of many thousand objects.
+const STATUS_LIMIT: u64 = 256 * 1024 * 1024;
+
+/// How long a status may take.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// Set keys of a Secret.
 pub(crate) struct SetSecret {
@@ -63,10 +70,42 @@ struct Header {
     wait_ms: Option<u64>,
 }
 
+/// The first line of a request.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Ask(Question),
+    Set(Header),
+}
+
+/// What can be asked.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case", deny_unknown_fields)]
+enum Question {
+    Status {},
+}
+
 /// A request and where its answer goes.
-pub(super) struct Pending {
-    pub(super) request: SetSecret,
-    pub(super) answer: oneshot::Sender<Answer>,
+pub(super) enum Pending {
+    Set { request: SetSecret, answer: oneshot::Sender<Answer> },
+    Status(oneshot::Sender<Box<Status>>),
+}
+
+/// Asks a running `keyward dev` how it stands.
+///
+/// # Errors
+/// Nobody listens there, the connection broke, or it is of a version that has no answer.
+pub(crate) fn ask_status(socket: &Path) -> io::Result<Status> {
+    let mut stream = ClientStream::connect(socket)?;
+    stream.set_read_timeout(Some(ANSWER))?;
+    serde_json::to_writer(&mut stream, &Line::Ask(Question::Status {}))?;
+    stream.write_all(b"\n")?;
+    let mut line = String::new();
+    BufReader::new(stream).take(STATUS_LIMIT).read_line(&mut line)?;
+    if line.is_empty() {
+        return Err(io::Error::other("it gave no answer; perhaps it is of another version of keyward"));
+    }
+    Ok(serde_json::from_str(&line)?)
 }
 
 /// Sends one request to a running `keyward dev` and returns its answer.
@@ -120,32 +159,48 @@ async fn answer(mut stream: UnixStream, requests: mpsc::Sender<Pending>) -> io::
     if stream.peer_cred()?.uid() != rustix::process::getuid().as_raw() {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
-    let request = tokio::time::timeout(Duration::from_secs(10), read(&mut stream)).await??;
-    let (sender, receiver) = oneshot::channel();
-    let stopping = || Answer::Refused { message: "keyward dev is stopping".into() };
-    let answer = match requests.send(Pending { request, answer: sender }).await {
-        Ok(()) => receiver.await.unwrap_or_else(|_| stopping()),
-        Err(_) => stopping(),
+    let mut line = match tokio::time::timeout(Duration::from_secs(10), read(&mut stream)).await?? {
+        Some(request) => serde_json::to_vec(&set(request, requests).await)?,
+        None => serde_json::to_vec(&status(requests).await?)?,
     };
-    let mut line = serde_json::to_vec(&answer)?;
     line.push(b'\n');
     stream.write_all(&line).await
 }
 
-async fn read(stream: &mut UnixStream) -> io::Result<SetSecret> {
+async fn set(request: SetSecret, requests: mpsc::Sender<Pending>) -> Answer {
+    let (answer, receiver) = oneshot::channel();
+    let stopping = || Answer::Refused { message: "keyward dev is stopping".into() };
+    match requests.send(Pending::Set { request, answer }).await {
+        Ok(()) => receiver.await.unwrap_or_else(|_| stopping()),
+        Err(_) => stopping(),
+    }
+}
+
+async fn status(requests: mpsc::Sender<Pending>) -> io::Result<Box<Status>> {
+    let (answer, receiver) = oneshot::channel();
+    // Without an answer the connection ends: it is stopping.
+    requests.send(Pending::Status(answer)).await.map_err(|_| io::ErrorKind::ConnectionAborted)?;
+    receiver.await.map_err(|_| io::ErrorKind::ConnectionAborted.into())
+}
+
+/// Reads a request; `None` asks for the status.
+async fn read(stream: &mut UnixStream) -> io::Result<Option<SetSecret>> {
     let mut reader = tokio::io::BufReader::new(stream);
     let mut line = Vec::new();
     (&mut reader).take(LIMIT).read_until(b'\n', &mut line).await?;
-    let header: Header = serde_json::from_slice(&line)?;
+    let header = match serde_json::from_slice(&line)? {
+        Line::Ask(Question::Status {}) => return Ok(None),
+        Line::Set(header) => header,
+    };
     let mut values = BTreeMap::new();
     for (key, length) in header.values {
         values.insert(key, read_value(&mut reader, length).await?);
     }
-    Ok(SetSecret {
+    Ok(Some(SetSecret {
         secret: ObjectKey { namespace: header.namespace, name: header.name },
         values,
         wait: header.wait_ms.map(Duration::from_millis),
-    })
+    }))
 }
 
 async fn read_value(reader: &mut (impl AsyncReadExt + Unpin), length: u64) -> io::Result<Secret> {
@@ -174,14 +229,41 @@ mod tests {
             let secret = ObjectKey { namespace: "n".into(), name: "s".into() };
             send(&path, &SetSecret { secret, values: values.into(), wait: Some(Duration::from_secs(5)) })
         });
-        let pending = receiver.recv().await.expect("a request");
-        assert_eq!(pending.request.secret.to_string(), "n/s");
-        assert_eq!(pending.request.values["a"].expose(), b"one\n\0two");
-        assert_eq!(pending.request.values["b"].expose(), b"");
-        assert_eq!(pending.request.wait, Some(Duration::from_secs(5)));
+        let Some(Pending::Set { request, answer: to }) = receiver.recv().await else { panic!("no request") };
+        assert_eq!(request.secret.to_string(), "n/s");
+        assert_eq!(request.values["a"].expose(), b"one\n\0two");
+        assert_eq!(request.values["b"].expose(), b"");
+        assert_eq!(request.wait, Some(Duration::from_secs(5)));
         let answer = Answer::Done { proxies: 1, note: None };
-        pending.answer.send(answer.clone()).expect("someone waits");
+        to.send(answer.clone()).expect("someone waits");
         assert_eq!(client.await.expect("no panic").expect("an answer"), answer);
+    }
+
+    #[tokio::test]
+    async fn a_status_that_is_asked_for_comes_back_and_none_is_an_error() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("control.sock");
+        let listener = UnixListener::bind(&path).expect("a socket");
+        let (sender, mut receiver) = mpsc::channel(1);
+        tokio::spawn(serve(listener, sender));
+        let status = Status {
+            version: "1".into(),
+            ready: true,
+            gateways: vec![],
+            objects: vec![],
+            problems: vec!["a.yaml:1: x".into()],
+            tokens: vec![],
+        };
+        for answered in [true, false] {
+            let path = path.clone();
+            let client = tokio::task::spawn_blocking(move || ask_status(&path));
+            let Some(Pending::Status(to)) = receiver.recv().await else { panic!("no request") };
+            match answered {
+                true => to.send(Box::new(status.clone())).expect("someone waits"),
+                false => drop(to),
+            }
+            assert_eq!(client.await.expect("no panic").ok(), answered.then(|| status.clone()));
+        }
     }
 
     #[tokio::test]

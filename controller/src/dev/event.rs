@@ -1,6 +1,6 @@
 //! What `keyward dev` reports, as [`super::output`] writes it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One line of `--json` output.
 #[derive(Debug, Clone, Serialize)]
@@ -54,7 +54,7 @@ pub(crate) enum Event {
 }
 
 /// Where a gateway is reached.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct GatewayAddress {
     /// Its namespace.
     pub(crate) namespace: String,
@@ -81,7 +81,7 @@ pub(crate) enum GatewayState {
 }
 
 /// One condition.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ConditionLine {
     /// What it is a condition of, where an object has several (`parent default/echo-bot`).
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use time::OffsetDateTime;
 use tokio::sync::watch;
 
 use super::event::GatewayAddress;
 use super::ports::Ports;
+use super::status::{self, GatewayReport, Leaves, Push, Refused};
 use crate::certificates::MintPolicy;
 use crate::conditions::Programmed;
 use crate::envoy::{self, GenerateError, Placement};
@@ -23,6 +25,8 @@ pub(super) struct Gateway {
     module: PathBuf,
     /// What its Envoys are to hold.
     snapshot: watch::Sender<Arc<Snapshot>>,
+    /// Since when that is so.
+    pushed_at: Option<OffsetDateTime>,
 }
 
 impl Gateway {
@@ -33,7 +37,7 @@ impl Gateway {
         ca: PathBuf,
         module: PathBuf,
     ) -> Self {
-        Gateway { key, ports, handle, ca, module, snapshot: watch::Sender::default() }
+        Gateway { key, ports, handle, ca, module, snapshot: watch::Sender::default(), pushed_at: None }
     }
 
     /// Hands a new plan to the gateway's Envoys: what differs goes out, nothing else moves.
@@ -66,6 +70,9 @@ impl Gateway {
     }
 
     fn hand_out(&mut self, snapshot: Snapshot) {
+        if **self.snapshot.borrow() != snapshot {
+            self.pushed_at = Some(OffsetDateTime::now_utc());
+        }
         let snapshot = Arc::new(snapshot);
         self.snapshot.send_replace(Arc::clone(&snapshot));
         self.handle.publish(snapshot);
@@ -91,6 +98,25 @@ impl Gateway {
             (_, true) => Programmed::Yes,
             (_, false) => Programmed::Pending,
         }
+    }
+
+    /// How it stands; `ready` says whether it serves.
+    pub(super) fn report(&self, ready: bool) -> GatewayReport {
+        let (acks, snapshot) = (self.handle.acks(), self.snapshot.borrow());
+        let state = acks.borrow();
+        let refused = state.refusals(&snapshot).into_iter().map(|refusal| Refused {
+            resource: format!("{:?} {}", refusal.kind, refusal.name),
+            why: refusal.message,
+        });
+        let push = Push {
+            at: self.pushed_at.map(status::text),
+            envoys: state.connected(),
+            acknowledged: state.proxies().values().filter(|proxy| proxy.settled(&snapshot)).count(),
+            refused: refused.collect(),
+        };
+        let (count, next_end) = self.handle.leaves();
+        let leaves = Leaves { count, next_end: next_end.map(status::text) };
+        GatewayReport { address: self.address(), ready, push, leaves }
     }
 
     /// Ready when every connected Envoy holds what is published by then: what is published now, or what replaced it

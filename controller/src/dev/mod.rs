@@ -17,6 +17,7 @@ mod report;
 mod run;
 mod secrets;
 mod signals;
+pub(crate) mod status;
 mod tokens;
 pub(crate) mod trust;
 
@@ -26,7 +27,7 @@ pub use args::Args;
 
 use self::output::{Format, Output};
 use crate::cli::Failure;
-use crate::source::Overrides;
+use crate::source::{Overrides, SecretFlag};
 
 pub(crate) use outline::{Outline, outlines};
 pub(crate) use output::Sink;
@@ -36,7 +37,7 @@ pub(crate) use output::Sink;
 /// # Errors
 /// [`Failure`] where it cannot start, or cannot go on.
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
-    let flags = flags(&args)?;
+    let flags = flags(&args.secret)?;
     let format = if args.json { Format::Json } else { Format::Text };
     // Envoy ends with the thread that started it, so it is started from here: this thread lives as long as we do.
     runtime()?.block_on(async {
@@ -70,9 +71,12 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 }
 
 /// The values of `--secret`.
-fn flags(args: &Args) -> Result<Overrides, Failure> {
+///
+/// # Errors
+/// A variable is not set.
+pub(crate) fn flags(secrets: &[SecretFlag]) -> Result<Overrides, Failure> {
     let mut overrides = Overrides::default();
-    for flag in &args.secret {
+    for flag in secrets {
         let value = std::env::var_os(&flag.variable).ok_or_else(|| {
             Failure::Usage(format!("--secret {}: the variable {} is not set", flag.secret, flag.variable))
         })?;

@@ -34,6 +34,16 @@ impl Report {
         self.statuses.0.retain(|object, _| statuses.0.contains_key(object));
     }
 
+    /// The problems that there are.
+    pub(super) fn problems(&self) -> impl Iterator<Item = &String> {
+        self.problems.iter()
+    }
+
+    /// What was said last of every object.
+    pub(super) fn statuses(&self) -> &Statuses {
+        &self.statuses
+    }
+
     fn say(&mut self, object: &ObjectRef, status: &ObjectStatus) -> Option<Event> {
         if self.statuses.0.get(object) == Some(status) {
             return None;
@@ -54,7 +64,7 @@ fn is_pending(status: &ObjectStatus) -> bool {
     programmed.is_some_and(|condition| ["Pending", "NoProxies"].contains(&condition.reason.as_str()))
 }
 
-fn lines(status: &ObjectStatus) -> Vec<ConditionLine> {
+pub(super) fn lines(status: &ObjectStatus) -> Vec<ConditionLine> {
     let mut lines = Vec::new();
     for (of, conditions) in status.parts() {
         for (kind, condition) in conditions.iter() {

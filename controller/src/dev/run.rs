@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 use tokio::net::UnixListener;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::args::{Args, Listen};
@@ -26,6 +26,7 @@ use super::peers::Peers;
 use super::ports::Addresses;
 use super::report::Report;
 use super::secrets;
+use super::status::{self, Status};
 use super::tokens::Tokens;
 use super::access;
 use crate::certificates::Leaves;
@@ -145,7 +146,7 @@ impl Dev {
             tokio::select! {
                 result = &mut end => return result,
                 () = self.manifests.changed() => self.reload()?,
-                Some(pending) = control.recv() => self.set_secret(pending),
+                Some(pending) = control.recv() => self.answer(pending),
                 Some(output) = self.envoys.next() => self.envoy(output)?,
                 () = self.tokens.changed() => self.renew()?,
                 () = self.answered.notified() => {}
@@ -273,9 +274,33 @@ impl Dev {
         self.gateway_event(key, GatewayState::Removed)
     }
 
+    fn answer(&mut self, pending: Pending) {
+        match pending {
+            Pending::Set { request, answer } => self.set_secret(request, answer),
+            // Whoever asked may have gone.
+            Pending::Status(answer) => drop(answer.send(Box::new(self.status()))),
+        }
+    }
+
+    fn status(&self) -> Status {
+        let mut gateways = self.of_gateways.clone();
+        for (key, gateway) in &self.gateways {
+            gateways.set_programmed(key, &gateway.programmed());
+        }
+        let mut statuses = self.report.statuses().clone();
+        statuses.0.extend(gateways.0);
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ready: self.ready,
+            gateways: self.gateways.iter().map(|(key, gateway)| gateway.report(self.serves(key))).collect(),
+            objects: status::objects(&statuses).collect(),
+            problems: self.report.problems().cloned().collect(),
+            tokens: status::tokens(&self.tokens.look(), OffsetDateTime::now_utc()),
+        }
+    }
+
     /// Takes new values of a Secret in: judged first, then kept, then handed out.
-    fn set_secret(&mut self, pending: Pending) {
-        let Pending { request, answer } = pending;
+    fn set_secret(&mut self, request: SetSecret, answer: oneshot::Sender<Answer>) {
         let SetSecret { secret, values, wait } = request;
         let note = match self.manifests.judge(&secret, &values) {
             Ok(note) => note,

@@ -62,6 +62,11 @@ impl Tokens {
         self.changes.borrow_and_update().clone()
     }
 
+    /// How they stand now, for whoever only looks.
+    pub(super) fn look(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.changes.borrow())
+    }
+
     /// Whether for each the first attempt is over.
     pub(super) fn are_tried(&self) -> bool {
         self.changes.borrow().values().all(|state| state.token.is_some() || state.failures > 0)

@@ -154,6 +154,13 @@ impl GatewayHandle {
         self.gateway.leaves().authority().certificate().to_owned()
     }
 
+    /// How many leaves there are, and when the first of them ends.
+    #[must_use]
+    pub fn leaves(&self) -> (usize, Option<OffsetDateTime>) {
+        let leaves = self.gateway.leaves();
+        (leaves.len(), leaves.next_end())
+    }
+
     /// Ends the gateway: its streams end, and its proxies are refused until it is added again. What they hold
     /// stays with them.
     pub fn remove(&self) {
