@@ -48,7 +48,7 @@ impl Example {
     pub fn secret_flags(&self) -> Vec<String> {
         let readme = std::fs::read_to_string(self.folder().join("README.md")).expect("a README");
         let start = format!("keyward dev --manifests examples/{} ", self.name);
-        let command = readme.lines().find_map(|line| line.trim().strip_prefix(&start));
+        let command = readme.lines().find_map(|line| line.split_once(&start)).map(|(_, flags)| flags);
         let command = command.unwrap_or_else(|| panic!("the README of {} does not start it", self.name));
         let words: Vec<_> = command.split_whitespace().collect();
         let flags = words.chunks(2).map(|pair| match pair {

@@ -62,6 +62,12 @@ impl MintPolicy {
         &self.exact
     }
 
+    /// Whether a name gets a leaf.
+    #[must_use]
+    pub fn allows(&self, name: &str) -> bool {
+        self.class(name).is_some()
+    }
+
     /// What a name counts as; `None` where it gets no leaf.
     pub(super) fn class(&self, name: &str) -> Option<Class> {
         if !is_host_name(name) {

@@ -72,7 +72,8 @@ fn of_statuses(statuses: &Statuses, places: &Places) -> Vec<Finding> {
                 let finding = Finding::of_condition(object, &about, kind, condition, severity, places);
                 // A gateway's listeners repeat what is said of it.
                 let is_known = |it: &Finding| {
-                    (&it.object, &it.message) == (&finding.object, &finding.message) && about.starts_with("listener")
+                    (&it.object, &it.message) == (&finding.object, &finding.message)
+                        && about.starts_with("listener")
                 };
                 if !findings.iter().any(is_known) {
                     findings.push(finding);
@@ -117,7 +118,9 @@ impl Finding {
         let path = field.as_deref().map(path_of).unwrap_or_default();
         let place = places.find(object, &path);
         let (message, remedy) = match (severity, own_remedy(message)) {
-            (Severity::Warning, _) => (message.as_str(), "remove it, or leave it for a version that carries it out"),
+            (Severity::Warning, _) => {
+                (message.as_str(), "remove it, or leave it for a version that carries it out")
+            }
             (Severity::Error, Some(parts)) => parts,
             (Severity::Error, None) => (message.as_str(), remedies::remedy(reason)),
         };

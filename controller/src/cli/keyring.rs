@@ -19,6 +19,11 @@ pub(super) enum Command {
     },
 }
 
+/// Of the command above.
+pub(super) const GROUP_EXAMPLES: &str = "\
+Example:
+  (umask 077; keyward keyring new --id 2026-11 > keyring)";
+
 pub(super) fn run(command: &Command) -> Result<ExitCode, Failure> {
     let Command::New { id } = command;
     let mut key = zeroize::Zeroizing::new([0; 32]);

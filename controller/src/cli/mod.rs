@@ -31,7 +31,25 @@ struct Cli {
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 usage, 128+N ended by signal N.";
+const EXIT_CODES: &str = "\
+Examples:
+  keyward validate manifests                                   what is wrong with these manifests?
+  keyward explain --manifests manifests POST https://api.anthropic.com/v1/messages
+                                                               what would become of this request?
+  keyward dev --manifests manifests --secret anthropic-credentials=ANTHROPIC_API_KEY
+  keyward status                                               how does it stand?
+  keyward secret set anthropic-credentials --from-env api-key=NEW_KEY
+
+`keyward help COMMAND` says more about each, with examples. docs/troubleshooting.md explains every reason and message.
+
+Exit codes:
+  0      done; of `validate` no problem, of `explain` the request would pass, of `status` every gateway serves
+  1      failed; of `validate`, `explain` and `status` the answer is no
+  2      usage: the command line cannot be carried out as it is
+  126    of `run`: the command is there and cannot be executed
+  127    of `run`: there is no such command
+  128+N  ended by signal N
+`run` returns what its command returns.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -44,6 +62,7 @@ enum Command {
     /// Say how a running `keyward dev` or `keyward run` stands
     Status(status::Args),
     /// Change a Secret of a running `keyward dev`
+    #[command(after_help = secret::GROUP_EXAMPLES)]
     Secret {
         #[command(subcommand)]
         command: secret::Command,
@@ -51,6 +70,7 @@ enum Command {
     /// Seal the credentials of a filter configuration, for an Envoy that runs without a controller
     Seal(seal::Args),
     /// Make sealing keys
+    #[command(after_help = keyring::GROUP_EXAMPLES)]
     Keyring {
         #[command(subcommand)]
         command: keyring::Command,

@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use policy::secret::Secret;
 use policy::seal::Keyring;
+use policy::secret::Secret;
 use time::{Duration, OffsetDateTime};
 
 use super::Failure;
@@ -41,7 +41,8 @@ impl Offline {
         let mut inputs = Inputs::from_objects(&objects);
         let needed = compile(&inputs, |_| &keyring, "").tokens;
         // A gateway would obtain them. Whether it can is not known here, so every token that is needed counts as there.
-        inputs.tokens = Arc::new(needed.wanted.keys().map(|key| (key.clone(), assumed())).collect::<Snapshot>());
+        inputs.tokens =
+            Arc::new(needed.wanted.keys().map(|key| (key.clone(), assumed())).collect::<Snapshot>());
         let compiled = compile(&inputs, |_| &keyring, "");
         Ok(Offline { problems, places, objects: objects.len(), compiled, keyring: text })
     }

@@ -22,6 +22,11 @@ pub(super) enum Command {
     Set(Box<SetArgs>),
 }
 
+/// Of the command above.
+pub(super) const GROUP_EXAMPLES: &str = "\
+Example:
+  keyward secret set anthropic-credentials --from-env api-key=ANTHROPIC_API_KEY";
+
 const USAGE: &str = "keyward secret set [OPTIONS] <[NS/]NAME> <--from-literal KEY=VALUE|--from-env KEY=VAR|--from-file KEY=PATH>...";
 
 const EXAMPLES: &str = "\
@@ -29,7 +34,10 @@ The value is kept, sealed, in the state directory of the running `keyward dev`; 
 
 Examples:
   keyward secret set anthropic-credentials --from-env api-key=ANTHROPIC_API_KEY
-  pass show anthropic | keyward secret set anthropic-credentials --from-file api-key=-";
+  pass show anthropic | keyward secret set anthropic-credentials --from-file api-key=-
+  keyward secret set bedrock --from-env access_key_id=NEW_ID --from-env secret_access_key=NEW_KEY
+
+Exit codes: 0 every Envoy uses it, 1 refused, or not acknowledged in time, 2 usage.";
 
 /// Arguments of `keyward secret set`.
 #[derive(clap::Args)]

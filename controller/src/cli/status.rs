@@ -112,7 +112,8 @@ fn objects(objects: &[ObjectReport]) -> Table {
 /// Of a condition that an object has several times: the worst.
 fn truth(conditions: &[ConditionLine], kind: &str) -> String {
     let of_kind = || conditions.iter().filter(|condition| condition.r#type == kind);
-    let worst = ["False", "Unknown", "True"].into_iter().find(|truth| of_kind().any(|it| it.status == *truth));
+    let worst =
+        ["False", "Unknown", "True"].into_iter().find(|truth| of_kind().any(|it| it.status == *truth));
     worst.unwrap_or("-").to_owned()
 }
 

@@ -18,7 +18,9 @@ impl Table {
     /// Writes it, each column as wide as its widest cell, three spaces between; the last one as it is.
     pub(super) fn write(&self, output: &mut impl Write) -> io::Result<()> {
         let columns = self.0.iter().map(Vec::len).max().unwrap_or_default();
-        let width = |column: usize| self.0.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+        let width = |column: usize| {
+            self.0.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
+        };
         let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or_default()).collect();
         for row in &self.0 {
             let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));

@@ -80,7 +80,12 @@ fn as_text(document: &Document) -> std::io::Result<()> {
     }
     let Document { directory, objects, errors, warnings, .. } = document;
     let problems = if *errors == 0 { "no problem".to_owned() } else { counted(*errors, "problem") };
-    writeln!(output, "{directory}: {}, {problems}, {}", counted(*objects, "object"), counted(*warnings, "warning"))
+    writeln!(
+        output,
+        "{directory}: {}, {problems}, {}",
+        counted(*objects, "object"),
+        counted(*warnings, "warning")
+    )
 }
 
 fn counted(number: usize, noun: &str) -> String {

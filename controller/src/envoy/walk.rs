@@ -102,8 +102,12 @@ impl Configuration {
     /// The configuration of a plan.
     pub(crate) fn of(plan: &GatewayPlan) -> Result<Self, WalkError> {
         let anywhere = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
-        let placement =
-            Placement { proxy: anywhere, transparent: Some(anywhere), module: "keyward.wasm".into(), epoch: 0 };
+        let placement = Placement {
+            proxy: anywhere,
+            transparent: Some(anywhere),
+            module: "keyward.wasm".into(),
+            epoch: 0,
+        };
         let mut read = Configuration { routes: BTreeMap::new(), listeners: BTreeMap::new() };
         for Resource { type_url, name, body } in resources(plan, &placement)? {
             if type_url == route::RouteConfiguration::type_url() {
@@ -248,7 +252,8 @@ fn outcome(route: &route::Route) -> Result<Outcome, WalkError> {
     match &route.action {
         Some(route::route::Action::DirectResponse(answer)) => {
             let headers = route.response_headers_to_add.iter().filter_map(|option| option.header.as_ref());
-            let reason = |header: &core::HeaderValue| (header.key == "x-keyward-reason").then(|| header.value.clone());
+            let reason =
+                |header: &core::HeaderValue| (header.key == "x-keyward-reason").then(|| header.value.clone());
             let reason = headers.filter_map(reason).next().ok_or(Unknown("a refusal without a reason"))?;
             Ok(Outcome::Refused { status: answer.status, reason })
         }
@@ -338,10 +343,7 @@ fn holds(predicate: &Predicate, connection: &Connection<'_>) -> Result<bool, Wal
     }
 }
 
-fn single_holds(
-    single: &predicate::SinglePredicate,
-    connection: &Connection<'_>,
-) -> Result<bool, WalkError> {
+fn single_holds(single: &predicate::SinglePredicate, connection: &Connection<'_>) -> Result<bool, WalkError> {
     let input = single.input.as_ref().and_then(|input| input.typed_config.as_ref());
     let value = input_of(input.ok_or(Unknown("a condition on nothing"))?, connection)?;
     let Some(predicate::single_predicate::Matcher::ValueMatch(text)) = &single.matcher else {
@@ -364,6 +366,12 @@ fn input_of<'a>(input: &Any, connection: &Connection<'a>) -> Result<Option<&'a s
     } else if input.type_url == inputs::FilterStateInput::type_url() {
         match decode::<inputs::FilterStateInput>(input)?.key.as_str() {
             names::TARGET => Ok(connection.target),
+            names::TARGET_HOST => {
+                Ok(connection.target.and_then(|target| target.rsplit_once(':')).map(|it| it.0))
+            }
+            names::TARGET_PORT => {
+                Ok(connection.target.and_then(|target| target.rsplit_once(':')).map(|it| it.1))
+            }
             _ => Err(Unknown("a condition on another fact")),
         }
     } else {

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use policy::api::credential_injection_policy::{ProviderAuthKind, Spec};
 use policy::api::Manifest;
+use policy::api::credential_injection_policy::{ProviderAuthKind, Spec};
 use policy::aws;
 
 use super::Objects;
@@ -49,7 +49,11 @@ impl Asked {
     /// The keys by which policies ask for a Secret that read one of it: what a value without a key stands for.
     pub(crate) fn only_keys(&self, secret: &ObjectKey) -> BTreeSet<&str> {
         let only = |asking: &'_ Asking| asking.keys.len() == 1;
-        self.asking(secret).filter(|asking| only(asking)).flat_map(|it| &it.keys).map(String::as_str).collect()
+        self.asking(secret)
+            .filter(|asking| only(asking))
+            .flat_map(|it| &it.keys)
+            .map(String::as_str)
+            .collect()
     }
 
     /// A policy that reads several keys of a Secret, with those.

@@ -87,7 +87,9 @@ fn gateway<'a>(args: &Args, offline: &'a Offline) -> Result<&'a GatewayPlan, Fai
             shown(&args.manifests)
         ))),
         (None, 1) => plans.values().next().ok_or_else(|| Failure::Usage("no gateway".to_owned())),
-        (None, _) => Err(Failure::Usage(format!("there are several gateways; name one by --gateway: {}", names()))),
+        (None, _) => {
+            Err(Failure::Usage(format!("there are several gateways; name one by --gateway: {}", names())))
+        }
         (Some(name), _) => {
             let (namespace, name) = name.split_once('/').unwrap_or(("default", name));
             let key = ObjectKey { namespace: namespace.to_owned(), name: name.to_owned() };

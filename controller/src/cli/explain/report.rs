@@ -73,7 +73,12 @@ pub(super) fn causes(findings: Vec<Finding>, verdict: &Verdict, gateway: &Object
 }
 
 impl Report {
-    pub(super) fn new(gateway: &ObjectKey, request: &Request, verdict: Verdict, causes: Vec<Finding>) -> Report {
+    pub(super) fn new(
+        gateway: &ObjectKey,
+        request: &Request,
+        verdict: Verdict,
+        causes: Vec<Finding>,
+    ) -> Report {
         let report = Report {
             gateway: gateway.to_string(),
             method: request.method.clone(),
@@ -93,17 +98,21 @@ impl Report {
             Verdict::Denied(refused) => report.denied(refused),
             Verdict::Untouched => Report {
                 verdict: "untouched",
-                explanation: "no route names this host, and the gateway does not intercept it: its bytes pass as they \
+                explanation:
+                    "no route names this host, and the gateway does not intercept it: its bytes pass as they \
                               are, with whatever credential the agent has"
-                    .to_owned(),
+                        .to_owned(),
                 ..report
             },
-            Verdict::Closed(why) => {
-                Report { verdict: "closed", explanation: format!("the connection is closed: {why}"), ..report }
-            }
+            Verdict::Closed(why) => Report {
+                verdict: "closed",
+                explanation: format!("the connection is closed: {why}"),
+                ..report
+            },
             Verdict::NeedsModel => Report {
-                explanation: "which rule it is for depends on the model in its body; ask again with --model NAME"
-                    .to_owned(),
+                explanation:
+                    "which rule it is for depends on the model in its body; ask again with --model NAME"
+                        .to_owned(),
                 ..report
             },
         }
@@ -112,7 +121,9 @@ impl Report {
     fn forwarded(self, forwarded: Forwarded) -> Report {
         let Forwarded { decision, reason, route, credentials, .. } = forwarded;
         let explanation = match reason {
-            _ if !credentials.is_empty() => "it goes to the provider with this gateway's credential".to_owned(),
+            _ if !credentials.is_empty() => {
+                "it goes to the provider with this gateway's credential".to_owned()
+            }
             Some(reason) => format!("it goes on without a credential ({reason})"),
             None => "it goes on without a credential".to_owned(),
         };
@@ -139,8 +150,9 @@ impl Report {
 
     fn denied(self, refused: Refused) -> Report {
         let Refused { exact, coarse, status, route } = refused;
-        let explanation =
-            format!("it is refused here and never reaches the provider; docs/troubleshooting.md#{coarse} says what to do");
+        let explanation = format!(
+            "it is refused here and never reaches the provider; docs/troubleshooting.md#{coarse} says what to do"
+        );
         let answer = Some(Answer { status, reason: coarse });
         Report { verdict: "denied", reason: Some(exact), route, answer, explanation, ..self }
     }

@@ -79,7 +79,10 @@ impl Request {
             is_transparent: args.transparent,
             path,
             headers,
-            body: args.model.as_ref().map(|model| serde_json::json!({ "model": model }).to_string().into_bytes()),
+            body: args
+                .model
+                .as_ref()
+                .map(|model| serde_json::json!({ "model": model }).to_string().into_bytes()),
         })
     }
 

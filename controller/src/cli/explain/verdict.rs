@@ -12,6 +12,7 @@ use policy::secret::Secret;
 use policy::wire::{Config, Target};
 
 use super::request::Request;
+use crate::certificates::MintPolicy;
 use crate::cli::Failure;
 use crate::cli::offline::Offline;
 use crate::envoy::names;
@@ -141,6 +142,9 @@ impl Judge<'_> {
     }
 
     fn intercepted(&self, target: Option<&str>) -> Result<Verdict, Failure> {
+        if !self.request.sni.as_deref().is_some_and(|sni| MintPolicy::of(self.plan).allows(sni)) {
+            return Ok(Verdict::Closed("this gateway makes no certificate for this server name"));
+        }
         let known = format!("{}|{}", self.request.sni.as_deref().unwrap_or("-"), target.unwrap_or("-"));
         let routed = self.route(names::MITM_ROUTES, false, &self.request.authority)?;
         match &routed.filter {
@@ -169,7 +173,8 @@ impl Judge<'_> {
 
     /// The exact cause of a refusal by Envoy, which itself names the coarse one alone.
     fn exact(&self, coarse: &str) -> Reason {
-        let is_named = self.plan.hosts.keys().any(|pattern| pattern.matches(&self.request.host().to_ascii_lowercase()));
+        let is_named =
+            self.plan.hosts.keys().any(|pattern| pattern.matches(&self.request.host().to_ascii_lowercase()));
         match coarse {
             "cleartext" => Reason::Cleartext,
             "misdirected" => Reason::AuthorityMalformed,
@@ -252,7 +257,8 @@ fn forwarded(plan: &Plan, path: &str) -> Forwarded {
 fn parameters(path: &[u8]) -> BTreeSet<String> {
     let query = path.split(|byte| *byte == b'?').nth(1).unwrap_or_default();
     let names = query.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
-    names.map(|pair| pair.split(|byte| *byte == b'=').next().unwrap_or_default())
+    names
+        .map(|pair| pair.split(|byte| *byte == b'=').next().unwrap_or_default())
         .map(|name| String::from_utf8_lossy(name).into_owned())
         .collect()
 }
@@ -264,7 +270,9 @@ fn place(target: &Target) -> String {
         Target::Header { name, prefix } => format!("header {name}, behind `{}`", prefix.trim_end()),
         Target::Query { name } => format!("query parameter {name}"),
         Target::AwsV4 { service, .. } => format!("AWS Signature Version 4 for {service}"),
-        Target::GoogleToken {} | Target::GoogleJwt { .. } => "header authorization, a Google token".to_owned(),
+        Target::GoogleToken {} | Target::GoogleJwt { .. } => {
+            "header authorization, a Google token".to_owned()
+        }
     }
 }
 
