@@ -33,18 +33,18 @@ struct Cli {
 
 const EXIT_CODES: &str = "\
 Examples:
-  keyward validate manifests                                   what is wrong with these manifests?
+  keyward validate manifests
   keyward explain --manifests manifests POST https://api.anthropic.com/v1/messages
-                                                               what would become of this request?
   keyward dev --manifests manifests --secret anthropic-credentials=ANTHROPIC_API_KEY
-  keyward status                                               how does it stand?
+  keyward status
   keyward secret set anthropic-credentials --from-env api-key=NEW_KEY
 
-`keyward help COMMAND` says more about each, with examples. docs/troubleshooting.md explains every reason and message.
+`keyward help COMMAND` says more about each, with examples. docs/troubleshooting.md explains
+every reason and message.
 
 Exit codes:
-  0      done; of `validate` no problem, of `explain` the request would pass, of `status` every gateway serves
-  1      failed; of `validate`, `explain` and `status` the answer is no
+  0      done; `validate` found no problem, `explain` would let it pass, `status`: all serve
+  1      failed; of `validate`, `explain` and `status`: the answer is no
   2      usage: the command line cannot be carried out as it is
   126    of `run`: the command is there and cannot be executed
   127    of `run`: there is no such command
