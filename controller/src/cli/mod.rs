@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::{core_dumps, dev, tether};
+use crate::{core_dumps, dev, sandbox, tether};
 
 /// Keeps API keys out of agents: an Envoy gateway puts the real credential in on the way to the provider.
 #[derive(Parser)]
@@ -47,6 +47,9 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         command: Vec<OsString>,
     },
+    /// Become a stage of the isolation of a command
+    #[command(hide = true, name = sandbox::SUBCOMMAND)]
+    Sandboxed(sandbox::Stage),
 }
 
 /// Parses the command line and carries it out.
@@ -63,6 +66,7 @@ pub fn run() -> ExitCode {
         Command::Tethered { parent, command } => {
             Err(Failure::failed(tether::become_program(parent, &command)))
         }
+        Command::Sandboxed(stage) => sandbox::become_stage(&stage),
     };
     match result {
         Ok(code) => code,
