@@ -26,10 +26,7 @@ pub(crate) struct Outline {
 ///
 /// # Errors
 /// A directory that cannot be a source.
-pub(crate) fn outlines(
-    manifests: &Path,
-    flags: &Overrides,
-) -> Result<BTreeMap<ObjectKey, Outline>, Failure> {
+pub(crate) fn outlines(manifests: &Path, flags: &Overrides) -> Result<BTreeMap<ObjectKey, Outline>, Failure> {
     let mut directory = Directory::open(manifests).map_err(Failure::failed)?;
     let inputs = Inputs::from_objects(&directory.load(flags).objects);
     // For this once: nothing that is sealed here is kept.
@@ -37,7 +34,8 @@ pub(crate) fn outlines(
     let keyring = Keyring::parse(&keyring).map_err(Failure::failed)?;
     let plans = compile(&inputs, |_| &keyring, "").gateways.into_iter();
     let outline = plans.map(|(key, plan)| {
-        let outline = Outline { default_policy: plan.default_policy, hosts: plan.hosts.into_keys().collect() };
+        let outline =
+            Outline { default_policy: plan.default_policy, hosts: plan.hosts.into_keys().collect() };
         (key, outline)
     });
     Ok(outline.collect())

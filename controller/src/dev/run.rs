@@ -14,6 +14,7 @@ use tokio::net::UnixListener;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
+use super::access;
 use super::args::{Args, Listen};
 use super::control::{self, Answer, Pending, SetSecret};
 use super::envoys::{Envoys, Output as EnvoyOutput};
@@ -27,7 +28,6 @@ use super::ports::Addresses;
 use super::report::Report;
 use super::secrets;
 use super::tokens::Tokens;
-use super::access;
 use crate::certificates::Leaves;
 use crate::cli::Failure;
 use crate::compile::Touched;
