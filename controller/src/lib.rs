@@ -15,6 +15,7 @@ pub mod hardening;
 pub mod inputs;
 mod parallel;
 pub mod plan;
+pub mod run;
 pub mod sandbox;
 pub mod source;
 pub mod state;

@@ -12,7 +12,8 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::{core_dumps, dev, sandbox, tether};
+use crate::sandbox::ProgramError;
+use crate::{core_dumps, dev, run as run_command, sandbox, tether};
 
 /// Keeps API keys out of agents: an Envoy gateway puts the real credential in on the way to the provider.
 #[derive(Parser)]
@@ -22,12 +23,15 @@ struct Cli {
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 usage, 128+N ended by signal N.";
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 usage, 128+N ended by signal N. `keyward run` ends as its command does; 126: it cannot \
+be executed, 127: there is none.";
 
 #[derive(Subcommand)]
 enum Command {
     /// Run the controller and an Envoy for each EgressGateway in a directory of manifests
     Dev(dev::Args),
+    /// Run a command whose API keys stay here: what it sends through the gateway gets them on the way
+    Run(Box<run_command::Args>),
     /// Change a Secret of a running `keyward dev`
     Secret {
         #[command(subcommand)]
@@ -60,6 +64,7 @@ pub fn run() -> ExitCode {
     logging();
     let result = match cli.command {
         Command::Dev(args) => dev::run(args),
+        Command::Run(args) => run_command::run(*args),
         Command::Secret { command } => secret::run(command),
         Command::Seal(args) => seal::run(&args),
         Command::Keyring { command } => keyring::run(&command),
@@ -99,11 +104,15 @@ pub enum Failure {
     /// The command could not be carried out: exit code 1.
     #[error("{0}")]
     Failed(String),
+    /// The command of `keyward run` cannot be run: exit code 126 or 127.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
 }
 
 impl Failure {
     fn exit_code(&self) -> ExitCode {
         match self {
+            Failure::Program(error) => ExitCode::from(error.exit_code()),
             Failure::Usage(_) => ExitCode::from(2),
             Failure::Failed(_) => ExitCode::from(1),
         }

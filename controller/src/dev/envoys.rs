@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
 
 use super::args::Args;
 use super::capacity;
@@ -50,7 +49,9 @@ pub(super) struct Envoys {
     module: PathBuf,
     capacity: Capacity,
     running: BTreeMap<ObjectKey, Running>,
-    outputs: (mpsc::Sender<Output>, mpsc::Receiver<Output>),
+    /// Gone once all of them are told to end, so that what they say comes to an end.
+    sender: Option<mpsc::Sender<Output>>,
+    outputs: mpsc::Receiver<Output>,
 }
 
 /// What every Envoy is started with.
@@ -63,7 +64,6 @@ struct Start {
 struct Running {
     live: bool,
     stop: oneshot::Sender<Duration>,
-    task: JoinHandle<()>,
 }
 
 impl Envoys {
@@ -75,6 +75,7 @@ impl Envoys {
         let binary = binary::find(args.envoy.as_deref()).map_err(Failure::failed)?;
         tracing::info!(path = %binary.path.display(), version = %binary.version, "Envoy");
         let module = module::find(args.module.clone()).map_err(Failure::failed)?;
+        let (sender, outputs) = mpsc::channel(1024);
         Ok(Envoys {
             module: state.keep_module(&module).map_err(Failure::failed)?,
             start: Arc::new(Start {
@@ -85,7 +86,8 @@ impl Envoys {
             state: state.clone(),
             capacity: capacity::within_limits(args),
             running: BTreeMap::new(),
-            outputs: mpsc::channel(1024),
+            sender: Some(sender),
+            outputs,
         })
     }
 
@@ -94,9 +96,9 @@ impl Envoys {
         &self.module
     }
 
-    /// What any of them says next.
+    /// What any of them says next. `None` once all of them have ended after [`Envoys::stop`].
     pub(super) async fn next(&mut self) -> Option<Output> {
-        let output = self.outputs.1.recv().await;
+        let output = self.outputs.recv().await;
         match &output {
             Some(Output::Live(key)) => self.set_live(key, true),
             Some(Output::Ended(key, _)) => self.set_live(key, false),
@@ -122,9 +124,10 @@ impl Envoys {
     /// The state directory cannot hold what it needs.
     pub(super) fn start(&mut self, key: &ObjectKey, xds: &Path) -> Result<(), Failure> {
         let launch = self.launch(key, xds).map_err(Failure::failed)?;
+        let Some(sender) = self.sender.clone() else { return Ok(()) };
         let (stop, stopped) = oneshot::channel();
-        let run = supervise(key.clone(), launch, self.start.clone(), self.outputs.0.clone(), stopped);
-        self.running.insert(key.clone(), Running { live: false, stop, task: tokio::spawn(run) });
+        tokio::spawn(supervise(key.clone(), launch, self.start.clone(), sender, stopped));
+        self.running.insert(key.clone(), Running { live: false, stop });
         Ok(())
     }
 
@@ -148,16 +151,12 @@ impl Envoys {
         }
     }
 
-    /// Ends all of them, and waits until they have.
-    pub(super) async fn stop(&mut self, grace: Duration) {
-        let mut tasks = Vec::new();
+    /// Tells all of them to end. [`Envoys::next`] gives what they still have to say, and then `None`.
+    pub(super) fn stop(&mut self, grace: Duration) {
         for running in std::mem::take(&mut self.running).into_values() {
             let _ = running.stop.send(grace);
-            tasks.push(running.task);
         }
-        for task in tasks {
-            let _ = task.await;
-        }
+        self.sender = None;
     }
 }
 

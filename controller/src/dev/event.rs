@@ -5,7 +5,7 @@ use serde::Serialize;
 /// One line of `--json` output.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub(super) enum Event {
+pub(crate) enum Event {
     /// Every gateway serves. With `--json` this is the first line.
     Ready {
         /// The gateways.
@@ -55,23 +55,23 @@ pub(super) enum Event {
 
 /// Where a gateway is reached.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct GatewayAddress {
+pub(crate) struct GatewayAddress {
     /// Its namespace.
-    pub(super) namespace: String,
+    pub(crate) namespace: String,
     /// Its name.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// The URL for `HTTPS_PROXY`.
-    pub(super) proxy: String,
+    pub(crate) proxy: String,
     /// `ADDR:PORT` of the transparent port.
-    pub(super) transparent: Option<String>,
+    pub(crate) transparent: Option<String>,
     /// Path of the CA certificate that agents must trust.
-    pub(super) ca: String,
+    pub(crate) ca: String,
 }
 
 /// What happened to a gateway.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum GatewayState {
+pub(crate) enum GatewayState {
     /// It serves.
     Started,
     /// Its Envoy ended and is being started again.
@@ -82,16 +82,16 @@ pub(super) enum GatewayState {
 
 /// One condition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct ConditionLine {
+pub(crate) struct ConditionLine {
     /// What it is a condition of, where an object has several (`parent default/echo-bot`).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) of: Option<String>,
+    pub(crate) of: Option<String>,
     /// Type.
-    pub(super) r#type: String,
+    pub(crate) r#type: String,
     /// `True`, `False` or `Unknown`.
-    pub(super) status: String,
+    pub(crate) status: String,
     /// Machine-readable reason.
-    pub(super) reason: String,
+    pub(crate) reason: String,
     /// Field and remedy.
-    pub(super) message: String,
+    pub(crate) message: String,
 }

@@ -1,13 +1,13 @@
 //! The manifests of a running `keyward dev`, with the Secrets that stand above them, compiled.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use policy::api::{Kind, Manifest, SecretValue, egress_gateway};
 use policy::seal::Keyring;
 use policy::secret::Secret;
 
-use super::args::Args;
 use super::{secrets, trust};
 use crate::cli::Failure;
 use crate::compile::{self, Compiled, Touched, compile, renew, rotate};
@@ -40,15 +40,15 @@ pub(super) struct Manifests {
 }
 
 impl Manifests {
-    /// Opens the directory and gathers what stands above it.
+    /// Opens the directory and gathers what stands above it: `flags`, and what `secret set` stored.
     ///
     /// # Errors
-    /// A directory that cannot be a source, a variable that is not set, a state directory that cannot be read.
-    pub(super) fn open(args: &Args, state: &StateDir) -> Result<Self, Failure> {
+    /// A directory that cannot be a source, a state directory that cannot be read.
+    pub(super) fn open(directory: &Path, flags: Overrides, state: &StateDir) -> Result<Self, Failure> {
         let keyring = state.keyring().map_err(Failure::failed)?;
         let keyring = Keyring::parse(&keyring).map_err(Failure::failed)?;
         Ok(Manifests {
-            directory: Directory::open(&args.manifests).map_err(Failure::failed)?,
+            directory: Directory::open(directory).map_err(Failure::failed)?,
             objects: Objects::new(),
             asked: Asked::default(),
             accepted: BTreeMap::new(),
@@ -57,7 +57,7 @@ impl Manifests {
             needed: compile::Tokens::default(),
             of_needing: Statuses::default(),
             tokens: Arc::default(),
-            flags: flags(args)?,
+            flags,
             overlay: state.overlay(&keyring).map_err(Failure::failed)?,
             keyring,
             system_trust: trust::system_bundle(std::env::var_os("SSL_CERT_FILE")).map_err(Failure::failed)?,
@@ -248,15 +248,4 @@ impl Change {
     fn values(touched: Touched) -> Change {
         Change::Values(touched, Statuses::default())
     }
-}
-
-fn flags(args: &Args) -> Result<Overrides, Failure> {
-    let mut overrides = Overrides::default();
-    for flag in &args.secret {
-        let value = std::env::var_os(&flag.variable).ok_or_else(|| {
-            Failure::Usage(format!("--secret {}: the variable {} is not set", flag.secret, flag.variable))
-        })?;
-        overrides.flag(flag.secret.clone(), flag.key.clone(), value.into_encoded_bytes());
-    }
-    Ok(overrides)
 }

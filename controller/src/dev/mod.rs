@@ -5,36 +5,78 @@ mod args;
 mod capacity;
 pub(crate) mod control;
 mod envoys;
-mod event;
+pub(crate) mod event;
 pub(crate) mod find;
 mod gateway;
 mod manifests;
+mod outline;
 mod output;
 mod peers;
 mod ports;
 mod report;
 mod run;
 mod secrets;
-mod signals;
+pub(crate) mod signals;
 mod tokens;
-mod trust;
+pub(crate) mod trust;
 
 use std::process::ExitCode;
 
 pub use args::Args;
 
+use self::output::{Format, Output};
 use crate::cli::Failure;
+use crate::source::Overrides;
+
+pub(crate) use outline::{Outline, outlines};
+pub(crate) use output::Sink;
 
 /// Runs until interrupted.
 ///
 /// # Errors
 /// [`Failure`] where it cannot start, or cannot go on.
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(Failure::failed)?;
+    let flags = flags(&args)?;
+    let format = if args.json { Format::Json } else { Format::Text };
     // Envoy ends with the thread that started it, so it is started from here: this thread lives as long as we do.
-    runtime.block_on(run::Dev::start(args))
+    runtime()?.block_on(async {
+        // Before anything is started, so that no signal finds a half-started gateway.
+        let mut signals = signals::Signals::new().map_err(Failure::failed)?;
+        let sink = Box::new(Output::new(format, std::io::stdout()));
+        run::Dev::run(args, flags, sink, async { Ok(signals.next().await.exit_code()) }).await
+    })
+}
+
+/// Runs until `end` says with what to end, telling `sink` of everything. For `keyward run`, in [`runtime`].
+///
+/// # Errors
+/// As [`run`].
+pub(crate) async fn run_until(
+    args: Args,
+    flags: Overrides,
+    sink: Box<dyn Sink>,
+    end: impl Future<Output = Result<ExitCode, Failure>>,
+) -> Result<ExitCode, Failure> {
+    run::Dev::run(args, flags, sink, end).await
+}
+
+/// What everything here runs in.
+///
+/// # Errors
+/// The system has no room for its threads.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.worker_threads(2).enable_all().build().map_err(Failure::failed)
+}
+
+/// The values of `--secret`.
+fn flags(args: &Args) -> Result<Overrides, Failure> {
+    let mut overrides = Overrides::default();
+    for flag in &args.secret {
+        let value = std::env::var_os(&flag.variable).ok_or_else(|| {
+            Failure::Usage(format!("--secret {}: the variable {} is not set", flag.secret, flag.variable))
+        })?;
+        overrides.flag(flag.secret.clone(), flag.key.clone(), value.into_encoded_bytes());
+    }
+    Ok(overrides)
 }

@@ -4,6 +4,21 @@ use std::io::{self, Write};
 
 use super::event::{ConditionLine, Event, GatewayAddress, GatewayState};
 
+/// Where events go.
+pub(crate) trait Sink {
+    /// Takes one event.
+    ///
+    /// # Errors
+    /// It can be written no longer, which ends everything.
+    fn emit(&mut self, event: Event) -> io::Result<()>;
+
+    /// There will be no further event.
+    ///
+    /// # Errors
+    /// What is still to be said cannot be written.
+    fn end(&mut self) -> io::Result<()>;
+}
+
 /// How events are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
@@ -20,16 +35,9 @@ pub(super) struct Output<W> {
     before_ready: Option<Vec<Event>>,
 }
 
-impl<W: Write> Output<W> {
-    pub(super) fn new(format: Format, to: W) -> Self {
-        Output { format, to, before_ready: Some(Vec::new()) }
-    }
-
+impl<W: Write> Sink for Output<W> {
     /// Writes one event. People see problems at once; programs get `ready` first.
-    ///
-    /// # Errors
-    /// Standard output is closed.
-    pub(super) fn emit(&mut self, event: Event) -> io::Result<()> {
+    fn emit(&mut self, event: Event) -> io::Result<()> {
         match (&mut self.before_ready, &event, self.format) {
             (Some(waiting), Event::Ready { .. }, _) => {
                 let waiting = std::mem::take(waiting);
@@ -45,11 +53,21 @@ impl<W: Write> Output<W> {
         }
     }
 
+    fn end(&mut self) -> io::Result<()> {
+        self.say_unsaid(io::stderr())
+    }
+}
+
+impl<W: Write> Output<W> {
+    pub(super) fn new(format: Format, to: W) -> Self {
+        Output { format, to, before_ready: Some(Vec::new()) }
+    }
+
     /// Says, for people, what waited for a `ready` that never came.
     ///
     /// # Errors
     /// `to` is closed.
-    pub(super) fn say_unsaid(&mut self, to: impl Write) -> io::Result<()> {
+    fn say_unsaid(&mut self, to: impl Write) -> io::Result<()> {
         let mut output = Output { format: Format::Text, to, before_ready: None };
         self.before_ready.take().unwrap_or_default().iter().try_for_each(|event| output.write(event))
     }

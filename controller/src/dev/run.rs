@@ -3,8 +3,8 @@
 //! One task owns everything that changes. It never blocks on an Envoy: what takes time comes back as an event.
 
 use std::collections::BTreeMap;
-use std::io::Stdout;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use tokio::net::UnixListener;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
+use super::access;
 use super::args::{Args, Listen};
 use super::control::{self, Answer, Pending, SetSecret};
 use super::envoys::{Envoys, Output as EnvoyOutput};
@@ -21,18 +22,18 @@ use super::event::{Event, GatewayState};
 use super::find::{CONTROL_SOCKET, state_path};
 use super::gateway::Gateway;
 use super::manifests::{Change, Manifests};
-use super::output::{Format, Output};
+use super::output::Sink;
 use super::peers::Peers;
 use super::ports::Addresses;
 use super::report::Report;
 use super::secrets;
 use super::tokens::Tokens;
-use super::{access, signals};
 use crate::certificates::Leaves;
 use crate::cli::Failure;
 use crate::compile::Touched;
 use crate::conditions::{Programmed, Statuses};
 use crate::plan::ObjectKey;
+use crate::source::Overrides;
 use crate::state::{Lock, StateDir, socket};
 use crate::xds::acks::AckState;
 use crate::xds::{Callers, Server};
@@ -48,7 +49,7 @@ const STOP: Duration = Duration::from_secs(3);
 
 pub(super) struct Dev {
     args: Args,
-    output: Output<Stdout>,
+    sink: Box<dyn Sink>,
     state: StateDir,
     manifests: Manifests,
     tokens: Tokens,
@@ -70,14 +71,18 @@ pub(super) struct Dev {
 }
 
 impl Dev {
-    /// Starts everything, and runs until a signal.
+    /// Starts everything, and runs until `end` says with what to end. Events go to `sink`; `flags` are the values that
+    /// stand above those of the manifests.
     ///
     /// # Errors
     /// [`Failure`] where it cannot start; what was started has ended by then.
-    pub(super) async fn start(args: Args) -> Result<ExitCode, Failure> {
-        // Before anything is started, so that no signal finds a half-started gateway.
-        let mut signals = signals::Signals::new().map_err(Failure::failed)?;
-        let mut dev = Dev::open(args)?;
+    pub(super) async fn run(
+        args: Args,
+        flags: Overrides,
+        sink: Box<dyn Sink>,
+        end: impl Future<Output = Result<ExitCode, Failure>>,
+    ) -> Result<ExitCode, Failure> {
+        let mut dev = Dev::open(args, flags, sink)?;
         let (requests, control) = mpsc::channel(16);
         let control_path = dev.state.socket(CONTROL_SOCKET).map_err(Failure::failed)?;
         let listener = socket::bind(&control_path).map_err(Failure::failed)?;
@@ -85,28 +90,27 @@ impl Dev {
         for message in dev.manifests.shadowed() {
             dev.emit(Event::Problem { message })?;
         }
-        let result = dev.serve(control, &mut signals).await;
-        dev.envoys.stop(STOP).await;
+        let result = dev.serve(control, end).await;
+        dev.stop().await?;
         for socket in [control_path, dev.xds] {
             let _ = std::fs::remove_file(socket);
         }
-        dev.output.say_unsaid(std::io::stderr()).map_err(Failure::failed)?;
+        dev.sink.end().map_err(Failure::failed)?;
         result
     }
 
-    fn open(args: Args) -> Result<Dev, Failure> {
-        let format = if args.json { Format::Json } else { Format::Text };
+    fn open(args: Args, flags: Overrides, sink: Box<dyn Sink>) -> Result<Dev, Failure> {
         let path = state_path(args.state_dir.as_deref(), &args.manifests).map_err(Failure::failed)?;
         let state = StateDir::open(path).map_err(Failure::failed)?;
         let lock = state.lock().map_err(Failure::failed)?;
-        let manifests = Manifests::open(&args, &state)?;
+        let manifests = Manifests::open(&args.manifests, flags, &state)?;
         let (xds, callers) = (state.socket(XDS_SOCKET).map_err(Failure::failed)?, Callers::listed());
         let envoys = Envoys::open(&args, &state, callers.clone())?;
         let server = Server::new().with_callers(callers);
         let listener = socket::bind(&xds).map_err(Failure::failed)?;
         tokio::spawn(serve(server.clone(), listener));
         Ok(Dev {
-            output: Output::new(format, std::io::stdout()),
+            sink,
             of_gateways: Statuses::default(),
             of_others: Statuses::default(),
             report: Report::default(),
@@ -128,7 +132,7 @@ impl Dev {
     async fn serve(
         &mut self,
         mut control: mpsc::Receiver<Pending>,
-        signals: &mut signals::Signals,
+        end: impl Future<Output = Result<ExitCode, Failure>>,
     ) -> Result<ExitCode, Failure> {
         self.reload()?;
         self.announce()?;
@@ -136,9 +140,10 @@ impl Dev {
             return Err(no_gateway(&self.args));
         }
         let deadline = Instant::now() + START;
+        let mut end = pin!(end);
         loop {
             tokio::select! {
-                signal = signals.next() => return Ok(signal.exit_code()),
+                result = &mut end => return result,
                 () = self.manifests.changed() => self.reload()?,
                 Some(pending) = control.recv() => self.set_secret(pending),
                 Some(output) = self.envoys.next() => self.envoy(output)?,
@@ -148,6 +153,17 @@ impl Dev {
             }
             self.announce()?;
         }
+    }
+
+    /// Ends the Envoys, and says what their access logs still held.
+    async fn stop(&mut self) -> Result<(), Failure> {
+        self.envoys.stop(STOP);
+        while let Some(output) = self.envoys.next().await {
+            if let EnvoyOutput::Line(key, line) = output {
+                self.access(&key, &line)?;
+            }
+        }
+        Ok(())
     }
 
     /// Reads the manifests again and hands out what differs.
@@ -350,7 +366,7 @@ impl Dev {
     }
 
     fn emit(&mut self, event: Event) -> Result<(), Failure> {
-        self.output.emit(event).map_err(|error| Failure::Failed(format!("standard output: {error}")))
+        self.sink.emit(event).map_err(|error| Failure::Failed(format!("standard output: {error}")))
     }
 }
 

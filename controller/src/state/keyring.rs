@@ -36,7 +36,11 @@ impl StateDir {
     }
 }
 
-fn generate() -> std::io::Result<Zeroizing<String>> {
+/// A new keyring.
+///
+/// # Errors
+/// The system has no randomness to give.
+pub(crate) fn generate() -> std::io::Result<Zeroizing<String>> {
     let mut key = Zeroizing::new([0u8; 32]);
     getrandom::fill(&mut *key).map_err(std::io::Error::other)?;
     let encoded = Zeroizing::new(BASE64_STANDARD.encode(*key));

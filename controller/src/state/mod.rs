@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 pub use error::StateError;
+pub(crate) use keyring::generate as new_keyring;
 pub use lock::Lock;
 pub use overlay::Overlay;
 
