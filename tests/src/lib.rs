@@ -10,6 +10,7 @@ pub mod gateway;
 pub mod google;
 pub mod process;
 pub mod provider;
+pub mod run;
 pub mod scenario;
 pub mod sealed;
 pub mod search;

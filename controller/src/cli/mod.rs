@@ -21,7 +21,8 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::{core_dumps, dev, tether};
+use crate::sandbox::ProgramError;
+use crate::{core_dumps, dev, run as run_command, sandbox, tether};
 
 /// Keeps API keys out of agents: an Envoy gateway puts the real credential in on the way to the provider.
 #[derive(Parser)]
@@ -33,6 +34,7 @@ struct Cli {
 
 const EXIT_CODES: &str = "\
 Examples:
+  ANTHROPIC_API_KEY=... keyward run -- claude
   keyward validate manifests
   keyward explain --manifests manifests POST https://api.anthropic.com/v1/messages
   keyward dev --manifests manifests --secret anthropic-credentials=ANTHROPIC_API_KEY
@@ -55,6 +57,8 @@ Exit codes:
 enum Command {
     /// Run the controller and an Envoy for each EgressGateway in a directory of manifests
     Dev(dev::Args),
+    /// Run a command whose API keys stay here: what it sends through the gateway gets them on the way
+    Run(Box<run_command::Args>),
     /// Say everything that is wrong with a directory of manifests
     Validate(validate::Args),
     /// Say what a gateway would do with a request
@@ -84,6 +88,9 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         command: Vec<OsString>,
     },
+    /// Become a stage of the isolation of a command
+    #[command(hide = true, name = sandbox::SUBCOMMAND)]
+    Sandboxed(sandbox::Stage),
 }
 
 /// Parses the command line and carries it out.
@@ -94,6 +101,7 @@ pub fn run() -> ExitCode {
     logging();
     let result = match cli.command {
         Command::Dev(args) => dev::run(args),
+        Command::Run(args) => run_command::run(*args),
         Command::Validate(args) => validate::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Status(args) => status::run(&args),
@@ -104,6 +112,7 @@ pub fn run() -> ExitCode {
         Command::Tethered { parent, command } => {
             Err(Failure::failed(tether::become_program(parent, &command)))
         }
+        Command::Sandboxed(stage) => sandbox::become_stage(&stage),
     };
     match result {
         Ok(code) => code,
@@ -136,11 +145,15 @@ pub enum Failure {
     /// The command could not be carried out: exit code 1.
     #[error("{0}")]
     Failed(String),
+    /// The command of `keyward run` cannot be run: exit code 126 or 127.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
 }
 
 impl Failure {
     fn exit_code(&self) -> ExitCode {
         match self {
+            Failure::Program(error) => ExitCode::from(error.exit_code()),
             Failure::Usage(_) => ExitCode::from(2),
             Failure::Failed(_) => ExitCode::from(1),
         }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::state::{StateDir, StateError};
 
 /// Name of the control socket in a state directory.
-pub(super) const CONTROL_SOCKET: &str = "control.sock";
+pub(crate) const CONTROL_SOCKET: &str = "control.sock";
 
 /// Why no running `keyward dev` is found.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +31,7 @@ fn list(paths: &[PathBuf]) -> String {
 ///
 /// # Errors
 /// [`StateError`] where there is no home directory or no such directory of manifests.
-pub(super) fn state_path(state_dir: Option<&Path>, manifests: &Path) -> Result<PathBuf, StateError> {
+pub(crate) fn state_path(state_dir: Option<&Path>, manifests: &Path) -> Result<PathBuf, StateError> {
     match state_dir {
         Some(path) => Ok(path.to_owned()),
         None => {

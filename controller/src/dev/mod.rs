@@ -16,7 +16,7 @@ mod ports;
 mod report;
 mod run;
 mod secrets;
-mod signals;
+pub(crate) mod signals;
 pub(crate) mod status;
 mod tokens;
 pub(crate) mod trust;

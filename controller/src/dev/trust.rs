@@ -14,7 +14,7 @@ const PATHS: [&str; 5] = [
 
 /// Why upstreams cannot be verified.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum TrustError {
+pub(crate) enum TrustError {
     /// No bundle was found.
     #[error("no system CA bundle found (looked at {0}); install ca-certificates or set SSL_CERT_FILE")]
     Missing(String),
@@ -35,7 +35,7 @@ pub(super) enum TrustError {
 ///
 /// # Errors
 /// [`TrustError`]: without a bundle no upstream could be verified, so nothing starts.
-pub(super) fn system_bundle(ssl_cert_file: Option<OsString>) -> Result<String, TrustError> {
+pub(crate) fn system_bundle(ssl_cert_file: Option<OsString>) -> Result<String, TrustError> {
     let path = match ssl_cert_file.filter(|path| !path.is_empty()) {
         Some(path) => PathBuf::from(path),
         None => PATHS

@@ -100,7 +100,7 @@ impl Manifests {
         files
     }
 
-    pub(super) fn write_to(&self, folder: &Path) {
+    pub(crate) fn write_to(&self, folder: &Path) {
         for (name, text) in self.files() {
             write(folder, &name, &text);
         }

@@ -3,7 +3,7 @@
 mod builder;
 mod envoy;
 mod manifests;
-mod survivors;
+pub(crate) mod survivors;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

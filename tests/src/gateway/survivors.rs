@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Every live process that names this directory but the one that asks: number and command line.
-pub(super) fn of(state: &Path) -> Vec<(i32, String)> {
+pub(crate) fn of(state: &Path) -> Vec<(i32, String)> {
     let needle = state.to_string_lossy().into_owned();
     let entries = std::fs::read_dir("/proc").expect("/proc").filter_map(Result::ok);
     let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
@@ -26,7 +26,7 @@ fn command_of(number: i32, needle: &str) -> Option<(i32, String)> {
 }
 
 /// Waits until none is left.
-pub(super) async fn gone(state: &Path, patience: Duration) -> Result<(), String> {
+pub(crate) async fn gone(state: &Path, patience: Duration) -> Result<(), String> {
     let end = Instant::now() + patience;
     while !of(state).is_empty() {
         if Instant::now() > end {
@@ -42,7 +42,7 @@ pub(super) async fn gone(state: &Path, patience: Duration) -> Result<(), String>
 const GRACE: Duration = Duration::from_secs(10);
 
 /// Kills what is left after some grace, and returns what had to be killed.
-pub(super) fn end(state: &Path) -> Vec<(i32, String)> {
+pub(crate) fn end(state: &Path) -> Vec<(i32, String)> {
     let deadline = Instant::now() + GRACE;
     while !of(state).is_empty() && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(20));

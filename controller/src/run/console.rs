@@ -1,0 +1,95 @@
+//! What `keyward run` says: on standard error, in one line each. Standard output is the command's.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write as _};
+
+use tokio::sync::oneshot;
+
+use super::summary::{Outcome, Summary, outcome};
+use crate::dev::Sink;
+use crate::dev::event::{ConditionLine, Event, GatewayAddress, GatewayState};
+
+/// Refusals that are told apart. Beyond, they are counted only.
+const MOST: usize = 1000;
+
+/// Says one line, unless it is to be quiet.
+pub(super) fn say(quiet: bool, line: &str) {
+    if !quiet {
+        // One write for the line: the command writes there too. Where nobody reads it there is nobody to tell.
+        let _ = io::stderr().write_all(format!("keyward: {line}\n").as_bytes());
+    }
+}
+
+/// Takes the events of what `keyward run` has started.
+pub(super) struct Console {
+    quiet: bool,
+    ready: Option<oneshot::Sender<Vec<GatewayAddress>>>,
+    summary: Summary,
+    /// What was said already of hosts: a client that tries again and again says nothing new.
+    said: BTreeSet<(String, String)>,
+}
+
+impl Console {
+    /// Tells `ready` where the gateways are, once they serve.
+    pub(super) fn new(quiet: bool, ready: oneshot::Sender<Vec<GatewayAddress>>) -> Console {
+        Console { quiet, ready: Some(ready), summary: Summary::default(), said: BTreeSet::new() }
+    }
+
+    fn access(&mut self, entry: &serde_json::Value, line: Option<String>) {
+        let hint = entry.get("hint").and_then(serde_json::Value::as_str).unwrap_or_default();
+        let found = outcome(entry);
+        let said = match &found {
+            Some((host, Outcome::Denied(reason))) => Some((host.clone(), reason.clone())),
+            Some((host, Outcome::Distrusted)) => Some((host.clone(), String::new())),
+            Some(_) => None,
+            None => {
+                let host = entry.get("authority").and_then(serde_json::Value::as_str).unwrap_or_default();
+                (!hint.is_empty()).then(|| (host.to_owned(), String::new()))
+            }
+        };
+        if let Some((host, outcome)) = found {
+            self.summary.add(&host, outcome);
+        }
+        if let Some((said, line)) = said.zip(line)
+            && self.said.len() < MOST
+            && self.said.insert(said)
+        {
+            say(self.quiet, &line);
+        }
+    }
+}
+
+impl Sink for Console {
+    fn emit(&mut self, event: Event) -> io::Result<()> {
+        match event {
+            Event::Ready { gateways } => {
+                // Whoever waited is gone only when everything ends.
+                let _ = self.ready.take().map(|ready| ready.send(gateways));
+            }
+            Event::Gateway { namespace, name, state, .. } => {
+                let state = match state {
+                    GatewayState::Started => "serves again",
+                    GatewayState::Restarting => "Envoy ended, starting it again",
+                    GatewayState::Removed => "removed",
+                };
+                say(self.quiet, &format!("EgressGateway {namespace}/{name}: {state}"));
+            }
+            Event::Conditions { kind, namespace, name, conditions } => {
+                let refused = conditions.iter().filter(|condition| condition.status == "False");
+                for ConditionLine { r#type, reason, message, .. } in refused {
+                    say(self.quiet, &format!("{kind} {namespace}/{name}: {type}=False ({reason}) {message}"));
+                }
+            }
+            Event::Problem { message } => say(self.quiet, &format!("problem: {message}")),
+            Event::Access { entry, line, .. } => self.access(&entry, line),
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        for line in self.summary.lines() {
+            say(self.quiet, &line);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,201 @@
+//! `keyward run`: what `keyward dev` starts, around one command, which gets none of the keys.
+//!
+//! ```text
+//! keys out of the environment ▶ objects ▶ a place for the command ▶ gateway ready ▶ the command ▶ summary
+//! ```
+
+mod args;
+mod certificates;
+mod command;
+mod console;
+mod dotenv;
+mod environment;
+mod java;
+mod keys;
+mod no_proxy;
+mod objects;
+mod providers;
+mod relay;
+mod session;
+mod summary;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use policy::secret::{Secret, Unusable};
+use tempfile::TempDir;
+
+pub use args::Args;
+
+use self::console::say;
+use self::environment::Environment;
+use self::keys::{Keys, Secrets};
+use self::session::Session;
+use crate::cli::Failure;
+use crate::dev::{self, Outline};
+use crate::hardening;
+use crate::plan::ObjectKey;
+use crate::source::Overrides;
+
+/// Runs a command. To be called while there is one thread.
+///
+/// # Errors
+/// [`Failure`] where the command cannot be run; nothing was started, or all of it has ended.
+pub fn run(args: Args) -> Result<ExitCode, Failure> {
+    let (mut user, secrets) = take(&args)?;
+    if args.print_manifests {
+        return print(&keys::find(&secrets, &user));
+    }
+    let name = args.command.first().cloned().unwrap_or_default();
+    command::look_for(&name, user.get(std::ffi::OsStr::new("PATH")))?;
+    let objects = match &args.manifests {
+        None => Objects::found(&args, &secrets, &user)?,
+        Some(manifests) => Objects::of(manifests.clone(), &args, &secrets)?,
+    };
+    for name in environment::without_keys(&mut user, &secrets) {
+        say(args.quiet, &format!("{name} is kept from the command: a key is in its value"));
+    }
+    let session = Session { args, user, secrets, objects };
+    let runtime = dev::runtime()?;
+    let code = runtime.block_on(session.run());
+    // Connections of a command that has ended are not waited for.
+    runtime.shutdown_background();
+    code
+}
+
+/// The user's environment, and out of it the values that the command must not get.
+fn take(args: &Args) -> Result<(Environment, Secrets), Failure> {
+    let environment = || -> Environment { std::env::vars_os().collect() };
+    let flagged = args.secret.iter().map(|flag| flag.variable.clone());
+    let mut names: Vec<String> = providers::variables().map(str::to_owned).chain(flagged).collect();
+    let user = environment();
+    let values: Vec<Secret> = names
+        .iter()
+        .filter_map(|name| user.get(std::ffi::OsStr::new(name)))
+        .map(|value| Secret::new(value.as_encoded_bytes().to_vec()))
+        .collect();
+    // Other variables that hold a key are no less readable.
+    let holding = environment::holding(&user, &values);
+    names.extend(holding.into_iter().filter_map(|name| name.into_string().ok()));
+    let mut taken = hardening::take_variables(&names)?;
+    let names: Vec<String> = taken.names().map(str::to_owned).collect();
+    let secrets = names.into_iter().filter_map(|name| Some((name.clone(), taken.remove(&name)?))).collect();
+    let mut user = environment();
+    user.remove(std::ffi::OsStr::new(hardening::HANDED_OVER));
+    Ok((user, secrets))
+}
+
+/// Prints the objects for the keys that were found.
+fn print(keys: &Keys) -> Result<ExitCode, Failure> {
+    if keys.used.is_empty() {
+        return Err(no_key(keys));
+    }
+    for note in &keys.notes {
+        say(false, note);
+    }
+    let written = std::io::stdout().write_all(objects::yaml(&keys.used).as_bytes());
+    written.map_err(|error| Failure::Failed(format!("standard output: {error}")))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is served, and for whom.
+struct Objects {
+    directory: PathBuf,
+    flags: Overrides,
+    /// The gateway that the command uses; nothing where none of the manifests can serve.
+    gateway: Option<(ObjectKey, Outline)>,
+    /// A directory of ours: state and manifests of a run without `--manifests`. Removed at the end.
+    own: Option<TempDir>,
+}
+
+impl Objects {
+    /// Objects for the keys that are found.
+    fn found(args: &Args, secrets: &Secrets, user: &Environment) -> Result<Objects, Failure> {
+        let keys = keys::find(secrets, user);
+        if keys.used.is_empty() {
+            return Err(no_key(&keys));
+        }
+        for note in &keys.notes {
+            say(args.quiet, note);
+        }
+        for key in &keys.used {
+            let hosts: Vec<String> = key.place.patterns().iter().map(ToString::to_string).collect();
+            let line = format!("{} stays here; requests to {} get it", key.row.variable(), hosts.join(", "));
+            say(args.quiet, &line);
+        }
+        let own = private_directory()?;
+        let directory = own.path().join("manifests");
+        let file = directory.join("run.yaml");
+        std::fs::create_dir(&directory)
+            .and_then(|()| std::fs::write(&file, objects::yaml(&keys.used)))
+            .map_err(|error| Failure::Failed(format!("{}: {error}", file.display())))?;
+        Ok(Objects { own: Some(own), ..Objects::read(directory, keys.overrides(secrets), args)? })
+    }
+
+    /// Those of the manifests, with the values of `--secret`.
+    fn of(manifests: PathBuf, args: &Args, secrets: &Secrets) -> Result<Objects, Failure> {
+        let mut flags = Overrides::default();
+        for flag in &args.secret {
+            let unusable = |why: &str| {
+                Failure::Usage(format!("--secret {}: the variable {} {why}", flag.secret, flag.variable))
+            };
+            let value = secrets.get(&flag.variable).ok_or_else(|| unusable("is not set"))?;
+            // Exposed to be judged; most other faults depend on what the value is used for.
+            match Secret::credential(value.expose()) {
+                Err(Unusable::Empty) => return Err(unusable("is empty; set it to the key")),
+                Err(Unusable::Placeholder) => {
+                    return Err(unusable("is the placeholder that agents send; set it to the key"));
+                }
+                _ => {}
+            }
+            // Exposed to become the value of the Secret that a policy reads.
+            flags.flag(flag.secret.clone(), flag.key.clone(), value.expose().to_vec());
+        }
+        Objects::read(manifests, flags, args)
+    }
+
+    fn read(directory: PathBuf, flags: Overrides, args: &Args) -> Result<Objects, Failure> {
+        let outlines = dev::outlines(&directory, &flags)?;
+        let known = outlines.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let several = outlines.len() > 1;
+        let mut candidates = outlines.into_iter();
+        let gateway = match &args.gateway {
+            Some(wanted) => {
+                let found = candidates.find(|(key, _)| key == wanted);
+                Some(found.ok_or_else(|| {
+                    Failure::Usage(format!(
+                        "--gateway {wanted}: no such EgressGateway can serve; the manifests have {}",
+                        if known.is_empty() { "none" } else { &known }
+                    ))
+                })?)
+            }
+            None if several => {
+                return Err(Failure::Usage(format!(
+                    "several EgressGateways are among the manifests: name one by --gateway: {known}"
+                )));
+            }
+            None => candidates.next(),
+        };
+        Ok(Objects { directory, flags, gateway, own: None })
+    }
+}
+
+/// A directory of this user's alone.
+fn private_directory() -> Result<TempDir, Failure> {
+    let made = tempfile::Builder::new().prefix("keyward-").tempdir();
+    made.map_err(|error| {
+        let parent = std::env::temp_dir();
+        Failure::Failed(format!("no directory can be made in {}: {error}; set TMPDIR", parent.display()))
+    })
+}
+
+fn no_key(keys: &Keys) -> Failure {
+    let variables: Vec<&str> = providers::TABLE.iter().map(|row| row.variable()).collect();
+    let notes: String = keys.notes.iter().map(|note| format!("{note}\n")).collect();
+    Failure::Usage(format!(
+        "{notes}no key is in the environment, so there is nothing to keep from the command. Set one of {}; or say by \
+         --manifests and --secret what is to be served",
+        variables.join(", ")
+    ))
+}

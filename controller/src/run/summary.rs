@@ -1,0 +1,215 @@
+//! What happened on the way, counted from the entries of the access log.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+/// Hosts that are named of those that passed untouched; the rest is counted.
+const NAMED: usize = 8;
+
+/// What became of a request or a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It was forwarded, and this is what the filter did: injected, signed, passed.
+    Forwarded(String),
+    /// It was not, for this reason.
+    Denied(String),
+    /// The connection passed as it was.
+    Untouched,
+    /// The client broke the handshake off.
+    Distrusted,
+}
+
+/// Reads an entry: the host and what became of it. `None` for what other entries speak of.
+pub(super) fn outcome(entry: &Value) -> Option<(String, Outcome)> {
+    let text = |field: &str| entry.get(field).and_then(Value::as_str).filter(|text| *text != "-");
+    let host = |field: &str| without_port(text(field).unwrap_or("-")).to_owned();
+    let refused = || Outcome::Denied(text("reason").unwrap_or("refused").to_owned());
+    match text("log")? {
+        "proxy" if text("method") == Some("CONNECT") => {
+            let status = entry.get("status").and_then(Value::as_u64).unwrap_or(0);
+            (status >= 400).then(|| (host("authority"), refused()))
+        }
+        "request" | "proxy" => {
+            let record = |field: &str| entry.get("record")?.get(field)?.as_str();
+            let outcome = match (record("decision"), text("reason")) {
+                (None, _) => refused(),
+                // Envoy answered in the provider's place after the filter had done its part.
+                (Some("injected" | "signed" | "passed"), Some(reason))
+                    if Some(reason) != record("reason") =>
+                {
+                    Outcome::Denied(reason.to_owned())
+                }
+                (Some(decision @ ("injected" | "signed" | "passed")), _) => {
+                    Outcome::Forwarded(decision.to_owned())
+                }
+                (Some(decision), reason) => {
+                    Outcome::Denied(record("reason").or(reason).unwrap_or(decision).to_owned())
+                }
+            };
+            Some((host("authority"), outcome))
+        }
+        "handshake" => text("tls_failure").map(|_| (host("sni"), Outcome::Distrusted)),
+        "tunnel" | "transparent" => {
+            let named = if text("target").is_some() { host("target") } else { host("sni") };
+            let closed = || Outcome::Denied("server_name".to_owned());
+            match (text("chain"), text("termination")) {
+                (Some(chain), None) if chain.contains("passthrough") => Some((named, Outcome::Untouched)),
+                (Some(chain), Some(_)) if chain.contains("passthrough") => Some((named, closed())),
+                (None | Some("refused"), _) => Some((named, closed())),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+fn without_port(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port == "443" || port == "80" => host,
+        _ => authority,
+    }
+}
+
+/// Counts by host.
+#[derive(Default)]
+pub(super) struct Summary {
+    hosts: BTreeMap<String, Host>,
+    untouched: BTreeMap<String, u64>,
+}
+
+#[derive(Default)]
+struct Host {
+    forwarded: BTreeMap<String, u64>,
+    denied: BTreeMap<String, u64>,
+    distrusted: u64,
+}
+
+impl Summary {
+    /// Counts one.
+    pub(super) fn add(&mut self, host: &str, outcome: Outcome) {
+        if outcome == Outcome::Untouched {
+            *self.untouched.entry(host.to_owned()).or_default() += 1;
+            return;
+        }
+        let host = self.hosts.entry(host.to_owned()).or_default();
+        let count = match outcome {
+            Outcome::Forwarded(decision) => host.forwarded.entry(decision).or_default(),
+            Outcome::Denied(reason) => host.denied.entry(reason).or_default(),
+            Outcome::Distrusted | Outcome::Untouched => &mut host.distrusted,
+        };
+        *count += 1;
+    }
+
+    /// One line for each host, and one for what passed untouched. None where nothing happened.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self.hosts.iter().map(|(name, host)| host.line(name)).collect();
+        if !self.untouched.is_empty() {
+            lines.push(self.untouched_line());
+        }
+        lines
+    }
+
+    fn untouched_line(&self) -> String {
+        let mut hosts: Vec<_> = self.untouched.iter().collect();
+        hosts.sort_by_key(|(name, count)| (std::cmp::Reverse(**count), *name));
+        let total: u64 = self.untouched.values().sum();
+        let named: Vec<_> = hosts.iter().take(NAMED).map(|(name, count)| format!("{name} {count}")).collect();
+        let more = match hosts.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} hosts more"),
+        };
+        format!("{total} {} passed untouched: {}{more}", plural(total, "connection"), named.join(", "))
+    }
+}
+
+impl Host {
+    fn line(&self, name: &str) -> String {
+        let mut parts: Vec<String> = Vec::new();
+        parts.extend(self.forwarded.iter().map(|(decision, count)| format!("{count} {decision}")));
+        let denied: u64 = self.denied.values().sum();
+        if denied > 0 {
+            let reasons: Vec<_> =
+                self.denied.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+            parts.push(format!("{denied} denied ({})", reasons.join(", ")));
+        }
+        if self.distrusted > 0 {
+            parts.push(format!("{} broken off by a client that does not trust the CA", self.distrusted));
+        }
+        format!("{name}: {}", parts.join(", "))
+    }
+}
+
+fn plural(count: u64, word: &str) -> String {
+    if count == 1 { word.to_owned() } else { format!("{word}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn check(entry: &Value, host: &str, expected: Outcome) {
+        assert_eq!(outcome(entry), Some((host.to_owned(), expected)), "{entry}");
+    }
+
+    #[test]
+    fn each_entry_says_what_became_of_it() {
+        let forwarded = |what: &str| Outcome::Forwarded(what.to_owned());
+        let denied = |why: &str| Outcome::Denied(why.to_owned());
+        let request = |decision: &str, reason: &str, envoy: Option<&str>| {
+            json!({"log": "request", "authority": "a.test:443", "reason": envoy,
+                   "record": {"decision": decision, "reason": reason}})
+        };
+        check(&request("injected", "matched", None), "a.test", forwarded("injected"));
+        check(&request("passed", "no_route", Some("-")), "a.test", forwarded("passed"));
+        check(&request("signed", "matched", Some("upstream_refused")), "a.test", denied("upstream_refused"));
+        check(&request("denied", "endpoint", None), "a.test", denied("endpoint"));
+        let without = json!({"log": "request", "authority": "a.test", "reason": "no_filter", "record": null});
+        check(&without, "a.test", denied("no_filter"));
+        let connect = json!({"log": "proxy", "method": "CONNECT", "authority": "a.test:8443", "status": 403,
+                             "reason": "denied_by_policy"});
+        check(&connect, "a.test:8443", denied("denied_by_policy"));
+        let handshake = json!({"log": "handshake", "sni": "a.test", "tls_failure": "UNKNOWN_CA"});
+        check(&handshake, "a.test", Outcome::Distrusted);
+        let tunnel = |chain: Option<&str>, termination: Option<&str>| json!({"log": "tunnel", "target": "a.test:443", "chain": chain, "termination": termination});
+        check(&tunnel(Some("passthrough"), None), "a.test", Outcome::Untouched);
+        check(&tunnel(Some("passthrough"), Some("rbac")), "a.test", denied("server_name"));
+        check(&tunnel(None, None), "a.test", denied("server_name"));
+    }
+
+    #[test]
+    fn what_other_entries_speak_of_is_not_counted() {
+        for entry in [
+            json!({"log": "proxy", "method": "CONNECT", "authority": "a.test:443", "status": 200}),
+            json!({"log": "tunnel", "target": "a.test:443", "chain": "intercept"}),
+            json!({"log": "handshake", "sni": "a.test", "tls_failure": null}),
+            json!({"event": "x"}),
+        ] {
+            assert_eq!(outcome(&entry), None, "{entry}");
+        }
+    }
+
+    #[test]
+    fn the_lines_count_by_host_and_nothing_gives_none() {
+        let mut summary = Summary::default();
+        assert!(summary.lines().is_empty());
+        summary.add("b.test", Outcome::Denied("endpoint".to_owned()));
+        for _ in 0..2 {
+            summary.add("b.test", Outcome::Forwarded("injected".to_owned()));
+            summary.add("a.test", Outcome::Distrusted);
+        }
+        for host in ["h1", "h2", "h3", "h4", "h5", "h6", "h7", "h8", "h9", "h9"] {
+            summary.add(host, Outcome::Untouched);
+        }
+        assert_eq!(
+            summary.lines(),
+            [
+                "a.test: 2 broken off by a client that does not trust the CA",
+                "b.test: 2 injected, 1 denied (endpoint 1)",
+                "10 connections passed untouched: h9 2, h1 1, h2 1, h3 1, h4 1, h5 1, h6 1, h7 1 and 1 hosts more",
+            ]
+        );
+    }
+}

@@ -1,0 +1,153 @@
+//! `keyward run` around a shell in a real terminal.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use harness::run::Run;
+use harness::scenario::KEY;
+
+/// How long the terminal may take to show something on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A terminal of tmux's, on a server of its own.
+struct Terminal {
+    folder: tempfile::TempDir,
+}
+
+impl Terminal {
+    /// One in which this command runs; the terminal stays when it has ended.
+    fn start(command: &Command) -> Terminal {
+        let terminal = Terminal { folder: tempfile::tempdir().unwrap() };
+        // A shell as it is around any program, which says how it ended.
+        let mut words = vec!["env".to_owned(), "-i".to_owned(), "TERM=screen".to_owned()];
+        let pairs = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
+        words.extend(pairs.map(|(name, value)| format!("{}={}", name.display(), value.display())));
+        let quoted = |word: &std::ffi::OsStr| format!("'{}'", word.display());
+        let line: Vec<String> =
+            std::iter::once(command.get_program()).chain(command.get_args()).map(quoted).collect();
+        let shell = "bash --norc --noprofile -i";
+        let folder = command.get_current_dir().unwrap().display().to_string();
+        let environment: Vec<String> = words.iter().map(|word| quoted(word.as_ref())).collect();
+        let outer = format!("{} PS1='outer> ' {shell}", environment.join(" "));
+        terminal.tmux(&[
+            "-f",
+            "/dev/null",
+            "new-session",
+            "-d",
+            "-x",
+            "100",
+            "-y",
+            "30",
+            "-c",
+            &folder,
+            &outer,
+        ]);
+        let line = line.join(" ");
+        let script = terminal.folder.path().join("start");
+        std::fs::write(&script, format!("{line}; echo \"ended with $?\"\n")).unwrap();
+        terminal.wait_for(|screen| screen.trim_end().ends_with("outer>"));
+        terminal.enter(&format!(". {}", script.display()));
+        terminal
+    }
+
+    fn tmux(&self, arguments: &[&str]) -> String {
+        let socket = self.folder.path().join("socket");
+        let output = Command::new("tmux").arg("-S").arg(socket).args(arguments).output();
+        let output = output.expect("tmux, which the set-up installs");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn keys(&self, keys: &str) {
+        self.tmux(&["send-keys", keys]);
+    }
+
+    fn enter(&self, line: &str) {
+        self.tmux(&["send-keys", "-l", line]);
+        self.keys("Enter");
+    }
+
+    fn wait_for(&self, shown: impl Fn(&str) -> bool) -> String {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let screen = self.tmux(&["capture-pane", "-p"]);
+            if shown(&screen) {
+                return screen;
+            }
+            assert!(Instant::now() < end, "the screen shows:\n{screen}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits for a line that is this.
+    fn wait_for_line(&self, line: &str) {
+        self.wait_for(|screen| screen.lines().any(|shown| shown.trim_end() == line));
+    }
+
+    /// Waits for the prompt of a shell.
+    fn wait_for_prompt(&self, prompt: &str) {
+        self.wait_for(|screen| screen.trim_end().ends_with(prompt));
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let socket = self.folder.path().join("socket");
+        let _ = Command::new("tmux").arg("-S").arg(socket).arg("kill-server").output();
+    }
+}
+
+#[test]
+fn a_shell_in_a_terminal_works_as_without_it() {
+    for isolate in ["--isolate=auto", "--isolate=off"] {
+        let run = Run::new()
+            .environment("ANTHROPIC_API_KEY", KEY)
+            .environment("PS1", "inner> ")
+            .arguments(&["--quiet", isolate]);
+        let terminal = Terminal::start(&run.command(&["--", "bash", "--norc", "--noprofile", "-i"]));
+        terminal.wait_for_prompt("inner>");
+
+        // Ctrl-C ends what the shell runs, and neither the shell nor keyward.
+        terminal.enter("sleep 1000");
+        terminal.wait_for(|screen| screen.contains("sleep 1000"));
+        std::thread::sleep(Duration::from_millis(300));
+        terminal.keys("C-c");
+        terminal.wait_for_prompt("inner>");
+        terminal.enter("echo \"code $?\"");
+        terminal.wait_for_line("code 130");
+
+        terminal.tmux(&["resize-window", "-x", "83", "-y", "24"]);
+        terminal.wait_for_prompt("inner>");
+        terminal.enter("stty size");
+        terminal.wait_for_line("24 83");
+
+        // Job control of the shell inside.
+        terminal.enter("sleep 1000");
+        std::thread::sleep(Duration::from_millis(300));
+        terminal.keys("C-z");
+        terminal.wait_for(|screen| screen.contains("Stopped"));
+        terminal.enter("kill %1; wait; echo \"jobs over\"");
+        terminal.wait_for_line("jobs over");
+
+        terminal.enter("exit 3");
+        terminal.wait_for_line("ended with 3");
+        terminal.wait_for_prompt("outer>");
+    }
+}
+
+#[test]
+fn ctrl_z_stops_a_command_and_fg_goes_on_with_it() {
+    for isolate in ["--isolate=auto", "--isolate=off"] {
+        let run = Run::new().environment("ANTHROPIC_API_KEY", KEY).arguments(&["--quiet", isolate]);
+        let script = "echo begun; read line; echo \"read $line\"; exit 4";
+        let terminal = Terminal::start(&run.command(&["--", "sh", "-c", script]));
+        terminal.wait_for_line("begun");
+        terminal.keys("C-z");
+        terminal.wait_for(|screen| screen.contains("Stopped"));
+        terminal.enter("fg; echo \"then $?\"");
+        std::thread::sleep(Duration::from_millis(500));
+        terminal.enter("something");
+        terminal.wait_for_line("read something");
+        terminal.wait_for_line("then 4");
+    }
+}
