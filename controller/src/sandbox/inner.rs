@@ -11,6 +11,7 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use std::process::Stdio;
 use std::sync::Arc;
 
+use nix::sys::signal::SigSet;
 use rustix::process::{
     Pid, Signal, WaitOptions, WaitStatus, getpgid, getpgrp, kill_process, kill_process_group,
     set_child_subreaper, set_parent_process_death_signal, setpgid, wait,
@@ -73,6 +74,16 @@ async fn serve(way: Way, socket: UnixStream) -> io::Result<u8> {
         end_descendants();
     }
     Ok(code)
+}
+
+/// Does something in a thread with the mask of signals that programs expect: what is started inherits it.
+fn with_no_signal_blocked<T: Send>(start: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    let unblocked = || {
+        SigSet::empty().thread_set_mask()?;
+        start()
+    };
+    let done = std::thread::scope(|scope| scope.spawn(unblocked).join());
+    done.unwrap_or_else(|_| Err(io::Error::other("the thread that starts it ended early")))
 }
 
 /// What `keyward` orders, until it is gone.
@@ -214,6 +225,6 @@ fn start(command: Command, descriptors: Vec<OwnedFd>, terminal: Option<&Terminal
     if let Some(stdin) = descriptors.into_iter().next() {
         child.stdin(Stdio::from(stdin));
     }
-    let id = child.spawn()?.id();
+    let id = with_no_signal_blocked(|| child.spawn())?.id();
     i32::try_from(id).ok().and_then(Pid::from_raw).ok_or_else(|| io::Error::other("no process id"))
 }

@@ -15,16 +15,18 @@ use std::path::{Path, PathBuf};
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_change, mount_remount, unmount,
 };
+use rustix::process::geteuid;
 
 use super::message::Refused;
+use super::root;
 
 /// Nothing in it is executed, is a device or changes privileges.
-const INERT: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
+pub(super) const INERT: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
 
 /// Of an empty directory.
-const EMPTY: &CStr = c"size=4k,nr_inodes=2,mode=0755";
+pub(super) const EMPTY: &CStr = c"size=4k,nr_inodes=2,mode=0755";
 
-const PROC: &str = "/proc";
+pub(super) const PROC: &str = "/proc";
 
 /// Hides these, and gives this mount namespace a `/proc` of its PID namespace.
 pub(super) fn put(hidden: &[OsString]) -> Result<(), Refused> {
@@ -38,6 +40,10 @@ pub(super) fn put(hidden: &[OsString]) -> Result<(), Refused> {
     for path in hidden.iter().map(Path::new) {
         places.extend(everywhere(path, &mounts).map_err(|error| refused(path, &error))?);
     }
+    let is_root = geteuid().is_root();
+    if is_root {
+        places.extend(root::devices().map_err(Refused::failed)?);
+    }
     // The deepest first: what hides a directory hides what lies in it, and nothing can be mounted there any more.
     places.sort_by_key(|(path, _)| std::cmp::Reverse(path.components().count()));
     places.dedup_by(|one, other| one.0 == other.0);
@@ -49,6 +55,9 @@ pub(super) fn put(hidden: &[OsString]) -> Result<(), Refused> {
     })?;
     mount("proc", PROC, "proc", INERT, None)
         .map_err(|error| Refused::kernel("a /proc of its own")(error.into()))?;
+    if is_root {
+        root::keep_settings(&mounts).map_err(Refused::kernel("to make its settings read-only"))?;
+    }
     enter_again(working_directory)
 }
 
@@ -88,13 +97,15 @@ fn enter_again(path: io::Result<PathBuf>) -> Result<(), Refused> {
 
 /// A mount of this namespace.
 #[derive(Debug, PartialEq, Eq)]
-struct Mount {
+pub(super) struct Mount {
     /// Major and minor number of the file system.
     device: String,
     /// What of the file system is mounted.
     root: PathBuf,
     /// Where.
-    at: PathBuf,
+    pub(super) at: PathBuf,
+    /// What the kernel lets nobody take away who has it from another namespace.
+    pub(super) flags: MountFlags,
 }
 
 /// All places where something appears: its file system, or the part with it, may be mounted at several.
@@ -127,9 +138,24 @@ fn mountinfo(text: &[u8]) -> Vec<Mount> {
     let line = |line: &[u8]| {
         let mut fields = line.split(|byte| *byte == b' ').skip(2);
         let device = String::from_utf8(fields.next()?.to_vec()).ok()?;
-        Some(Mount { device, root: unescaped(fields.next()?), at: unescaped(fields.next()?) })
+        let (root, at) = (unescaped(fields.next()?), unescaped(fields.next()?));
+        Some(Mount { device, root, at, flags: flags(fields.next()?) })
     };
     text.split(|byte| *byte == b'\n').filter_map(line).collect()
+}
+
+fn flags(options: &[u8]) -> MountFlags {
+    let flag = |option: &[u8]| match option {
+        b"ro" => MountFlags::RDONLY,
+        b"nosuid" => MountFlags::NOSUID,
+        b"nodev" => MountFlags::NODEV,
+        b"noexec" => MountFlags::NOEXEC,
+        b"noatime" => MountFlags::NOATIME,
+        b"nodiratime" => MountFlags::NODIRATIME,
+        b"relatime" => MountFlags::RELATIME,
+        _ => MountFlags::empty(),
+    };
+    options.split(|byte| *byte == b',').map(flag).collect()
 }
 
 /// Blanks and backslashes are written as three octal digits.
@@ -160,7 +186,7 @@ mod tests {
     #[test]
     fn a_mount_is_read_with_the_blanks_in_its_name() {
         let text = b"28 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n\
-                     99 28 254:0 /home/a\\040b /mnt/c\\134d rw - ext4 /dev/vda rw\nshort\n";
+                     99 28 254:0 /home/a\\040b /mnt/c\\134d ro,nosuid - ext4 /dev/vda rw\nshort\n";
         let mount =
             |root: &str, at: &str| Mount { device: "254:0".to_owned(), root: root.into(), at: at.into() };
         assert_eq!(mountinfo(text), [mount("/", "/"), mount("/home/a b", "/mnt/c\\d")]);

@@ -13,12 +13,14 @@
 //! however that ends, so does everything inside.
 
 mod channel;
+mod doors;
 mod inner;
 mod loopback;
 mod masks;
 mod message;
 mod outer;
 mod privileges;
+mod root;
 mod running;
 mod stage;
 mod terminal;
@@ -70,7 +72,8 @@ pub enum Network {
 /// What the command must not see or reach.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// Directories and files. Each must exist; what it is called elsewhere on the machine is hidden too.
+    /// Directories and files. Each must exist. They are hidden wherever their file system is mounted, and so are
+    /// the sockets by which others run commands for this user.
     pub hidden: Vec<PathBuf>,
     /// A network namespace of its own, with a loopback interface only.
     pub own_network: bool,
@@ -129,7 +132,8 @@ pub struct Sandbox {
 /// [`Refused`], in one line.
 pub async fn open(settings: Settings) -> Result<Sandbox, Refused> {
     let mut stages = Stages::start(Way::Isolated { own_network: settings.own_network })?;
-    let hidden = settings.hidden.into_iter().map(OsString::from).collect();
+    let hidden = settings.hidden.into_iter().chain(doors::doors());
+    let hidden = hidden.map(OsString::from).collect();
     stages.send(&Order::Hide(hidden), &[]).await?;
     match timeout(START, stages.next()).await {
         Ok(Some((Report::Ready, descriptors))) => {
