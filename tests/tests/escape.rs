@@ -61,7 +61,8 @@ impl World {
     fn run(&self, arguments: &[&str], command: &[&str], input: &str) -> Output {
         let mut whole = Command::new("unshare");
         let is_root = rustix::process::geteuid().is_root();
-        let ways: &[&str] = if is_root { &["--net"] } else { &["--user", "--map-current-user", "--keep-caps", "--net"] };
+        let ways: &[&str] =
+            if is_root { &["--net"] } else { &["--user", "--map-current-user", "--keep-caps", "--net"] };
         whole.args(ways).arg(PYTHON).arg(self.path("bin/escape_world.py")).arg(self.user.to_string());
         whole.arg(self.path("bin/keyward")).arg("run").args(arguments);
         whole.arg("--manifests").arg(self.path("manifests")).arg("--state-dir").arg(self.path("state"));
@@ -95,12 +96,32 @@ impl World {
     fn needles(&self) -> String {
         let keyring = fs::read_to_string(self.path("state/keyring")).unwrap();
         let sealing = keyring.trim().split_once(':').unwrap().1;
-        let ca = harness::search::files_under(&self.path("state")).into_iter().find(|file| file.ends_with("ca.key"));
+        let ca = harness::search::files_under(&self.path("state"))
+            .into_iter()
+            .find(|file| file.ends_with("ca.key"));
         let ca = fs::read_to_string(ca.expect("the CA's key")).unwrap();
         let ca = ca.lines().nth(1).expect("a line of the CA's key");
         let needles = [("key", KEY), ("sealing-key", sealing), ("ca-key", ca), ("manifest", IN_A_MANIFEST)];
         let hidden = |value: &str| value.bytes().map(|byte| format!("{:02x}", !byte)).collect::<String>();
         needles.iter().map(|(name, value)| format!("{name}={}\n", hidden(value))).collect()
+    }
+}
+
+/// `keyward dev` keeps the key of `--secret` out of its environment too.
+#[tokio::test]
+async fn the_key_is_in_no_initial_environment_of_keyward_dev() {
+    let gateway = harness::gateway::Gateway::builder(Manifests::worked_example()).key(KEY).start().await;
+    let processes = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    let ours = |path: &PathBuf| {
+        let command = fs::read(path.join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&command).contains(text(gateway.state()))
+    };
+    let environments: Vec<Vec<u8>> =
+        processes.filter(ours).map(|path| fs::read(path.join("environ")).unwrap_or_default()).collect();
+    // `keyward` and Envoy at least, and one of them with the sealing keys.
+    assert!(environments.len() >= 2);
+    for environment in environments {
+        assert!(!String::from_utf8_lossy(&environment).contains(KEY));
     }
 }
 
@@ -120,7 +141,8 @@ fn users() -> Vec<u32> {
 fn a_command_with_a_network_of_its_own_finds_no_key_and_no_way_out_but_the_gateway() {
     for user in users() {
         let found = World::new(user).escape(&["--isolate=require", "--network=gateway"]);
-        let expected = ["descriptors 0 1 2", "done", "listening 1", "mounted something", "reached the gateway"];
+        let expected =
+            ["descriptors 0 1 2", "done", "listening 1", "mounted something", "reached the gateway"];
         assert_eq!(found, expected.map(str::to_owned).into(), "user {user}");
     }
 }
