@@ -13,7 +13,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::sandbox::ProgramError;
-use crate::{core_dumps, dev, run as run_command, tether};
+use crate::{core_dumps, dev, run as run_command, sandbox, tether};
 
 /// Keeps API keys out of agents: an Envoy gateway puts the real credential in on the way to the provider.
 #[derive(Parser)]
@@ -51,6 +51,9 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         command: Vec<OsString>,
     },
+    /// Become a stage of the isolation of a command
+    #[command(hide = true, name = sandbox::SUBCOMMAND)]
+    Sandboxed(sandbox::Stage),
 }
 
 /// Parses the command line and carries it out.
@@ -68,6 +71,7 @@ pub fn run() -> ExitCode {
         Command::Tethered { parent, command } => {
             Err(Failure::failed(tether::become_program(parent, &command)))
         }
+        Command::Sandboxed(stage) => sandbox::become_stage(&stage),
     };
     match result {
         Ok(code) => code,

@@ -110,10 +110,9 @@ impl Session {
             Ok(place) => return Ok(self.isolated(place, &with_keys)),
             Err(refused) => refused,
         };
-        if self.args.isolate == Isolation::Require || self.args.network == Network::Gateway {
-            return Err(Failure::Failed(format!(
-                "the command cannot be isolated: {refused}; with --isolate=auto --network=host it runs all the same"
-            )));
+        let is_needed = self.args.isolate == Isolation::Require || self.args.network == Network::Gateway;
+        if is_needed || !refused.is_of_the_kernel() {
+            return Err(Failure::Failed(format!("the command cannot be isolated: {refused}")));
         }
         // Perhaps it is the network alone that is refused.
         if own_network && let Ok(place) = open(hidden, false).await {
