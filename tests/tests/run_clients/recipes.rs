@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use harness::artefacts::root;
 
 /// The recipes by client.
-pub fn all() -> BTreeMap<String, String> {
+pub(crate) fn all() -> BTreeMap<String, String> {
     let text = std::fs::read_to_string(root().join("docs/clients.md")).expect("docs/clients.md");
     let mut recipes: BTreeMap<String, String> = BTreeMap::new();
     let (mut inside, mut client) = (false, String::new());
@@ -26,7 +26,7 @@ pub fn all() -> BTreeMap<String, String> {
 
 /// The recipe of this client.
 #[track_caller]
-pub fn of(client: &str) -> String {
+pub(crate) fn of(client: &str) -> String {
     all().remove(client).unwrap_or_else(|| panic!("docs/clients.md has no recipe for {client}"))
 }
 

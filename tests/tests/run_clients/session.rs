@@ -27,7 +27,7 @@ const SHELL: &str = r#"while read -r number; do
 done <steps"#;
 
 /// A running session.
-pub struct Session {
+pub(crate) struct Session {
     steps: File,
     number: usize,
     process: Process,
@@ -37,18 +37,18 @@ pub struct Session {
 
 /// What a client came to.
 #[derive(Debug)]
-pub struct Done {
+pub(crate) struct Done {
     code: String,
     /// Its standard output.
-    pub output: String,
+    pub(crate) output: String,
     errors: String,
     /// The folder in which it ran.
-    pub folder: PathBuf,
+    pub(crate) folder: PathBuf,
 }
 
 impl Session {
     /// Starts one.
-    pub fn start(run: Run) -> Session {
+    pub(crate) fn start(run: Run) -> Session {
         let pipe = run.working_directory().join("steps");
         mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a named pipe");
         let process = run.spawn(&["sh", "-c", SHELL]);
@@ -58,7 +58,7 @@ impl Session {
     }
 
     /// Runs a command there, these folders of `.tools` first in the search for programs.
-    pub async fn client(&mut self, recipe: &str, first: &[&str]) -> Done {
+    pub(crate) async fn client(&mut self, recipe: &str, first: &[&str]) -> Done {
         use std::io::Write as _;
         self.number += 1;
         let folder = self.run.working_directory().join(self.number.to_string());
@@ -86,7 +86,7 @@ impl Session {
     }
 
     /// Ends it; what `keyward run` said. Panics unless it ends well.
-    pub async fn ended(mut self) -> String {
+    pub(crate) async fn ended(mut self) -> String {
         drop(self.steps);
         let code = self.process.ended(PATIENCE).await.expect("keyward run ends");
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -100,7 +100,7 @@ impl Session {
 impl Done {
     /// Itself, which was a success.
     #[track_caller]
-    pub fn well(self, client: &str) -> Done {
+    pub(crate) fn well(self, client: &str) -> Done {
         assert_eq!(self.code, "0\n", "{client}: {}{}", self.output, self.errors);
         self
     }
@@ -119,7 +119,7 @@ fn assert_without_keys(environment: &str) {
 }
 
 /// A session in a world, with its objects as they are.
-pub async fn in_a_world() -> (World, Session) {
+pub(crate) async fn in_a_world() -> (World, Session) {
     let world = World::start().await;
     let run = world.run(&world.manifests());
     (world, Session::start(run))

@@ -6,10 +6,10 @@ use harness::provider::{Behaviour, Options, Packages, Projects, Provider};
 use harness::run::Run;
 use harness::scenario::KEY;
 
-pub const OPENAI_KEY: &str = "sk-proj-real-9Gk2hQ5xV7nB3zLs8WtY";
+pub(crate) const OPENAI_KEY: &str = "sk-proj-real-9Gk2hQ5xV7nB3zLs8WtY";
 
 /// `agent:token-real-…`, as basic authentication has it.
-pub const GIT_BASIC: &str = "YWdlbnQ6dG9rZW4tcmVhbC03UTJ3RTRyVDZ5";
+pub(crate) const GIT_BASIC: &str = "YWdlbnQ6dG9rZW4tcmVhbC03UTJ3RTRyVDZ5";
 
 /// Hosts that agents ask besides, for plugins and news: none of them may get a key.
 const OTHERS: &[&str] = &["chatgpt.com", "github.com", "api.github.com"];
@@ -34,19 +34,19 @@ const ROUTES: &[(&str, &str, &str, &str, &str)] = &[
 ];
 
 /// Everything that the clients ask.
-pub struct World {
-    pub anthropic: Provider,
-    pub openai: Provider,
-    pub git: Provider,
-    pub packages: Provider,
-    pub others: Provider,
+pub(crate) struct World {
+    pub(crate) anthropic: Provider,
+    pub(crate) openai: Provider,
+    pub(crate) git: Provider,
+    pub(crate) packages: Provider,
+    pub(crate) others: Provider,
     projects: Projects,
     _index: Packages,
 }
 
 impl World {
     /// Starts every provider.
-    pub async fn start() -> World {
+    pub(crate) async fn start() -> World {
         let (projects, index) = (Projects::new("team/project.git"), Packages::new(PACKAGES));
         let accepting = |key: &str| Behaviour { key: Some(key.to_owned()), ..Behaviour::default() };
         let git = Behaviour { projects: Some(projects.folder().to_owned()), ..accepting(GIT_BASIC) };
@@ -64,12 +64,12 @@ impl World {
     }
 
     /// The subject of the only commit of the project.
-    pub fn subject(&self) -> String {
+    pub(crate) fn subject(&self) -> String {
         self.projects.subjects().remove(0)
     }
 
     /// The objects.
-    pub fn manifests(&self) -> Manifests {
+    pub(crate) fn manifests(&self) -> Manifests {
         let mut text = MANIFESTS.to_owned();
         for (name, matches, header, prefix, _) in ROUTES {
             text.push_str(&route(name, matches, header, prefix));
@@ -84,7 +84,7 @@ impl World {
     }
 
     /// A `keyward run` that is given every key, to be started.
-    pub fn run(&self, manifests: &Manifests) -> Run {
+    pub(crate) fn run(&self, manifests: &Manifests) -> Run {
         let mut run = Run::with(manifests).environment("PATH", &path(&["python-sdks/bin"]));
         for (name, _, _, _, variable) in ROUTES {
             run = run.arguments(&["--secret", &format!("{name}-credentials={variable}")]);
@@ -96,7 +96,7 @@ impl World {
 }
 
 /// Where programs are found: in these folders, then the pinned Node and tools, then as the machine has it.
-pub fn path(first: &[&str]) -> String {
+pub(crate) fn path(first: &[&str]) -> String {
     let ours = ["node/bin", "node/node_modules/.bin", "bin"];
     let folders = first.iter().chain(&ours).map(|folder| tool(folder));
     let machine = std::env::var("PATH").expect("a PATH");
