@@ -133,7 +133,7 @@ async fn standard_output_is_the_commands_alone_and_quiet_says_nothing() {
         .ended(&["sh", "-c", &format!("printf 'a\\nb'; {CURL} --output /dev/null; echo trouble >&2")])
         .await;
     assert_eq!((ended.code, ended.output.as_str(), ended.errors.as_str()), (Some(0), "a\nb", "trouble\n"));
-    provider.only_request();
+    assert_eq!(provider.only_request().values("x-api-key"), [KEY]);
 }
 
 #[tokio::test]
@@ -319,6 +319,7 @@ async fn a_signal_before_the_command_runs_ends_everything() {
     assert_eq!(process.ended(Duration::from_secs(20)).await, Ok(Some(128 + 15)));
     run.gone().await;
     assert!(process.output().is_empty(), "{:?}", process.output());
+    assert!(run.left().is_empty(), "{:?}", run.left());
 }
 
 #[tokio::test]

@@ -100,11 +100,9 @@ impl Drop for Terminal {
 #[test]
 fn a_shell_in_a_terminal_works_as_without_it() {
     for isolate in ["--isolate=auto", "--isolate=off"] {
-        let run = Run::new()
-            .environment("ANTHROPIC_API_KEY", KEY)
-            .environment("PS1", "inner> ")
-            .arguments(&["--quiet", isolate]);
-        let terminal = Terminal::start(&run.command(&["--", "bash", "--norc", "--noprofile", "-i"]));
+        let run = Run::new().environment("ANTHROPIC_API_KEY", KEY).arguments(&["--quiet", isolate]);
+        let shell = ["--", "env", "PS1=inner> ", "bash", "--norc", "--noprofile", "-i"];
+        let terminal = Terminal::start(&run.command(&shell));
         terminal.wait_for_prompt("inner>");
 
         // Ctrl-C ends what the shell runs, and neither the shell nor keyward.

@@ -26,12 +26,13 @@ pub use args::Args;
 
 use self::output::{Format, Output};
 use crate::cli::Failure;
+use crate::hardening;
 use crate::source::Overrides;
 
 pub(crate) use outline::{Outline, outlines};
 pub(crate) use output::Sink;
 
-/// Runs until interrupted.
+/// Runs until interrupted. To be called while there is one thread.
 ///
 /// # Errors
 /// [`Failure`] where it cannot start, or cannot go on.
@@ -69,14 +70,17 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     runtime.worker_threads(2).enable_all().build().map_err(Failure::failed)
 }
 
-/// The values of `--secret`.
+/// The values of `--secret`, which are in no environment from here on. To be called while there is one thread.
 fn flags(args: &Args) -> Result<Overrides, Failure> {
+    let variables: Vec<String> = args.secret.iter().map(|flag| flag.variable.clone()).collect();
+    let taken = hardening::take_variables(&variables)?;
     let mut overrides = Overrides::default();
     for flag in &args.secret {
-        let value = std::env::var_os(&flag.variable).ok_or_else(|| {
+        let value = taken.find(&flag.variable).ok_or_else(|| {
             Failure::Usage(format!("--secret {}: the variable {} is not set", flag.secret, flag.variable))
         })?;
-        overrides.flag(flag.secret.clone(), flag.key.clone(), value.into_encoded_bytes());
+        // Exposed to become the value of the Secret that a policy reads.
+        overrides.flag(flag.secret.clone(), flag.key.clone(), value.expose().to_vec());
     }
     Ok(overrides)
 }

@@ -13,6 +13,7 @@ mod environment;
 mod java;
 mod keys;
 mod no_proxy;
+mod node;
 mod objects;
 mod providers;
 mod relay;
@@ -33,6 +34,7 @@ use self::environment::Environment;
 use self::keys::{Keys, Secrets};
 use self::session::Session;
 use crate::cli::Failure;
+use crate::dev::signals::Signals;
 use crate::dev::{self, Outline};
 use crate::hardening;
 use crate::plan::ObjectKey;
@@ -49,16 +51,27 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     }
     let name = args.command.first().cloned().unwrap_or_default();
     command::look_for(&name, user.get(std::ffi::OsStr::new("PATH")))?;
-    let objects = match &args.manifests {
-        None => Objects::found(&args, &secrets, &user)?,
-        Some(manifests) => Objects::of(manifests.clone(), &args, &secrets)?,
-    };
-    for name in environment::without_keys(&mut user, &secrets) {
-        say(args.quiet, &format!("{name} is kept from the command: a key is in its value"));
-    }
-    let session = Session { args, user, secrets, objects };
+    let withheld = environment::without_keys(&mut user, &secrets);
     let runtime = dev::runtime()?;
-    let code = runtime.block_on(session.run());
+    let code = runtime.block_on(async {
+        // Before anything is made or started, so that no signal leaves it behind.
+        let signals = Signals::new().map_err(Failure::failed)?;
+        let objects = match &args.manifests {
+            None => Objects::found(&args, &secrets, &user)?,
+            Some(manifests) => Objects::of(manifests.clone(), &args, &secrets)?,
+        };
+        let named = |name: &String| args.secret.iter().any(|flag| flag.variable == **name);
+        let others = secrets
+            .keys()
+            .filter(|name| !named(name) && !providers::variables().any(|known| known == **name));
+        for name in others.chain(&withheld) {
+            say(args.quiet, &format!("{name} is kept from the command: a key is in its value"));
+        }
+        if let Some(note) = node::note(user.get(std::ffi::OsStr::new("PATH"))) {
+            say(args.quiet, &note);
+        }
+        Session { args, user, secrets, objects }.run(signals).await
+    });
     // Connections of a command that has ended are not waited for.
     runtime.shutdown_background();
     code

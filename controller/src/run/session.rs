@@ -21,7 +21,7 @@ use crate::dev::event::GatewayAddress;
 use crate::dev::signals::Signals;
 use crate::dev::{self, trust};
 use crate::plan::{DefaultPolicy, ObjectKey};
-use crate::sandbox::{self, Isolation, Network, Program, REACHABLE, Refused, Sandbox};
+use crate::sandbox::{self, Isolation, Network, Program, REACHABLE, Refused, Running, Sandbox};
 use crate::state::StateDir;
 
 /// What a run is made of.
@@ -38,9 +38,7 @@ impl Session {
     ///
     /// # Errors
     /// [`Failure`] where the command could not be run.
-    pub(super) async fn run(mut self) -> Result<ExitCode, Failure> {
-        // Before anything is started, so that no signal finds a half-started gateway.
-        let mut signals = Signals::new().map_err(Failure::failed)?;
+    pub(super) async fn run(mut self, mut signals: Signals) -> Result<ExitCode, Failure> {
         let dev = self.dev_args()?;
         let state = StateDir::open(self.state_path(&dev)?).map_err(Failure::failed)?;
         let place = self.place(&state).await?;
@@ -50,12 +48,14 @@ impl Session {
         let console = Box::new(Console::new(self.args.quiet, ready));
         let flags = std::mem::take(&mut self.objects.flags);
         let command = async {
-            let gateways = tokio::select! {
+            let starting =
+                async { self.start(place, &gateways.await.unwrap_or_default(), files.path()).await };
+            let mut running = tokio::select! {
                 signal = signals.next() => return Ok(signal.exit_code()),
-                gateways = gateways => gateways.unwrap_or_default(),
+                running = starting => running?,
             };
             tokio::select! {
-                code = self.run_command(place, &gateways, files.path()) => code,
+                code = running.wait() => code.map(ExitCode::from).map_err(Failure::failed),
                 never = swallow_all(&mut signals) => match never {},
             }
         };
@@ -153,13 +153,13 @@ impl Session {
         Ok(hidden)
     }
 
-    /// Runs the command in front of the gateway that is meant.
-    async fn run_command(
+    /// Starts the command in front of the gateway that is meant.
+    async fn start(
         &self,
         mut place: Sandbox,
         gateways: &[GatewayAddress],
         files: &Path,
-    ) -> Result<ExitCode, Failure> {
+    ) -> Result<Running, Failure> {
         let Some((gateway, address)) = self.gateway(gateways) else {
             return Err(Failure::Failed("the EgressGateway is gone".to_owned()));
         };
@@ -176,8 +176,7 @@ impl Session {
         let environment =
             self.environment(gateway, address, proxy.map_err(Failure::failed)?, alone, files)?;
         let program = Program { argv: self.args.command.clone(), environment };
-        let mut running = place.run(program).await?;
-        running.wait().await.map(ExitCode::from).map_err(Failure::failed)
+        Ok(place.run(program).await?)
     }
 
     fn gateway<'a>(&self, gateways: &'a [GatewayAddress]) -> Option<(&ObjectKey, &'a GatewayAddress)> {
@@ -244,7 +243,7 @@ impl Session {
     }
 }
 
-/// Signals go on to the command: the interrupt by its terminal, the others by what runs it.
+/// Signals go on to the command, by its terminal or by what runs it.
 async fn swallow_all(signals: &mut Signals) -> Infallible {
     loop {
         signals.next().await;

@@ -187,9 +187,17 @@ mod tests {
     fn a_mount_is_read_with_the_blanks_in_its_name() {
         let text = b"28 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n\
                      99 28 254:0 /home/a\\040b /mnt/c\\134d ro,nosuid - ext4 /dev/vda rw\nshort\n";
-        let mount =
-            |root: &str, at: &str| Mount { device: "254:0".to_owned(), root: root.into(), at: at.into() };
-        assert_eq!(mountinfo(text), [mount("/", "/"), mount("/home/a b", "/mnt/c\\d")]);
+        let mount = |root: &str, at: &str, flags| Mount {
+            device: "254:0".to_owned(),
+            root: root.into(),
+            at: at.into(),
+            flags,
+        };
+        let inert = MountFlags::RDONLY | MountFlags::NOSUID;
+        assert_eq!(
+            mountinfo(text),
+            [mount("/", "/", MountFlags::RELATIME), mount("/home/a b", "/mnt/c\\d", inert)]
+        );
     }
 
     #[test]

@@ -14,7 +14,6 @@ pub(crate) const LATER: &[(&str, &str)] = &[
         "the key in what is sent to a collector, in the labels of metrics, in Events and status of a cluster",
     ),
     ("L4.cluster", "a Secret of another namespace, named by an object in a Kubernetes cluster"),
-    ("L6", "an agent that runs as the same user as the gateway"),
     ("L7", "an old key after a rotation, echoed back"),
     ("A3", "malformed JSON, event streams and compression bombs in answers"),
     ("A4", "a collector that is down, slow or silent"),

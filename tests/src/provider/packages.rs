@@ -34,10 +34,14 @@ impl Packages {
         packages.write("keyward_hello-1.0.dist-info/METADATA", metadata);
         let tags = "Wheel-Version: 1.0\nGenerator: a test\nRoot-Is-Purelib: true\nTag: py3-none-any\n";
         packages.write("keyward_hello-1.0.dist-info/WHEEL", tags);
-        let names = ["keyward_hello.py", "keyward_hello-1.0.dist-info/METADATA", "keyward_hello-1.0.dist-info/WHEEL"];
+        let names =
+            ["keyward_hello.py", "keyward_hello-1.0.dist-info/METADATA", "keyward_hello-1.0.dist-info/WHEEL"];
         let record: String = names.map(|name| format!("{name},,\n")).concat();
         packages.write("keyward_hello-1.0.dist-info/RECORD", &record);
-        packages.run("python3", &["-m", "zipfile", "-c", WHEEL, "keyward_hello.py", "keyward_hello-1.0.dist-info"]);
+        packages.run(
+            "python3",
+            &["-m", "zipfile", "-c", WHEEL, "keyward_hello.py", "keyward_hello-1.0.dist-info"],
+        );
 
         let manifest = json!({"name": "keyward-hello", "version": "1.0.0", "license": "Apache-2.0"});
         packages.write("package/package.json", &manifest.to_string());
@@ -86,7 +90,8 @@ pub(super) fn answer(request: &Received, folder: &Path) -> Response<Answer> {
     };
     match request.path.split('?').next().unwrap_or_default() {
         "/simple/keyward-hello/" => {
-            let page = format!("<!DOCTYPE html><html><body><a href=\"/files/{WHEEL}\">{WHEEL}</a></body></html>");
+            let page =
+                format!("<!DOCTYPE html><html><body><a href=\"/files/{WHEEL}\">{WHEEL}</a></body></html>");
             let page = Response::builder().header("content-type", "text/html").body(Answer::whole(page));
             page.expect("a response")
         }

@@ -13,7 +13,7 @@ async fn run(world: &World, client: &str) -> String {
     for key in [KEY, OPENAI_KEY] {
         assert!(!ended.output.contains(key) && !ended.errors.contains(key), "{client} has seen a key");
     }
-    assert!(ended.errors.contains(": 1 injected") || ended.errors.contains(" injected"), "{}", ended.errors);
+    assert!(ended.errors.contains(" injected"), "{}", ended.errors);
     ended.output
 }
 
@@ -57,6 +57,9 @@ async fn codex_tries_a_web_socket_then_posts_and_gets_its_answer_with_the_real_k
     assert_eq!((posted.path.as_str(), posted.version.as_str()), ("/v1/responses", "HTTP/2.0"));
 
     let elsewhere = world.others.requests();
-    assert!(elsewhere.iter().any(|received| received.authority == "chatgpt.com"), "chatgpt.com was not asked");
+    assert!(
+        elsewhere.iter().any(|received| received.authority == "chatgpt.com"),
+        "chatgpt.com was not asked"
+    );
     assert_no_key(&world.others, "Codex");
 }

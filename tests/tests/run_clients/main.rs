@@ -11,7 +11,7 @@ use harness::provider::{Provider, Received};
 use harness::scenario::{KEY, PLACEHOLDER};
 
 use session::{Session, in_a_world};
-use world::{GIT_BASIC, OPENAI_KEY, World};
+use world::{GIT_BASIC, OPENAI_KEY, World, path};
 
 /// A client that asks one question of a model.
 struct Client {
@@ -129,7 +129,8 @@ async fn git_clones_without_a_credential_and_with_one_that_it_was_asked_for() {
     world.git.behave(|behaviour| behaviour.challenges = 1);
     let helper = format!("!f() {{ echo username=agent; echo password={PLACEHOLDER}; }}; f");
     let clone = "clone https://git.example.com/team/project.git";
-    let done = session.client(&format!("git -c credential.helper='{helper}' {clone}\n"), &[]).await.well("git");
+    let done =
+        session.client(&format!("git -c credential.helper='{helper}' {clone}\n"), &[]).await.well("git");
     assert_cloned(&world, &mut session, &done.folder.join("project")).await;
     let received = world.git.take_requests();
     assert_eq!(received[0].path, received[1].path, "the first request was not asked again");
@@ -142,8 +143,32 @@ async fn git_clones_without_a_credential_and_with_one_that_it_was_asked_for() {
 }
 
 async fn assert_cloned(world: &World, session: &mut Session, project: &std::path::Path) {
-    let log = session.client(&format!("git -C '{}' log --format=%s\n", project.display()), &[]).await.well("git");
+    let log =
+        session.client(&format!("git -C '{}' log --format=%s\n", project.display()), &[]).await.well("git");
     assert_eq!(log.output.trim_end(), world.subject());
+}
+
+/// Node 20 ignores the variables of a proxy: what it sends goes past the gateway.
+#[tokio::test]
+async fn a_node_that_reads_no_proxy_is_named_with_the_remedy() {
+    let old = tempfile::tempdir().unwrap();
+    for (name, text) in [
+        ("bin/node", "#!/bin/sh\n"),
+        ("include/node/node_version.h", "#define NODE_MAJOR_VERSION 20\n#define NODE_MINOR_VERSION 20\n"),
+    ] {
+        let path = old.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let world = World::start().await;
+    let ask = async |first: &str| {
+        let run = world.run(&world.manifests()).environment("PATH", &format!("{first}{}", path(&[])));
+        run.ended(&["true"]).await.errors
+    };
+    let said = ask(&format!("{}/bin:", old.path().display())).await;
+    let remedy = "Node 20.20, which reads no proxy from the environment";
+    assert!(said.contains(remedy) && said.contains("put Node 24 or newer first on the PATH"), "{said}");
+    assert!(!ask("").await.contains("reads no proxy"));
 }
 
 #[test]

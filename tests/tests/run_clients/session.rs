@@ -65,7 +65,8 @@ impl Session {
         std::fs::create_dir(&folder).expect("a folder");
         std::os::unix::fs::symlink(root().join("tests"), folder.join("tests")).expect("a link");
         let modules = root().join(".tools/node/node_modules");
-        let script = format!("PATH='{}' NODE_PATH='{}'\nexport PATH NODE_PATH\n", path(first), modules.display());
+        let script =
+            format!("PATH='{}' NODE_PATH='{}'\nexport PATH NODE_PATH\n", path(first), modules.display());
         std::fs::write(folder.join("recipe.sh"), script + recipe).expect("a script");
         writeln!(self.steps, "{}", self.number).expect("the shell reads");
         self.wait_for(&folder.join("code")).await;

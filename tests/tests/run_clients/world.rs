@@ -29,7 +29,13 @@ spec:
 /// Each host, the route's match, the header and its prefix, and the variable with the key.
 const ROUTES: &[(&str, &str, &str, &str, &str)] = &[
     ("anthropic", "{provider: anthropic, endpoints: [/v1/messages]}", "x-api-key", "", "ANTHROPIC_API_KEY"),
-    ("openai", "{provider: openai, endpoints: [/v1/responses]}", "authorization", "Bearer ", "OPENAI_API_KEY"),
+    (
+        "openai",
+        "{provider: openai, endpoints: [/v1/responses]}",
+        "authorization",
+        "Bearer ",
+        "OPENAI_API_KEY",
+    ),
     ("git", "{provider: custom, hosts: [git.example.com]}", "authorization", "Basic ", "GIT_BASIC"),
 ];
 

@@ -1,0 +1,85 @@
+//! What `keyward run` does where the kernel refuses, and what a command cannot leave behind.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use harness::run::Run;
+use harness::scenario::KEY;
+
+fn run(isolate: &str) -> Run {
+    Run::new().environment("ANTHROPIC_API_KEY", KEY).arguments(&[&format!("--isolate={isolate}")])
+}
+
+/// Runs it where the kernel allows no further user namespace.
+fn refused(run: &Run, command: &[&str]) -> (Option<i32>, String, String) {
+    let keyward = run.command(command);
+    let mut whole = Command::new("unshare");
+    let script = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\"";
+    whole.args(["--user", "--map-root-user", "sh", "-c", script, "sh"]);
+    whole.arg(keyward.get_program()).args(keyward.get_args());
+    whole.env_clear().envs(keyward.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output =
+        whole.current_dir(keyward.get_current_dir().unwrap()).output().expect("unshare, of util-linux");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn where_the_kernel_refuses_it_is_said_in_one_line_or_the_command_does_not_run() {
+    let (code, output, errors) = refused(&run("auto"), &["echo", "ran"]);
+    assert_eq!((code, output.as_str()), (Some(0), "ran\n"), "{errors}");
+    let lines: Vec<_> = errors.lines().filter(|line| line.contains("not isolated")).collect();
+    assert_eq!(lines.len(), 1, "{errors}");
+    for part in ["refuses a user namespace", "user.max_user_namespaces", "Envoy's environment and memory"] {
+        assert!(lines[0].contains(part), "{part}: {errors}");
+    }
+    for required in [run("require"), run("auto").arguments(&["--network=gateway"])] {
+        let (code, output, errors) = refused(&required, &["echo", "ran"]);
+        assert_eq!((code, output.as_str()), (Some(1), ""), "{errors}");
+        assert!(errors.contains("refuses a user namespace"), "{errors}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_command_leaves_behind_ends_with_it() {
+    for isolate in ["require", "off"] {
+        let run = run(isolate);
+        // Away from its parent, its process group and its terminal.
+        let ended = run.ended(&["sh", "-c", "setsid setsid sleep 1000 >/dev/null 2>&1 & exit 5"]).await;
+        assert_eq!(ended.code, Some(5), "{isolate}: {ended:?}");
+        run.gone().await;
+    }
+}
+
+#[tokio::test]
+async fn a_killed_keyward_leaves_nothing_of_a_command_that_hides_from_it() {
+    for isolate in ["require", "off"] {
+        let run = run(isolate);
+        let mut process = run.spawn(&["sh", "-c", "setsid sleep 1000 & echo started; wait"]);
+        process.first_line(Duration::from_secs(60)).await.expect("it starts");
+        let hides = |process: &(i32, String)| process.1.starts_with("sleep 1000");
+        assert!(run.processes().iter().any(hides), "{isolate}: {:?}", run.processes());
+        let started = Instant::now();
+        process.signal(rustix::process::Signal::KILL);
+        run.gone().await;
+        assert!(started.elapsed() < Duration::from_secs(5), "{isolate}");
+    }
+}
+
+#[tokio::test]
+async fn a_command_cannot_signal_what_runs_it() {
+    let ended = run("require").ended(&["sh", "-c", "trap '' TERM; kill -TERM 0; kill -KILL 1; exit 6"]).await;
+    assert_eq!(ended.code, Some(6), "{ended:?}");
+}
+
+#[tokio::test]
+async fn no_program_gives_the_command_a_privilege() {
+    let script = "grep -E '^(Cap|NoNewPrivs)' /proc/self/status; unshare --mount true && echo mounts";
+    let ended = run("require").ended(&["sh", "-c", script]).await;
+    let lines: Vec<_> = ended.output.lines().collect();
+    assert_eq!(lines.len(), 6, "{ended:?}");
+    for line in lines {
+        let (name, value) = line.split_once(":\t").unwrap();
+        assert_eq!(value, if name == "NoNewPrivs" { "1" } else { "0000000000000000" }, "{name}");
+    }
+}
