@@ -1,8 +1,9 @@
-//! Unmodified clients of Anthropic through the gateway: curl, the Python SDK in two generations, those for Node and Go.
+//! Unmodified clients of Anthropic through the gateway: curl, the Python SDK in two generations, those for Node and
+//! Go, and HTTP clients by themselves.
 
 use harness::provider::Received;
 use harness::scenario::{KEY, PLACEHOLDER, worked_example};
-use harness::software::{ALL, CURL};
+use harness::software::{ALL, CURL, HTTP};
 
 fn assert_swapped(received: &Received, name: &str) {
     assert_eq!(received.values("x-api-key"), [KEY], "{name}");
@@ -13,7 +14,7 @@ fn assert_swapped(received: &Received, name: &str) {
 #[tokio::test]
 async fn each_client_gets_its_answer_with_the_real_key_behind_it() {
     let (provider, gateway) = worked_example().await;
-    for software in ALL {
+    for software in ALL.iter().chain(HTTP) {
         let output = software.start("plain", gateway.ready()).output().await;
         assert!(output.join("\n").contains("Hello!"), "{}: {output:?}", software.name);
         assert_swapped(&provider.only_request(), software.name);

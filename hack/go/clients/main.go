@@ -1,9 +1,10 @@
-// The Go SDKs as an agent uses them: no word of a proxy, a CA or a key but what the environment says.
+// The Go SDKs, and net/http by itself, as an agent uses them: no word of a proxy, a CA or a key but what the environment says.
 //
 // usage: go-clients CLIENT MODE
 //
 //	anthropic | openai-chat | openai-responses    plain | streamed
 //	bedrock                                       invoke | invoke-streamed | converse | converse-streamed
+//	net-http                                      plain
 //	s3                                            put-get
 //	sts                                           identity
 //
@@ -25,8 +26,9 @@ var clients = map[string]map[string]func(context.Context) error{
 		"invoke": invoke, "invoke-streamed": invokeStreamed,
 		"converse": converse, "converse-streamed": converseStreamed,
 	},
-	"s3":  {"put-get": putGet},
-	"sts": {"identity": identity},
+	"net-http": {"plain": netHTTPPlain},
+	"s3":       {"put-get": putGet},
+	"sts":      {"identity": identity},
 }
 
 func main() {

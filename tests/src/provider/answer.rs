@@ -14,7 +14,7 @@ use super::api::Api;
 use super::behaviour::Behaviour;
 use super::body::Answer;
 use super::log::Received;
-use super::{Shared, bedrock, echo, git};
+use super::{Shared, anthropic, bedrock, echo, git, openai, packages};
 
 const SSE: &str = "text/event-stream; charset=utf-8";
 const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
@@ -23,9 +23,11 @@ const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
 pub(super) async fn answer(request: &Received, shared: &Arc<Shared>) -> Response<Answer> {
     let behaviour = shared.behaviour().clone();
     sleep(Duration::from_millis(behaviour.delay_ms)).await;
-    let mut response = match &behaviour.projects {
-        Some(projects) => git::answer(request, projects.clone(), behaviour.key.as_deref()).await,
-        None => route(request, &behaviour, shared),
+    let mut response = match (&behaviour.projects, &behaviour.packages) {
+        (Some(_), _) if shared.is_challenged() => git::challenge(),
+        (Some(projects), _) => git::answer(request, projects.clone(), behaviour.key.as_deref()).await,
+        (None, Some(packages)) => packages::answer(request, packages),
+        (None, None) => route(request, &behaviour, shared),
     };
     decorate(&mut response, request, &behaviour);
     response
@@ -39,6 +41,13 @@ fn route(request: &Received, behaviour: &Behaviour, shared: &Arc<Shared>) -> Res
             Some(document) => whole(StatusCode::OK, &document),
             None => streamed(EVENT_STREAM, bedrock::events(operation, behaviour.deltas), behaviour, shared),
         };
+    }
+    if anthropic::is_account(path) {
+        return whole(StatusCode::NOT_FOUND, &anthropic::error("not_found_error", "Not found"));
+    }
+    if openai::is_socket(request, path) {
+        let refusal = openai::error("upgrade_required", "There is no WebSocket here.");
+        return whole(StatusCode::UPGRADE_REQUIRED, &refusal);
     }
     let Some(api) = Api::of(path) else {
         let echoed = json!({"method": request.method, "path": request.path, "input_tokens": 12});

@@ -5,6 +5,11 @@ use serde_json::{Value, json};
 
 const ID: &str = "msg_01XFDUDYJgAACzvnptvVoYEL";
 
+/// Whether a path is of the account behind a key, which Claude Code asks for what an organisation has set: nothing here.
+pub(super) fn is_account(path: &str) -> bool {
+    path.starts_with("/api/") || path.starts_with("/mcp-registry/")
+}
+
 /// A whole message.
 pub(super) fn message(model: &str, text: &str) -> Value {
     json!({

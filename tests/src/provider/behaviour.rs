@@ -30,6 +30,10 @@ pub struct Behaviour {
     pub text_bytes: Option<usize>,
     /// A folder of Git projects that are served in place of every model; the key is then basic authentication's.
     pub projects: Option<PathBuf>,
+    /// How many requests to these are answered with 401 and a challenge first, whatever they carry.
+    pub challenges: usize,
+    /// A folder of packages that are served in place of every model, to pip and npm.
+    pub packages: Option<PathBuf>,
 }
 
 impl Default for Behaviour {
@@ -46,6 +50,8 @@ impl Default for Behaviour {
             headers: Vec::new(),
             text_bytes: None,
             projects: None,
+            challenges: 0,
+            packages: None,
         }
     }
 }

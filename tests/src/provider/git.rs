@@ -60,9 +60,7 @@ fn git(folder: &Path, arguments: &[&str]) -> String {
 pub(super) async fn answer(request: &Received, projects: PathBuf, key: Option<&str>) -> Response<Answer> {
     let right = key.is_none_or(|key| request.values("authorization") == [format!("Basic {key}")]);
     if !right {
-        let refused = Response::builder().status(StatusCode::UNAUTHORIZED);
-        let refused = refused.header("www-authenticate", "Basic realm=\"git\"");
-        return refused.body(Answer::whole("")).expect("a response");
+        return challenge();
     }
     let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
     let header = |name| request.values(name).first().copied().unwrap_or_default().to_owned();
@@ -79,6 +77,13 @@ pub(super) async fn answer(request: &Received, projects: PathBuf, key: Option<&s
     // It may end before it has read all.
     tokio::spawn(async move { input.write_all(&body).await });
     cgi(&child.wait_with_output().await.expect("the output of git").stdout)
+}
+
+/// What a host says that wants a credential.
+pub(super) fn challenge() -> Response<Answer> {
+    let refused = Response::builder().status(StatusCode::UNAUTHORIZED);
+    let refused = refused.header("www-authenticate", "Basic realm=\"git\"");
+    refused.body(Answer::whole("")).expect("a response")
 }
 
 /// A response from what a CGI program printed (RFC 3875, section 6).

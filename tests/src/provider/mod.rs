@@ -18,6 +18,7 @@ mod git;
 mod google;
 mod log;
 mod openai;
+mod packages;
 mod raw;
 mod scripted;
 mod serve;
@@ -37,6 +38,7 @@ pub use behaviour::{Behaviour, Echo};
 pub use certificates::{Authority, Identity};
 pub use git::Projects;
 pub use log::{Connection, Received};
+pub use packages::Packages;
 pub use scripted::Scripted;
 pub use tunnel::tunnel_to;
 
@@ -215,6 +217,14 @@ impl Drop for Provider {
 }
 
 impl Shared {
+    /// Whether the next request is to be challenged; counts it.
+    fn is_challenged(&self) -> bool {
+        let left = &mut self.behaviour().challenges;
+        let is = *left > 0;
+        *left = left.saturating_sub(1);
+        is
+    }
+
     fn behaviour(&self) -> std::sync::MutexGuard<'_, Behaviour> {
         self.behaviour.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }

@@ -3,7 +3,15 @@
 
 use serde_json::{Value, json};
 
+use super::log::Received;
+
 const ITEM: &str = "msg_67ccd3acc8d48190a77525dc6de64b4104becb25c45c1d41";
+
+/// Whether a request wants a WebSocket for Responses, which Codex tries before it posts.
+pub(super) fn is_socket(request: &Received, path: &str) -> bool {
+    path.ends_with("/responses")
+        && request.values("upgrade").iter().any(|value| value.eq_ignore_ascii_case("websocket"))
+}
 
 /// A whole answer of `/v1/responses`.
 pub(super) fn response(model: &str, text: &str) -> Value {

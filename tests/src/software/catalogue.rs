@@ -27,6 +27,16 @@ pub const ALL: &[Software] = &[
     Software { name: "anthropic-sdk-go", command: || anthropic(go("anthropic")) },
 ];
 
+/// HTTP clients that are no SDK, with a script or a program that asks Anthropic; each knows `plain` alone.
+pub const HTTP: &[Software] = &[
+    Software { name: "requests", command: || http_client("requests", "REQUESTS_CA_BUNDLE") },
+    Software { name: "httpx", command: || http_client("httpx", "SSL_CERT_FILE") },
+    Software { name: "urllib", command: || http_client("urllib", "SSL_CERT_FILE") },
+    Software { name: "fetch on Node 24", command: || anthropic(node("fetch.cjs")) },
+    Software { name: "Go net/http", command: || anthropic(go("net-http")) },
+    Software { name: "reqwest", command: || anthropic(command(tool("bin/reqwest-client"), "SSL_CERT_FILE")) },
+];
+
 /// Every client of OpenAI's Responses.
 pub const OPENAI_RESPONSES: &[Software] = &[
     Software { name: "openai for Python, Responses", command: || openai_python("responses") },
@@ -111,7 +121,8 @@ pub const GIT: Software = Software { name: "git", command: || script("sh", "git.
 
 /// Every client, in every way in which it is used.
 pub fn every() -> impl Iterator<Item = &'static Software> {
-    let models = [ALL, OPENAI_RESPONSES, OPENAI_CHAT, AZURE_KEY, AZURE_TOKEN, GEMINI, VERTEX, BEDROCK, STS];
+    let models =
+        [ALL, HTTP, OPENAI_RESPONSES, OPENAI_CHAT, AZURE_KEY, AZURE_TOKEN, GEMINI, VERTEX, BEDROCK, STS];
     let models = models.into_iter().flatten();
     models.chain(S3.iter().map(|(software, _)| software)).chain([&DYNAMODB, &GIT])
 }
@@ -137,6 +148,10 @@ fn curl(options: &str) -> Command {
 
 fn python(environment: &str, name: &str) -> Command {
     script(tool(&format!("{environment}/bin/python")), name, "SSL_CERT_FILE")
+}
+
+fn http_client(library: &str, ca: &str) -> Command {
+    with(script(tool("python-sdks/bin/python"), "http_clients.py", ca), &[library], "ANTHROPIC_API_KEY")
 }
 
 fn node(name: &str) -> Command {
