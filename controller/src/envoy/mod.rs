@@ -4,10 +4,12 @@
 
 mod access_log;
 mod admin;
+mod allowed;
 mod any;
 pub mod binary;
 pub mod bootstrap;
 mod clusters;
+mod destinations;
 mod dns;
 mod filters;
 mod hcm;

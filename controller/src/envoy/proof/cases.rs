@@ -11,7 +11,7 @@ use super::{Configuration, violations};
 use crate::envoy::bootstrap::{Capacity, bootstrap};
 use crate::envoy::{GenerateError, Placement, resources};
 use crate::plan::{
-    Alias, BUCKETS, DefaultPolicy, Dns, GatewayPlan, HostPlan, Interception, LookupFamily, ObjectKey,
+    Alias, BUCKETS, DefaultPolicy, Dns, Egress, GatewayPlan, HostPlan, Interception, LookupFamily, ObjectKey,
     PortSet, Ports,
 };
 
@@ -99,6 +99,7 @@ pub(super) fn plans() -> Vec<GatewayPlan> {
                         max_held_body: 8 << 20,
                         request_timeout: Duration::from_mins(5),
                         allowed_private_networks: Vec::new(),
+                        egress: Egress::default(),
                     });
                 }
             }

@@ -141,6 +141,7 @@ fn every_named_host_meets_its_bucket(
         let found =
             routes.virtual_hosts.iter().flat_map(|host| host.routes.iter().map(move |route| (host, route)));
         let found: Vec<_> = found
+            .filter(|(_, route)| route_cluster(route).is_some())
             .filter(|(host, route)| {
                 of_host(host)
                     || (pattern.exact().is_none()
