@@ -5,6 +5,7 @@ mod authority;
 mod certificates;
 mod cleartext;
 mod controls;
+mod egress;
 mod handshake;
 mod names;
 mod providers;
@@ -29,6 +30,7 @@ pub(super) fn rows() -> Vec<Row> {
         handshake::rows(),
         withdrawal::rows(),
         tunnel::rows(),
+        egress::rows(),
     ];
     groups.into_iter().flatten().collect()
 }
