@@ -23,8 +23,9 @@ use super::network::crossing;
 use super::{access_log, limits, names, refusal};
 use crate::plan::GatewayPlan;
 
-/// Host and port of a CONNECT target, without the brackets of an IPv6 address.
+/// Host and port of a CONNECT target, the host without the brackets of an IPv6 address and with them.
 const HOST: &str = r"%CEL(re.extract(request.host, '^\\[?([^\\]]*)\\]?:[0-9]+$', '\\1'))%";
+const DIALLED: &str = r"%CEL(re.extract(request.host, '^(.*):[0-9]+$', '\\1'))%";
 const PORT: &str = r"%CEL(re.extract(request.host, '^.*:([0-9]+)$', '\\1'))%";
 
 /// The manager of the proxy listener: CONNECT, and plain `http://` requests.
@@ -147,6 +148,7 @@ fn facts() -> hcm::HttpFilter {
     let facts = vec![
         crossing(names::TARGET, "%REQ(:AUTHORITY)%"),
         crossing(names::TARGET_HOST, HOST),
+        crossing(names::TARGET_DIALLED, DIALLED),
         crossing(names::TARGET_PORT, PORT),
         crossing(names::PEER, "%DOWNSTREAM_REMOTE_ADDRESS%"),
     ];

@@ -48,6 +48,8 @@ pub const CONNECTION: &str = "keyward.connection";
 pub const TARGET: &str = "keyward.target";
 /// Filter state with the host of the CONNECT target.
 pub const TARGET_HOST: &str = "keyward.target_host";
+/// The same as it is dialled: an IPv6 address keeps its brackets.
+pub const TARGET_DIALLED: &str = "keyward.target_dialled";
 /// Filter state with the port of the CONNECT target.
 pub const TARGET_PORT: &str = "keyward.target_port";
 /// Filter state with the agent's address.

@@ -137,7 +137,7 @@ fn pass(plan: &GatewayPlan, alias: Option<&str>) -> Vec<listener::Filter> {
         return vec![note_name, compare, to_cluster(&names::alias_passthrough(host))];
     }
     let dial = note(vec![
-        fact("envoy.upstream.dynamic_host", "%FILTER_STATE(keyward.target_host:PLAIN)%"),
+        fact("envoy.upstream.dynamic_host", "%FILTER_STATE(keyward.target_dialled:PLAIN)%"),
         fact("envoy.upstream.dynamic_port", "%FILTER_STATE(keyward.target_port:PLAIN)%"),
     ]);
     let [resolve, guard] = resolve_name(plan);
