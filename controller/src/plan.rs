@@ -75,6 +75,26 @@ pub struct GatewayPlan {
     pub allowed_private_networks: Vec<(IpAddr, u8)>,
     /// What EgressL4Routes allow and EgressDenyPolicies refuse.
     pub egress: Egress,
+    /// The HTTP proxy that connections to upstreams go through, but those to aliases. It resolves their names.
+    pub upstream_proxy: Option<UpstreamProxy>,
+}
+
+/// An HTTP proxy between the gateway and upstreams.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamProxy {
+    /// Its name or address.
+    pub host: ProxyHost,
+    /// Its port.
+    pub port: u16,
+}
+
+/// Where an HTTP proxy is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProxyHost {
+    /// At an address.
+    Address(IpAddr),
+    /// At the address of a name.
+    Name(String),
 }
 
 /// What EgressL4Routes allow and EgressDenyPolicies refuse.

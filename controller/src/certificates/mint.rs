@@ -143,6 +143,7 @@ mod tests {
             request_timeout: std::time::Duration::from_secs(300),
             allowed_private_networks: Vec::new(),
             egress: crate::plan::Egress::default(),
+            upstream_proxy: None,
         }
     }
 

@@ -204,6 +204,9 @@ impl At<'_> {
                 for (index, listener) in self.listeners() {
                     let ports = one.ports.intersect(&self.ports(index, listener));
                     let Some((passage, traffic)) = treatment(listener, host, one.traffic) else { continue };
+                    if self.spec.upstream_proxy.is_some() && matches!(host, Host::Network(..)) {
+                        continue;
+                    }
                     if ports.is_empty() {
                         continue;
                     }
@@ -260,7 +263,9 @@ impl At<'_> {
         let passes = |(_, listener): (usize, &Listener)| {
             listener.protocol != Protocol::Http && !terminates(listener)
         };
-        let message = if matches!(host, Host::Network(..)) && !self.listeners().any(passes) {
+        let message = if matches!(host, Host::Network(..)) && self.spec.upstream_proxy.is_some() {
+            format!("{field}: the gateway has an upstreamProxy, which is never asked for an address; name the hosts")
+        } else if matches!(host, Host::Network(..)) && !self.listeners().any(passes) {
             format!(
                 "{field}: a connection to an address can only be passed on; attach to a listener with protocol TCP, or \
                  TLS with tls.mode: Passthrough"

@@ -64,6 +64,7 @@ pub(super) fn plan(
         max_held_body: settings.max_held_body,
         allowed_private_networks: settings.allowed_private_networks,
         egress,
+        upstream_proxy: settings.upstream_proxy,
     };
     (plan, needed)
 }

@@ -42,7 +42,6 @@ pub const GATEWAY: &[Field<egress_gateway::Spec>] = &[
     Field::partial("otlp", |spec| spec.otlp.is_some()),
     Field::partial("extProc", |spec| spec.ext_proc.is_some()),
     Field::partial("infrastructure", |spec| spec.infrastructure.is_some()),
-    Field::refused("upstreamProxy", |spec| spec.upstream_proxy.is_some()),
     Field::refused("scrub", |spec| !spec.scrub.is_empty()),
     Field::refused("dataPlane (other than Keyward)", |spec| spec.data_plane != DataPlane::Keyward),
 ];

@@ -47,6 +47,11 @@ impl<'a> Named<'a> {
         self.exact.iter().map(|(host, _)| (*host).to_owned()).collect()
     }
 
+    /// Where the operator says that an exact name is.
+    pub(super) fn alias(&self, name: &str) -> Option<&'a Alias> {
+        self.exact.iter().find(|(host, _)| *host == name).and_then(|(_, plan)| plan.alias.as_ref())
+    }
+
     /// The patterns that share a key, as expressions without anchors.
     pub(super) fn grouped<K: Ord + Clone>(&self, key: impl Fn(&'a HostPlan) -> K) -> Vec<(K, String)> {
         let mut groups: BTreeMap<K, Vec<String>> = BTreeMap::new();

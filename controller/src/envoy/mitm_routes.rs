@@ -60,7 +60,7 @@ fn credentialed(
         .collect();
     routes.extend(forwarding(plan, &requests(), &clusters));
     VirtualHost::of(name, hosts, routes)
-        .enabling([names::bucket(bucket).as_str(), Cache::Credentialed.filter()])
+        .enabling(std::iter::once(names::bucket(bucket).as_str()).chain(Cache::Credentialed.filter_of(plan)))
         .holding(held(plan, bucket))
 }
 
@@ -82,7 +82,7 @@ fn rest(plan: &GatewayPlan, named: &Named) -> Vec<Route> {
         let filter = names::bucket(bucket);
         routes.extend(
             forwarding(plan, &what, &clusters)
-                .map(|route| route.enabling([filter.as_str(), Cache::Credentialed.filter()]))
+                .map(|route| route.enabling(std::iter::once(filter.as_str()).chain(Cache::Credentialed.filter_of(plan))))
                 .map(|route| route.holding(held(plan, bucket))),
         );
     }
@@ -112,7 +112,7 @@ fn open(plan: &GatewayPlan, clusters: &Clusters, concerns: impl Fn(&Host) -> boo
             routes
         }
     };
-    routes.into_iter().map(|route| route.enabling([names::GUARD, Cache::Open.filter()])).collect()
+    routes.into_iter().map(|route| route.enabling(std::iter::once(names::GUARD).chain(Cache::Open.filter_of(plan)))).collect()
 }
 
 /// What EgressL4Routes allow through a listener that ends TLS.

@@ -33,6 +33,7 @@ mod tls;
 mod transparent;
 mod tunnel;
 mod upstream_guard;
+mod upstream_proxy;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -14,7 +14,7 @@ use super::route::{
     Route, RouteConfiguration, VirtualHost, connects, end_connect, forward, requests, with_authority,
     without_authority,
 };
-use super::{allowed, names, tunnel};
+use super::{allowed, names, tunnel, upstream_proxy};
 use crate::destination::{Host, Traffic};
 use crate::plan::{DefaultPolicy, GatewayPlan, Passage};
 
@@ -24,6 +24,9 @@ pub(super) fn routes(plan: &GatewayPlan) -> RouteConfiguration {
     let by_ports = hosts::sharing(&named.exact, |host| &host.ports);
     let virtual_host = |(index, (ports, hosts)): (usize, (&BTreeSet<u16>, Vec<&str>))| {
         let mut routes = denied(plan, |host| hosts.iter().any(|name| host.names(name)));
+        if hosts.iter().any(|name| upstream_proxy::is_local(name) && named.alias(name).is_none()) {
+            routes.extend(upstream_proxy::refusals(plan));
+        }
         routes.extend(credentialed(plan, ports, None));
         VirtualHost::of(&format!("credentialed-{index}"), &hosts, routes)
     };
@@ -52,6 +55,7 @@ fn rest(plan: &GatewayPlan, named: &Named) -> Vec<Route> {
         |what: route::RouteMatch| Route::refuse(without_authority(what, AUTHORITY), Refusal::BadAuthority);
     let mut routes = vec![refuse_malformed(connects()), refuse_malformed(requests())];
     routes.extend(denied(plan, |_| true));
+    routes.extend(upstream_proxy::refusals(plan));
     for (ports, patterns) in named.grouped(|host| &host.ports) {
         routes.extend(credentialed(plan, ports, Some(&patterns)));
     }
@@ -114,8 +118,9 @@ fn allowed(plan: &GatewayPlan, named: &Named) -> Vec<Route> {
 }
 
 fn cleartext(plan: &GatewayPlan, what: route::RouteMatch) -> Route {
+    let before_upstream = Cache::Open.filter_of(plan).unwrap_or(upstream_proxy::FILTER);
     Route::to(what, forward(names::OPEN_CLEARTEXT, plan.request_timeout))
-        .enabling([names::GUARD, Cache::Open.filter()])
+        .enabling([names::GUARD, before_upstream])
 }
 
 /// Other hosts under `allow-all`, on the ports that some listener serves.

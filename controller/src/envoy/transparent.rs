@@ -16,7 +16,7 @@ use super::listeners::{chain, inspecting, with_chains};
 use super::network::{crossing, limit_rate, note, refuse, resolve_name, to_cluster};
 use super::sni::{Chains, all_of, alpn, any_of, not, sni};
 use super::tunnel::{DENIED, HTTP, INTERCEPT, INTERCEPT_OPEN, NAME, PASS, REFUSED};
-use super::{access_log, destinations, limits, names, tunnel};
+use super::{access_log, destinations, limits, names, tunnel, upstream_proxy};
 use crate::plan::{DefaultPolicy, GatewayPlan, Interception, Passage};
 
 /// How long a client may take for its first bytes.
@@ -95,6 +95,9 @@ fn pass(plan: &GatewayPlan, alias: Option<&str>) -> Vec<listener::Filter> {
     if let Some(host) = alias {
         return vec![peer(), to_cluster(&names::alias_passthrough(host))];
     }
+    if plan.upstream_proxy.is_some() {
+        return vec![peer(), upstream_proxy::tunnel("%REQUESTED_SERVER_NAME%:443")];
+    }
     let [resolve, guard] = resolve_name(plan);
     vec![peer(), resolve, guard, to_cluster(names::PASSTHROUGH)]
 }
@@ -102,6 +105,9 @@ fn pass(plan: &GatewayPlan, alias: Option<&str>) -> Vec<listener::Filter> {
 fn choice(plan: &GatewayPlan, others: Others) -> Chains {
     let named = Named::of(plan);
     let mut rules = vec![(not(sni(NAME)), REFUSED.to_owned())];
+    if plan.upstream_proxy.is_some() {
+        rules.push((sni(upstream_proxy::LOCAL_NAME), REFUSED.to_owned()));
+    }
     let denials = destinations::denials(plan, |_| true);
     let denied = denials.iter().filter(|it| it.tunnels() && it.hosts.ports.contains(443));
     rules.extend(denied.filter_map(|it| Some((it.hosts.name()?, DENIED.to_owned()))));
@@ -123,6 +129,9 @@ fn choice(plan: &GatewayPlan, others: Others) -> Chains {
     // What is denied is looked for among the rules.
     let mut names = named.names();
     names.retain(|name| !destinations::is_denied(plan, name, 443));
+    if plan.upstream_proxy.is_some() {
+        names.retain(|name| !upstream_proxy::is_local(name) || named.alias(name).is_some());
+    }
     Chains { names, of_names: INTERCEPT.to_owned(), rules, otherwise }
 }
 

@@ -20,7 +20,7 @@ use super::hosts::{self, Named};
 use super::listeners::{chain, inspecting, with_chains};
 use super::network::{expected_name, fact, hand_on, limit_rate, note, refuse, resolve_name, to_cluster};
 use super::sni::{Chains, all_of, alpn, any_of, not, protocol, sni, state};
-use super::{access_log, limits, names};
+use super::{access_log, limits, names, upstream_proxy};
 use crate::destination::Traffic;
 use crate::plan::{Alias, Allowed, DefaultPolicy, GatewayPlan, Interception, Passage, PortSet};
 
@@ -135,6 +135,9 @@ fn pass(plan: &GatewayPlan, alias: Option<&str>) -> Vec<listener::Filter> {
     let [note_name, compare] = expected_name();
     if let Some(host) = alias {
         return vec![note_name, compare, to_cluster(&names::alias_passthrough(host))];
+    }
+    if plan.upstream_proxy.is_some() {
+        return vec![note_name, compare, upstream_proxy::tunnel("%FILTER_STATE(keyward.target:PLAIN)%")];
     }
     let dial = note(vec![
         fact("envoy.upstream.dynamic_host", "%FILTER_STATE(keyward.target_dialled:PLAIN)%"),

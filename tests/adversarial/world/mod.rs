@@ -7,6 +7,7 @@
 mod dns;
 mod echo;
 mod files;
+mod forward_proxy;
 mod netlink;
 mod plain;
 mod script;
@@ -22,6 +23,7 @@ use harness::scenario::KEY;
 
 pub(crate) use dns::Zone;
 pub(crate) use echo::Echo;
+pub(crate) use forward_proxy::ForwardProxy;
 pub(crate) use plain::Plain;
 pub(crate) use script::{Lines, Script};
 pub(crate) use site::Site;

@@ -9,6 +9,7 @@ mod egress;
 mod handshake;
 mod names;
 mod providers;
+mod proxied;
 mod redirect;
 mod sealed;
 mod tunnel;
@@ -31,6 +32,7 @@ pub(super) fn rows() -> Vec<Row> {
         withdrawal::rows(),
         tunnel::rows(),
         egress::rows(),
+        proxied::rows(),
     ];
     groups.into_iter().flatten().collect()
 }
