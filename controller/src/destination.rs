@@ -222,7 +222,10 @@ mod tests {
         ] {
             assert_eq!(ranges.without(without).to_string(), left, "{ranges} without {without}");
         }
-        assert_eq!(ports(&[(1, 100), (200, 300)]).intersect(&ports(&[(50, 250)])).to_string(), "50-100,200-250");
+        assert_eq!(
+            ports(&[(1, 100), (200, 300)]).intersect(&ports(&[(50, 250)])).to_string(),
+            "50-100,200-250"
+        );
         assert_eq!(ports(&[(1, 100)]).union(&ports(&[(101, 102)])).to_string(), "1-102");
         assert!(PortRanges::all().contains(65535) && !PortRanges::all().contains(0));
     }

@@ -106,7 +106,8 @@ mod tests {
     use policy::wire;
 
     use super::*;
-    use crate::plan::{Dns, HostPlan, LookupFamily, ObjectKey, Ports};
+    use crate::destination::{Destination, PortRanges, Traffic};
+    use crate::plan::{Allowed, Dns, HostPlan, LookupFamily, ObjectKey, Ports};
 
     fn plan(default_policy: DefaultPolicy, interception: Interception, terminate: PortSet) -> GatewayPlan {
         let host = |pattern| {
@@ -163,6 +164,32 @@ mod tests {
             let policy = MintPolicy::of(&plan(default_policy, interception, ports.clone()));
             let classes = ["api.example", "x.azure.example", "other.example"].map(|name| policy.class(name));
             assert_eq!(classes, expected, "{default_policy:?} {interception:?} {ports:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_allowed_where_tls_ends_is_minted_and_what_passes_untouched_is_not() {
+        let allowed = |host: &str, passage| Allowed {
+            destination: Destination {
+                host: Host::Name(HostPattern::parse(host).unwrap()),
+                ports: PortRanges::all(),
+                traffic: Traffic::Any,
+            },
+            passage,
+        };
+        let mut plan = plan(DefaultPolicy::DenyAll, Interception::All, PortSet::Any);
+        plan.egress.allowed = vec![
+            allowed("*.intercepted.example", Passage::Intercepted),
+            allowed("untouched.example", Passage::Untouched),
+        ];
+        let policy = MintPolicy::of(&plan);
+        for (name, class) in [
+            ("a.intercepted.example", Some(Class::Open)),
+            ("untouched.example", None),
+            ("other.example", None),
+            ("api.example", Some(Class::Exact)),
+        ] {
+            assert_eq!(policy.class(name), class, "{name}");
         }
     }
 }

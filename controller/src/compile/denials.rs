@@ -109,7 +109,8 @@ fn route(key: &ObjectKey, target: &TargetReference, inputs: &Inputs) -> Result<(
         Some(kind @ Kind::AiProviderRoute) => (kind, inputs.routes.contains_key(&object)),
         Some(kind @ Kind::EgressL4Route) => (kind, inputs.l4_routes.contains_key(&object)),
         _ => {
-            let message = "a policy inverts an EgressL4Route or an AIProviderRoute; other kinds are not supported";
+            let message =
+                "a policy inverts an EgressL4Route or an AIProviderRoute; other kinds are not supported";
             return Err(Refusal::new("Unsupported", message));
         }
     };

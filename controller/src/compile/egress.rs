@@ -70,9 +70,8 @@ pub(super) fn routes(
     named: impl Fn(&ObjectKey) -> Named,
 ) -> BTreeMap<ObjectKey, Route> {
     let mut known: BTreeMap<ObjectKey, Named> = BTreeMap::new();
-    let mut named = |gateway: &ObjectKey| {
-        known.entry(gateway.clone()).or_insert_with(|| named(gateway)).clone()
-    };
+    let mut named =
+        |gateway: &ObjectKey| known.entry(gateway.clone()).or_insert_with(|| named(gateway)).clone();
     let mut routes = BTreeMap::new();
     for (key, reduced) in &inputs.l4_routes {
         let mut route = read(key, reduced, gateways);
@@ -238,7 +237,8 @@ impl At<'_> {
             Some(port) => PortRanges::of([(port, port)]),
             None if listener.protocol == Protocol::Http => PortRanges::all(),
             None => {
-                let others = self.listeners().filter(|(other, it)| *other != index && it.protocol != Protocol::Http);
+                let others =
+                    self.listeners().filter(|(other, it)| *other != index && it.protocol != Protocol::Http);
                 let taken = others.filter_map(|(_, other)| other.port);
                 taken.fold(PortRanges::all(), |ports, port| ports.without(port))
             }
@@ -260,11 +260,12 @@ impl At<'_> {
     }
 
     fn not_served(&self, wanted: &Wanted, field: &str, host: &Host) -> Refusal {
-        let passes = |(_, listener): (usize, &Listener)| {
-            listener.protocol != Protocol::Http && !terminates(listener)
-        };
+        let passes =
+            |(_, listener): (usize, &Listener)| listener.protocol != Protocol::Http && !terminates(listener);
         let message = if matches!(host, Host::Network(..)) && self.spec.upstream_proxy.is_some() {
-            format!("{field}: the gateway has an upstreamProxy, which is never asked for an address; name the hosts")
+            format!(
+                "{field}: the gateway has an upstreamProxy, which is never asked for an address; name the hosts"
+            )
         } else if matches!(host, Host::Network(..)) && !self.listeners().any(passes) {
             format!(
                 "{field}: a connection to an address can only be passed on; attach to a listener with protocol TCP, or \
@@ -385,7 +386,8 @@ impl Reading {
             Some("TLS" | "HTTPS") => Traffic::Tls,
             Some("HTTP") => Traffic::Cleartext,
             Some("UDP") => {
-                self.faults.push(format!("{field}.protocol: UDP is not served; write TCP, TLS, HTTPS or HTTP"));
+                self.faults
+                    .push(format!("{field}.protocol: UDP is not served; write TCP, TLS, HTTPS or HTTP"));
                 Traffic::Any
             }
             Some(_) => {

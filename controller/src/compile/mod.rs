@@ -247,7 +247,12 @@ fn routes(inputs: &Inputs, gateways: &Gateways<'_>) -> BTreeMap<ObjectKey, Route
 fn named(gateway: &ObjectKey, routes: &BTreeMap<ObjectKey, Route>) -> egress::Named {
     let here = routes.iter().filter(|(_, route)| route.at(gateway).is_some());
     let hosts = here.flat_map(|(key, route)| {
-        route.content.scopes.iter().flat_map(|scope| &scope.hosts).map(move |host| (host.clone(), key.clone()))
+        route
+            .content
+            .scopes
+            .iter()
+            .flat_map(|scope| &scope.hosts)
+            .map(move |host| (host.clone(), key.clone()))
     });
     hosts.collect()
 }

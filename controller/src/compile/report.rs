@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use policy::api::egress_gateway::Spec;
 use policy::api::Kind;
+use policy::api::egress_gateway::Spec;
 use policy::host::HostPattern;
 use policy::wire::DenyCause;
 
 use super::attach::{Parent, Standing};
-use super::{denials, egress};
 use super::fills::{Fills, Lack, Share};
 use super::injection::{Ancestor, Fill, Policy};
 use super::scope::Scope;
@@ -17,6 +16,7 @@ use super::verdict::{
     ACCEPTED, PARTIALLY_SUPPORTED, PROGRAMMED, READY, RESOLVED, RESOLVED_REFS, Refusal, condition, no,
     standing, yes,
 };
+use super::{denials, egress};
 use crate::conditions::{
     Attachment, Conditions, GatewayStatus, ListenerStatus, ObjectStatus, Statuses, Truth,
 };
@@ -98,7 +98,10 @@ pub(super) fn route(
             (Standing::Attached(_), Ok(())) => Ok(attached.as_str()),
         };
         let share = fills.share(&parent.gateway, key);
-        let missing = accepted.ok().filter(|_| inverted_by.is_none()).and_then(|_| missing(&share).or_else(|| lacking(&share)));
+        let missing = accepted
+            .ok()
+            .filter(|_| inverted_by.is_none())
+            .and_then(|_| missing(&share).or_else(|| lacking(&share)));
         let resolved = missing.as_ref().map_or(Ok(RESOLVED), Err);
         Attachment { to: parent.to.clone(), conditions: standing(accepted, resolved, generation) }
     };

@@ -81,13 +81,8 @@ pub const L4_MATCH: &[Field<egress_l4_route::Match>] =
     &[Field::refused("sourceAgents", |one| one.source_agents.is_some())];
 
 /// Kinds that are accepted by the API and refused in status.
-pub const KINDS: &[Kind] = &[
-    Kind::Backend,
-    Kind::FallbackRoutingPolicy,
-    Kind::RateLimitPolicy,
-    Kind::LoggingPolicy,
-    Kind::McpRoute,
-];
+pub const KINDS: &[Kind] =
+    &[Kind::Backend, Kind::FallbackRoutingPolicy, Kind::RateLimitPolicy, Kind::LoggingPolicy, Kind::McpRoute];
 
 /// The used fields of a part, full names, of one kind of support.
 pub(super) fn used<S>(table: &[Field<S>], support: Support, part: &S, prefix: &str) -> Vec<String> {

@@ -116,7 +116,8 @@ impl Entry {
     /// A connection that no request line speaks of: it passed untouched, or was closed.
     fn connection(&self) -> Option<String> {
         let withdrawn = self.text("closed").contains("filter_chain_is_being_removed");
-        let unreached = ["UH", "UF", "DF"].iter().any(|flag| self.text("flags").split(',').any(|it| it == *flag));
+        let unreached =
+            ["UH", "UF", "DF"].iter().any(|flag| self.text("flags").split(',').any(|it| it == *flag));
         let what = match (self.text("chain"), self.text("termination")) {
             _ if withdrawn => "closed: it is no longer allowed",
             (chain, "-") if chain.contains("passthrough") && unreached => {
@@ -257,14 +258,19 @@ mod tests {
         check(&line("null", "null"), Some(refused));
         check(&line(r#""intercept""#, "null"), None);
         check(
-            &line(r#""passthrough/a.test/12345678""#, r#""rbac_access_denied_matched_policy[private-address]""#),
+            &line(
+                r#""passthrough/a.test/12345678""#,
+                r#""rbac_access_denied_matched_policy[private-address]""#,
+            ),
             Some("10:33:01 a.test:443 closed: its address is private (allowedPrivateNetworks), 5 ms"),
         );
         check(
             &line(r#""denied""#, "null"),
             Some("10:33:01 a.test:443 closed: an EgressDenyPolicy denies it, 5 ms"),
         );
-        let with = |text: &str, more: &str| text.replace(r#""duration_ms":5"#, &format!(r#""duration_ms":5,{more}"#));
+        let with = |text: &str, more: &str| {
+            text.replace(r#""duration_ms":5"#, &format!(r#""duration_ms":5,{more}"#))
+        };
         for chain in [r#""passthrough/a.test/12345678""#, r#""intercept-allowed/a.test/12345678""#] {
             check(
                 &with(&line(chain, "null"), r#""closed":"filter_chain_is_being_removed""#),

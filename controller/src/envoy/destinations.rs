@@ -40,7 +40,8 @@ impl Hosts<'_> {
 
     /// The target of a tunnel.
     pub(super) fn target(&self) -> Predicate {
-        let names = Hosts { hosts: self.hosts.iter().filter(|host| !is_network(host)).copied().collect(), ..*self };
+        let names =
+            Hosts { hosts: self.hosts.iter().filter(|host| !is_network(host)).copied().collect(), ..*self };
         let mut any: Vec<Predicate> =
             names.authorities().iter().map(|expression| state(names::TARGET, expression)).collect();
         let networks = self.networks();
@@ -113,10 +114,7 @@ pub(super) struct Denials<'a> {
 }
 
 /// What a plan denies, of which some speaks of one of these hosts where they are given.
-pub(super) fn denials<'a>(
-    plan: &'a GatewayPlan,
-    concerns: impl Fn(&Host) -> bool,
-) -> Vec<Denials<'a>> {
+pub(super) fn denials<'a>(plan: &'a GatewayPlan, concerns: impl Fn(&Host) -> bool) -> Vec<Denials<'a>> {
     let mut all: Vec<Denials<'a>> = Vec::new();
     for Denied { destination, response } in &plan.egress.denied {
         if !concerns(&destination.host) {
@@ -264,9 +262,18 @@ mod tests {
 
     #[test]
     fn ranges_of_numbers_match_those_numbers_and_no_other() {
-        for (first, last) in
-            [(1, 1), (1, 9), (1, 10), (0, 255), (128, 191), (443, 8443), (1024, 65535), (99, 101), (9999, 10000), (1, 65535)]
-        {
+        for (first, last) in [
+            (1, 1),
+            (1, 9),
+            (1, 10),
+            (0, 255),
+            (128, 191),
+            (443, 8443),
+            (1024, 65535),
+            (99, 101),
+            (9999, 10000),
+            (1, 65535),
+        ] {
             let expression = numbers(first, last).join("|");
             let wrong = (0..=70_000).find(|number: &u32| {
                 matches(&expression, &number.to_string()) != (first..=last).contains(number)

@@ -82,7 +82,10 @@ fn rest(plan: &GatewayPlan, named: &Named) -> Vec<Route> {
         let filter = names::bucket(bucket);
         routes.extend(
             forwarding(plan, &what, &clusters)
-                .map(|route| route.enabling(std::iter::once(filter.as_str()).chain(Cache::Credentialed.filter_of(plan))))
+                .map(|route| {
+                    route
+                        .enabling(std::iter::once(filter.as_str()).chain(Cache::Credentialed.filter_of(plan)))
+                })
                 .map(|route| route.holding(held(plan, bucket))),
         );
     }
@@ -112,7 +115,10 @@ fn open(plan: &GatewayPlan, clusters: &Clusters, concerns: impl Fn(&Host) -> boo
             routes
         }
     };
-    routes.into_iter().map(|route| route.enabling(std::iter::once(names::GUARD).chain(Cache::Open.filter_of(plan)))).collect()
+    routes
+        .into_iter()
+        .map(|route| route.enabling(std::iter::once(names::GUARD).chain(Cache::Open.filter_of(plan))))
+        .collect()
 }
 
 /// What EgressL4Routes allow through a listener that ends TLS.

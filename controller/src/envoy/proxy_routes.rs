@@ -72,7 +72,8 @@ fn rest(plan: &GatewayPlan, named: &Named) -> Vec<Route> {
 fn denied(plan: &GatewayPlan, concerns: impl Fn(&Host) -> bool) -> Vec<Route> {
     let mut routes = Vec::new();
     for denials in destinations::denials(plan, concerns) {
-        let deny = |what, expression: &String| Route::deny(with_authority(what, expression), denials.response);
+        let deny =
+            |what, expression: &String| Route::deny(with_authority(what, expression), denials.response);
         if denials.tunnels() {
             routes.extend(denials.hosts.authorities().iter().map(|hosts| deny(connects(), hosts)));
         }
@@ -110,7 +111,8 @@ fn allowed(plan: &GatewayPlan, named: &Named) -> Vec<Route> {
         // An address never gets past the filter in the clear.
         if !matches!(destination.host, Host::Network(..)) {
             let hosts = Hosts { hosts: vec![&destination.host], ports: &destination.ports };
-            let requests = hosts.authorities_or(80).into_iter().map(|hosts| with_authority(requests(), &hosts));
+            let requests =
+                hosts.authorities_or(80).into_iter().map(|hosts| with_authority(requests(), &hosts));
             routes.extend(requests.map(|what| cleartext(plan, what)));
         }
     }

@@ -9,8 +9,8 @@ use envoy_types::pb::envoy::config::listener::v3 as listener;
 use envoy_types::pb::google::protobuf::Any;
 use envoy_types::pb::xds::r#type::matcher::v3::matcher::matcher_list::Predicate;
 
-use super::any::socket_address;
 use super::allowed::{self, Group, open_chain};
+use super::any::socket_address;
 use super::hosts::{self, Named};
 use super::listeners::{chain, inspecting, with_chains};
 use super::network::{crossing, limit_rate, note, refuse, resolve_name, to_cluster};

@@ -163,7 +163,9 @@ fn choice(plan: &GatewayPlan) -> Chains {
     for group in allowed::groups(plan) {
         let mut all = vec![group.hosts.target()];
         match (group.passage, group.traffic) {
-            (Passage::Intercepted, _) => all.extend([protocol("tls"), any_of(vec![alpn(HTTP), not(alpn(".+"))])]),
+            (Passage::Intercepted, _) => {
+                all.extend([protocol("tls"), any_of(vec![alpn(HTTP), not(alpn(".+"))])])
+            }
             (Passage::Untouched, Traffic::Tls) => all.push(protocol("tls")),
             (Passage::Untouched, _) => {}
         }

@@ -17,8 +17,8 @@ use envoy_types::pb::google::protobuf::Any;
 use super::any::{number, pack};
 use super::listeners::chain;
 use super::network::filter;
-use super::route::{Route, connects, requests, with_authority};
 use super::refusal::Refusal;
+use super::route::{Route, connects, requests, with_authority};
 use super::{limits, names};
 use crate::plan::{GatewayPlan, ProxyHost, UpstreamProxy};
 
@@ -31,10 +31,8 @@ pub(super) const LOCAL_NAME: &str = r"(?:.*\.)?(?:localhost|localdomain)";
 pub(super) const FILTER: &str = "upstream";
 
 /// `host:port` of an intercepted request's upstream, and of one in the clear.
-pub(super) const SECURE: &str =
-    r"%CEL(request.host.matches('^.*:[0-9]+$') ? request.host : re.extract(request.host, '^(.*)$', '\\1:443'))%";
-pub(super) const IN_THE_CLEAR: &str =
-    r"%CEL(request.host.matches('^.*:[0-9]+$') ? request.host : re.extract(request.host, '^(.*)$', '\\1:80'))%";
+pub(super) const SECURE: &str = r"%CEL(request.host.matches('^.*:[0-9]+$') ? request.host : re.extract(request.host, '^(.*)$', '\\1:443'))%";
+pub(super) const IN_THE_CLEAR: &str = r"%CEL(request.host.matches('^.*:[0-9]+$') ? request.host : re.extract(request.host, '^(.*)$', '\\1:80'))%";
 
 /// Whether a name is one of this machine.
 pub(super) fn is_local(name: &str) -> bool {
@@ -56,7 +54,10 @@ pub(super) fn listener(plan: &GatewayPlan) -> Option<(&'static str, Any)> {
         listener_specifier: Some(listener::listener::ListenerSpecifier::InternalListener(
             listener::listener::InternalListenerConfig {},
         )),
-        filter_chains: vec![chain("tunnelled", vec![tunnel(&format!("%FILTER_STATE({}:PLAIN)%", names::UPSTREAM))])],
+        filter_chains: vec![chain(
+            "tunnelled",
+            vec![tunnel(&format!("%FILTER_STATE({}:PLAIN)%", names::UPSTREAM))],
+        )],
         per_connection_buffer_limit_bytes: number(limits::BUFFER),
         ..Default::default()
     };

@@ -3,7 +3,7 @@
 use controller::compile::Compiled;
 use controller::conditions::Conditions;
 use controller::destination::Destination;
-use controller::plan::{Alias, DenyResponse, Egress, GatewayPlan, HostPlan, PortSet};
+use controller::plan::{Alias, DenyResponse, Egress, GatewayPlan, HostPlan, PortSet, UpstreamProxy};
 use serde_json::{Map, Value, json};
 
 pub(crate) fn render(compiled: &Compiled, problems: &[String]) -> String {
@@ -51,6 +51,9 @@ fn gateway(plan: &GatewayPlan) -> Value {
         "requestTimeout": format!("{:?}", plan.request_timeout),
         "allowedPrivateNetworks": networks.collect::<Vec<_>>(),
     });
+    if let Some(UpstreamProxy { host, port }) = &plan.upstream_proxy {
+        rendered["upstreamProxy"] = json!(format!("{host:?} {port}"));
+    }
     if plan.egress != Egress::default() {
         rendered["egress"] = egress(plan);
     }

@@ -31,7 +31,13 @@ impl ForwardProxy {
         );
         std::fs::write(&config, text).expect("a configuration file");
         let mut command = Command::new("tinyproxy");
-        command.arg("-d").arg("-c").arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .arg("-d")
+            .arg("-c")
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         let child = command.spawn().expect("tinyproxy is missing: install it (hack/setup tinyproxy)");
         let proxy = ForwardProxy { child, log, _folder: folder };
         let end = Instant::now() + Duration::from_secs(10);

@@ -8,12 +8,12 @@ use policy::host::HostPattern;
 use policy::wire;
 
 use super::{Configuration, violations};
+use crate::destination::{Destination, Host, PortRanges, Traffic};
 use crate::envoy::bootstrap::{Capacity, bootstrap};
 use crate::envoy::{GenerateError, Placement, resources};
-use crate::destination::{Destination, Host, PortRanges, Traffic};
 use crate::plan::{
-    Alias, Allowed, BUCKETS, DefaultPolicy, Denied, DenyResponse, Dns, Egress, GatewayPlan, HostPlan, Interception,
-    LookupFamily, ObjectKey, Passage, PortSet, Ports, ProxyHost, UpstreamProxy,
+    Alias, Allowed, BUCKETS, DefaultPolicy, Denied, DenyResponse, Dns, Egress, GatewayPlan, HostPlan,
+    Interception, LookupFamily, ObjectKey, Passage, PortSet, Ports, ProxyHost, UpstreamProxy,
 };
 
 pub(super) fn placement() -> Placement {
@@ -89,8 +89,18 @@ fn egress() -> Egress {
         (name("wiki.internal"), ports(&[(443, 443)]), Traffic::Any, Passage::Untouched),
         (name("deb.debian.org"), ports(&[(80, 80)]), Traffic::Cleartext, Passage::Untouched),
         (name("*.wild.example"), PortRanges::all(), Traffic::Any, Passage::Untouched),
-        (Host::Network("203.0.113.0".parse().unwrap(), 24), ports(&[(5432, 5432)]), Traffic::Any, Passage::Untouched),
-        (Host::Network("2001:db8::".parse().unwrap(), 32), PortRanges::all(), Traffic::Any, Passage::Untouched),
+        (
+            Host::Network("203.0.113.0".parse().unwrap(), 24),
+            ports(&[(5432, 5432)]),
+            Traffic::Any,
+            Passage::Untouched,
+        ),
+        (
+            Host::Network("2001:db8::".parse().unwrap(), 32),
+            PortRanges::all(),
+            Traffic::Any,
+            Passage::Untouched,
+        ),
         (Host::Any, ports(&[(22, 22)]), Traffic::Any, Passage::Untouched),
     ];
     let denied = [
@@ -107,7 +117,10 @@ fn egress() -> Egress {
             })
             .into(),
         allowed: allowed
-            .map(|(host, ports, traffic, passage)| Allowed { destination: destination(host, ports, traffic), passage })
+            .map(|(host, ports, traffic, passage)| Allowed {
+                destination: destination(host, ports, traffic),
+                passage,
+            })
             .into(),
     }
 }

@@ -124,7 +124,8 @@ fn untouched_connections_reach_no_credential(
                 }
                 let last = listener.filter_chain_matcher.as_ref().and_then(last_resort);
                 let unasked = last.is_none_or(|last| last == chain.name) || !chain.name.contains('/');
-                if credentialed.contains(&cluster) || plan.default_policy == DefaultPolicy::DenyAll && unasked {
+                if credentialed.contains(&cluster) || plan.default_policy == DefaultPolicy::DenyAll && unasked
+                {
                     all.push(format!("bytes pass untouched to `{cluster}`"));
                 }
             }

@@ -110,10 +110,11 @@ fn address_is_the_operators(cluster: &Cluster, plan: &GatewayPlan, all: &mut Vec
         let Some(HostIdentifier::Endpoint(endpoint)) = &member.host_identifier else { continue };
         let address = endpoint.address.as_ref().and_then(|address| address.address.as_ref());
         if let Some(core::address::Address::SocketAddress(socket)) = address {
-            let written = is_the_operators_proxy(cluster, plan) || aliases.iter().any(|(ip, port)| {
-                let same = core::socket_address::PortSpecifier::PortValue((*port).into());
-                *ip == socket.address && socket.port_specifier == Some(same)
-            });
+            let written = is_the_operators_proxy(cluster, plan)
+                || aliases.iter().any(|(ip, port)| {
+                    let same = core::socket_address::PortSpecifier::PortValue((*port).into());
+                    *ip == socket.address && socket.port_specifier == Some(same)
+                });
             if !written {
                 all.push(format!("`{}` dials an address that nobody wrote", cluster.name));
             }

@@ -11,9 +11,9 @@ use tokio::net::TcpStream;
 use crate::row::{ONCE, PROXY, Row, TRANSPARENT};
 use crate::scenario::Scenario;
 use crate::stage::Stage;
+use crate::wire::hello::{Outcome, hello, offer};
 use crate::wire::http1::Http1;
 use crate::wire::{Reply, Request};
-use crate::wire::hello::{Outcome, hello, offer};
 use crate::world::{Echo, HOSTILE, OTHER, ip};
 
 const ONLY: &str = "needs rules for destinations";
@@ -63,7 +63,8 @@ spec:
 /// The names and addresses that pass untouched.
 const UNTOUCHED: &str = "{destinationHostnames: [passed.example, '*.wild.example'], ports: [{port: 443}, {startPort: 2500, \
                          endPort: 2600}]}";
-const NETWORKS: &str = "{destinationCIDRs: [11.22.33.80/31, '2606:4700::80/124'], ports: [{port: 443}, {port: 2525}]}";
+const NETWORKS: &str =
+    "{destinationCIDRs: [11.22.33.80/31, '2606:4700::80/124'], ports: [{port: 443}, {port: 2525}]}";
 
 fn routes() -> String {
     [
@@ -84,52 +85,120 @@ fn listed() -> Scenario {
 pub(super) fn rows() -> Vec<Row> {
     let own = || listed().own("egress");
     vec![
-        Row::new("F6.allowed", "deny-all: what a rule allows by host and port is reached, and nothing else", ONCE, allowed)
-            .under(listed())
-            .only_keyward(ONLY),
-        Row::new("F6.intercepted", "deny-all: a host allowed where TLS ends is intercepted, and gets nothing", PROXY, intercepted)
-            .under(listed())
-            .only_keyward(ONLY),
-        Row::new("F6.transparent", "the same at the transparent port, where the name alone decides", TRANSPARENT, transparent)
-            .under(listed())
-            .only_keyward(ONLY),
-        Row::new("F6.denied", "what is denied beats what is allowed, with the operator's own answer", ONCE, denied)
-            .under(listed())
-            .only_keyward(ONLY),
-        Row::new("F6.denied-everywhere", "allow-all: names and networks that are denied, by whatever spelling or SNI", ONCE, denied_everywhere)
-            .under(open())
-            .only_keyward(ONLY),
-        Row::new("F6.denied-credentialed", "a denial beats even a route for a provider", PROXY, denied_credentialed)
-            .under(forbidden())
-            .without_control()
-            .only_keyward(ONLY),
-        Row::new("F6.addresses", "an allowed network: its addresses in every spelling, and those beside it", ONCE, addresses)
-            .under(listed())
-            .only_keyward(ONLY),
+        Row::new(
+            "F6.allowed",
+            "deny-all: what a rule allows by host and port is reached, and nothing else",
+            ONCE,
+            allowed,
+        )
+        .under(listed())
+        .only_keyward(ONLY),
+        Row::new(
+            "F6.intercepted",
+            "deny-all: a host allowed where TLS ends is intercepted, and gets nothing",
+            PROXY,
+            intercepted,
+        )
+        .under(listed())
+        .only_keyward(ONLY),
+        Row::new(
+            "F6.transparent",
+            "the same at the transparent port, where the name alone decides",
+            TRANSPARENT,
+            transparent,
+        )
+        .under(listed())
+        .only_keyward(ONLY),
+        Row::new(
+            "F6.denied",
+            "what is denied beats what is allowed, with the operator's own answer",
+            ONCE,
+            denied,
+        )
+        .under(listed())
+        .only_keyward(ONLY),
+        Row::new(
+            "F6.denied-everywhere",
+            "allow-all: names and networks that are denied, by whatever spelling or SNI",
+            ONCE,
+            denied_everywhere,
+        )
+        .under(open())
+        .only_keyward(ONLY),
+        Row::new(
+            "F6.denied-credentialed",
+            "a denial beats even a route for a provider",
+            PROXY,
+            denied_credentialed,
+        )
+        .under(forbidden())
+        .without_control()
+        .only_keyward(ONLY),
+        Row::new(
+            "F6.addresses",
+            "an allowed network: its addresses in every spelling, and those beside it",
+            ONCE,
+            addresses,
+        )
+        .under(listed())
+        .only_keyward(ONLY),
         Row::new("F6.ports", "a port that no listener serves is refused, whatever the policy", ONCE, ports)
-            .under(Scenario::default().replace(LISTENERS, "listeners: [{name: egress, protocol: TLS, port: 443, tls: {mode: Terminate}}]"))
+            .under(Scenario::default().replace(
+                LISTENERS,
+                "listeners: [{name: egress, protocol: TLS, port: 443, tls: {mode: Terminate}}]",
+            ))
             .only_keyward(ONLY),
-        Row::new("D14.allowed", "a second SNI inside a tunnel that a rule lets pass: closed before a byte", ONCE, second_sni)
-            .under(listed())
-            .only_keyward(ONLY),
-        Row::new("D14.protocols", "what is not TLS, speaks first, or offers foreign ALPN, where it may pass and where not", ONCE, protocols)
-            .under(listed())
-            .only_keyward(ONLY),
-        Row::new("D14.private", "an allowed name that leads to a private address: refused all the same", ONCE, private)
-            .under(listed())
-            .only_keyward(ONLY),
-        Row::new("D13.entry", "one name of a list is withdrawn: its tunnel ends within 30 s, its neighbours go on", ONCE, entry)
-            .under(own())
-            .only_keyward(ONLY)
-            .slow(),
-        Row::new("D13.denial", "a denial is added: what it speaks of ends within 30 s, its neighbours go on", ONCE, denial)
-            .under(own())
-            .only_keyward(ONLY)
-            .slow(),
-        Row::new("D13.allowed", "an intercepted host is withdrawn: 403 on its open connection, which then ends", PROXY, withdrawn)
-            .under(own())
-            .only_keyward(ONLY)
-            .slow(),
+        Row::new(
+            "D14.allowed",
+            "a second SNI inside a tunnel that a rule lets pass: closed before a byte",
+            ONCE,
+            second_sni,
+        )
+        .under(listed())
+        .only_keyward(ONLY),
+        Row::new(
+            "D14.protocols",
+            "what is not TLS, speaks first, or offers foreign ALPN, where it may pass and where not",
+            ONCE,
+            protocols,
+        )
+        .under(listed())
+        .only_keyward(ONLY),
+        Row::new(
+            "D14.private",
+            "an allowed name that leads to a private address: refused all the same",
+            ONCE,
+            private,
+        )
+        .under(listed())
+        .only_keyward(ONLY),
+        Row::new(
+            "D13.entry",
+            "one name of a list is withdrawn: its tunnel ends within 30 s, its neighbours go on",
+            ONCE,
+            entry,
+        )
+        .under(own())
+        .only_keyward(ONLY)
+        .slow(),
+        Row::new(
+            "D13.denial",
+            "a denial is added: what it speaks of ends within 30 s, its neighbours go on",
+            ONCE,
+            denial,
+        )
+        .under(own())
+        .only_keyward(ONLY)
+        .slow(),
+        Row::new(
+            "D13.allowed",
+            "an intercepted host is withdrawn: 403 on its open connection, which then ends",
+            PROXY,
+            withdrawn,
+        )
+        .under(own())
+        .only_keyward(ONLY)
+        .slow(),
     ]
 }
 
@@ -141,13 +210,22 @@ fn open() -> Scenario {
         deny("names", "{message: not there}"),
         deny("networks", "{}"),
     ];
-    Scenario::default().others_pass().replace(LISTENERS, MORE_LISTENERS).manifest("egress.yaml", &denied.concat())
+    Scenario::default()
+        .others_pass()
+        .replace(LISTENERS, MORE_LISTENERS)
+        .manifest("egress.yaml", &denied.concat())
 }
 
 /// The provider's host is denied.
 fn forbidden() -> Scenario {
-    let denied = [l4("provider", "raw", &format!("{{destinationHostnames: [{HOST}]}}")), deny("provider", "{statusCode: 410}")];
-    Scenario::default().deny_all().replace(LISTENERS, MORE_LISTENERS).manifest("egress.yaml", &denied.concat())
+    let denied = [
+        l4("provider", "raw", &format!("{{destinationHostnames: [{HOST}]}}")),
+        deny("provider", "{statusCode: 410}"),
+    ];
+    Scenario::default()
+        .deny_all()
+        .replace(LISTENERS, MORE_LISTENERS)
+        .manifest("egress.yaml", &denied.concat())
 }
 
 /// Names of the rows lead to one address, where every byte comes back.
@@ -255,7 +333,9 @@ async fn transparent(stage: Stage) {
     assert_eq!(reply.status(), 200, "{reply:?}");
     stage.world.other.forget();
     let address = stage.subject.transparent.expect("a transparent port");
-    for (name, passes) in [(PASSED, true), (BELOW, true), (DENIED, false), (HOSTILE, false), ("a.b.wild.example", false)] {
+    for (name, passes) in
+        [(PASSED, true), (BELOW, true), (DENIED, false), (HOSTILE, false), ("a.b.wild.example", false)]
+    {
         let mut stream = TcpStream::connect(address).await.expect("the transparent port");
         let what = exchange(&mut stream, &hello(Some(name.as_bytes()), &["http/1.1"])).await;
         assert_eq!(what, if passes { Tunnel::Passed } else { Tunnel::Closed }, "{name}");
@@ -280,7 +360,12 @@ async fn denied(stage: Stage) {
     let reply = stage.ask_proxy(request.as_bytes()).await;
     stage.refused(&reply, 451, "denied_by_policy");
     // By the name inside a tunnel to another one.
-    let inside = offer(connect(stage.subject.proxy, "one.wild.example:443").await.unwrap(), Some(DENIED.as_bytes()), &[]).await;
+    let inside = offer(
+        connect(stage.subject.proxy, "one.wild.example:443").await.unwrap(),
+        Some(DENIED.as_bytes()),
+        &[],
+    )
+    .await;
     assert!(matches!(inside, Outcome::Refused(_)), "{inside:?}");
     assert!(echo.received().is_empty(), "bytes went upstream");
 }
@@ -322,7 +407,9 @@ async fn denied_everywhere(stage: Stage) {
         assert!(matches!(what, Tunnel::Refused(400 | 403, _) | Tunnel::Closed), "{target}: {what:?}");
     }
     // A denied name by its address, where addresses are free.
-    let inside = offer(connect(stage.subject.proxy, "11.22.33.76:443").await.unwrap(), Some(b"hostile.example"), &[]).await;
+    let inside =
+        offer(connect(stage.subject.proxy, "11.22.33.76:443").await.unwrap(), Some(b"hostile.example"), &[])
+            .await;
     assert!(matches!(inside, Outcome::Refused(_)), "{inside:?}");
     assert!(listening.iter().all(|echo| echo.received().is_empty()), "bytes went to a denied address");
     let request = "GET http://hostile.example/ HTTP/1.1\r\nHost: hostile.example\r\n\r\n";
@@ -347,7 +434,9 @@ async fn denied_credentialed(stage: Stage) {
 
 async fn addresses(stage: Stage) {
     let mut listening = Vec::new();
-    for address in [ip(ALLOWED), ip(ALLOWED + 2), "2606:4700::80".parse().unwrap(), "2606:4700::90".parse().unwrap()] {
+    for address in
+        [ip(ALLOWED), ip(ALLOWED + 2), "2606:4700::80".parse().unwrap(), "2606:4700::90".parse().unwrap()]
+    {
         stage.world.address(address);
         listening.push(Echo::listen(SocketAddr::new(address, 443), "").await);
     }
@@ -374,7 +463,9 @@ async fn addresses(stage: Stage) {
     let [_, beside, _, beside6] = &listening[..] else { unreachable!() };
     assert!(beside.received().is_empty() && beside6.received().is_empty(), "bytes went beside the network");
     // Nor does an allowed address carry the name of a provider.
-    let inside = offer(connect(stage.subject.proxy, "11.22.33.80:443").await.unwrap(), Some(HOST.as_bytes()), &["h2"]).await;
+    let inside =
+        offer(connect(stage.subject.proxy, "11.22.33.80:443").await.unwrap(), Some(HOST.as_bytes()), &["h2"])
+            .await;
     assert!(!matches!(inside, Outcome::Silent), "{inside:?}");
     stage.nothing_upstream().await;
 }
@@ -392,13 +483,9 @@ async fn ports(stage: Stage) {
 async fn second_sni(stage: Stage) {
     let echo = echo(&stage, 443, "").await;
     let also = Echo::listen(SocketAddr::new(ip(ALLOWED), 443), "").await;
-    for (target, sni) in [
-        (PASSED, HOST),
-        (PASSED, OTHER),
-        (PASSED, BELOW),
-        (BELOW, "two.wild.example"),
-        ("11.22.33.80", HOST),
-    ] {
+    for (target, sni) in
+        [(PASSED, HOST), (PASSED, OTHER), (PASSED, BELOW), (BELOW, "two.wild.example"), ("11.22.33.80", HOST)]
+    {
         let stream = connect(stage.subject.proxy, &format!("{target}:443")).await.expect("a tunnel");
         let what = offer(stream, Some(sni.as_bytes()), &["http/1.1"]).await;
         let intercepted = sni == HOST && what == Outcome::Accepted;
@@ -414,7 +501,10 @@ async fn second_sni(stage: Stage) {
     }
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(echo.received().is_empty() && also.received().is_empty(), "bytes went upstream");
-    assert_eq!(tunnel(&stage, &format!("{PASSED}:443"), &hello(Some(PASSED.as_bytes()), &["h2"])).await, Tunnel::Passed);
+    assert_eq!(
+        tunnel(&stage, &format!("{PASSED}:443"), &hello(Some(PASSED.as_bytes()), &["h2"])).await,
+        Tunnel::Passed
+    );
     stage.nothing_upstream().await;
 }
 
@@ -448,7 +538,12 @@ async fn private(stage: Stage) {
     let what = tunnel(&stage, &format!("{PASSED}:443"), &hello(Some(PASSED.as_bytes()), &["h2"])).await;
     assert_eq!(what, Tunnel::Closed);
     stage.world.zone.set(OTHER, &[inner]);
-    let agent = Agent::new(Way::Proxy(stage.subject.proxy, format!("{OTHER}:443")), Http::One, OTHER, &stage.subject.ca);
+    let agent = Agent::new(
+        Way::Proxy(stage.subject.proxy, format!("{OTHER}:443")),
+        Http::One,
+        OTHER,
+        &stage.subject.ca,
+    );
     let reply = stage.send(&agent, &Request::messages().authority(OTHER)).await;
     stage.refused(&reply, 503, "upstream_refused");
     assert!(echo.received().is_empty(), "bytes went to a private address");
@@ -489,13 +584,18 @@ async fn only_first_ends(mut tunnels: Vec<TcpStream>) {
     let took = start.elapsed();
     tokio::time::sleep(Duration::from_secs(2)).await;
     for (index, stream) in tunnels.iter_mut().enumerate() {
-        assert_eq!(exchange(stream, PLAIN).await, Tunnel::Passed, "neighbour {index}, {took:?} after the change");
+        assert_eq!(
+            exchange(stream, PLAIN).await,
+            Tunnel::Passed,
+            "neighbour {index}, {took:?} after the change"
+        );
     }
 }
 
 async fn entry(stage: Stage) {
     let _echoes = (echo(&stage, 443, "").await, Echo::listen(SocketAddr::new(ip(ALLOWED), 443), "").await);
-    let tunnels = open_tunnels(&stage, &["passed.example:443", "one.wild.example:443", "11.22.33.80:443"]).await;
+    let tunnels =
+        open_tunnels(&stage, &["passed.example:443", "one.wild.example:443", "11.22.33.80:443"]).await;
     rewrite(&stage, &routes().replace("[passed.example, '*.wild.example']", "['*.wild.example']"));
     until(&stage, "passed.example:443", true).await;
     only_first_ends(tunnels).await;
@@ -512,7 +612,8 @@ async fn entry(stage: Stage) {
 
 async fn denial(stage: Stage) {
     let _echoes = (echo(&stage, 443, "").await, Echo::listen(SocketAddr::new(ip(ALLOWED), 443), "").await);
-    let tunnels = open_tunnels(&stage, &["one.wild.example:443", "passed.example:443", "11.22.33.80:443"]).await;
+    let tunnels =
+        open_tunnels(&stage, &["one.wild.example:443", "passed.example:443", "11.22.33.80:443"]).await;
     let more = [l4("new", "raw", "{destinationHostnames: [one.wild.example]}"), deny("new", "{}")].concat();
     rewrite(&stage, &(routes() + &more));
     until(&stage, "one.wild.example:443", true).await;

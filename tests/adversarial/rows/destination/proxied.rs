@@ -23,18 +23,43 @@ pub(super) fn rows() -> Vec<Row> {
     let proxied = || Scenario::default().line("upstreamProxy: {address: '11.22.33.90:3128'}");
     let row = |row: Row| row.without_control().only_keyward(ONLY);
     vec![
-        row(Row::new("D8.proxied", "behind an HTTP proxy: the key reaches its provider, whose certificate is verified", EVERY, verified)
-            .under(proxied())),
+        row(Row::new(
+            "D8.proxied",
+            "behind an HTTP proxy: the key reaches its provider, whose certificate is verified",
+            EVERY,
+            verified,
+        )
+        .under(proxied())),
         row(Row::new("D8.proxied-name", "the same, where the proxy has a name", ONCE, by_name)
             .under(Scenario::default().line("upstreamProxy: {address: 'proxy.corp.example:3128'}"))),
-        row(Row::new("D8.proxied-wrong", "behind an HTTP proxy that leads to somebody else: nothing of the request goes out", ONCE, wrong)
-            .under(proxied())),
-        row(Row::new("D5.proxied", "behind an HTTP proxy: addresses and names of this machine are not asked for", ONCE, local)
-            .under(proxied().others_pass())),
-        row(Row::new("F6.proxied", "behind an HTTP proxy: what passes untouched goes through it too", ONCE, untouched)
-            .under(proxied().others_pass())),
-        row(Row::new("F1.proxied", "the HTTP proxy refuses, or is not there: 503, and nothing goes past it", EVERY, down)
-            .under(proxied())),
+        row(Row::new(
+            "D8.proxied-wrong",
+            "behind an HTTP proxy that leads to somebody else: nothing of the request goes out",
+            ONCE,
+            wrong,
+        )
+        .under(proxied())),
+        row(Row::new(
+            "D5.proxied",
+            "behind an HTTP proxy: addresses and names of this machine are not asked for",
+            ONCE,
+            local,
+        )
+        .under(proxied().others_pass())),
+        row(Row::new(
+            "F6.proxied",
+            "behind an HTTP proxy: what passes untouched goes through it too",
+            ONCE,
+            untouched,
+        )
+        .under(proxied().others_pass())),
+        row(Row::new(
+            "F1.proxied",
+            "the HTTP proxy refuses, or is not there: 503, and nothing goes past it",
+            EVERY,
+            down,
+        )
+        .under(proxied())),
     ]
 }
 
@@ -80,7 +105,9 @@ async fn wrong(stage: Stage) {
     stage.world.zone.set(HOST, &[ip(2)]);
     let reply = stage.ask(&Request::messages()).await;
     stage.refused(&reply, 503, "upstream_refused");
-    for (number, identity) in [(72, Identity::WrongName), (73, Identity::Expired), (74, Identity::UnknownAuthority)] {
+    for (number, identity) in
+        [(72, Identity::WrongName), (73, Identity::Expired), (74, Identity::UnknownAuthority)]
+    {
         let site = stage.world.site(ip(number), &[HOST], identity).await;
         stage.world.zone.set(HOST, &[ip(number)]);
         let reply = stage.ask(&Request::messages()).await;
@@ -135,7 +162,10 @@ async fn untouched(stage: Stage) {
     let read = tokio::time::timeout(Duration::from_secs(5), stream.read_exact(&mut back)).await;
     assert!(matches!(read, Ok(Ok(_))) && back == *bytes, "{read:?}");
     // TLS that ends at the host itself, through either port.
-    let ways = [Way::Proxy(stage.subject.proxy, format!("{OTHER}:443")), Way::Direct(stage.subject.transparent.expect("a port"))];
+    let ways = [
+        Way::Proxy(stage.subject.proxy, format!("{OTHER}:443")),
+        Way::Direct(stage.subject.transparent.expect("a port")),
+    ];
     for way in ways {
         let agent = Agent::new(way, Http::One, OTHER, stage.world.ca());
         let reply = stage.send(&agent, &Request::messages().authority(OTHER)).await;
