@@ -26,7 +26,7 @@ setup: ## install the pinned tools that tests and demonstration need (cached out
 	@hack/setup
 
 build: ## build keyward and the filter, and install the Envoy that they run in
-	@hack/setup rust envoy
+	@hack/setup rust envoy tinyproxy
 	$(call say,building the filter)
 	$(CARGO) build --locked $(MODULE) --profile module
 	$(call say,building keyward)
@@ -61,7 +61,7 @@ test-wasm: ## the policy's tests in wasm32 (needs setup)
 	$(CARGO) test --locked -p keyward-policy --target wasm32-unknown-unknown
 
 adversarial: ## attack the gateway, print a table (ARGS='D1 D5', ARGS='--proxy URL --ca FILE -- COMMAND')
-	@hack/setup rust envoy
+	@hack/setup rust envoy tinyproxy
 	$(call say,attacks on a running gateway)
 	$(CARGO) test --locked $(NATIVE) --test adversarial -- $(ARGS)
 

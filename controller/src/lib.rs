@@ -8,6 +8,7 @@ pub mod cli;
 pub mod compile;
 pub mod conditions;
 mod core_dumps;
+pub mod destination;
 pub mod dev;
 pub mod envoy;
 pub mod google;

@@ -8,6 +8,8 @@ use std::time::Duration;
 use policy::host::HostPattern;
 use policy::wire;
 
+use crate::destination::Destination;
+
 /// How many buckets of the *light* class a gateway has, whose filters never see a body. Fixed for a gateway's life: the
 /// filters of its listener are named after them.
 ///
@@ -71,6 +73,73 @@ pub struct GatewayPlan {
     pub max_held_body: u32,
     /// Networks exempt from the private-address guard, as `address/length`.
     pub allowed_private_networks: Vec<(IpAddr, u8)>,
+    /// What EgressL4Routes allow and EgressDenyPolicies refuse.
+    pub egress: Egress,
+    /// The HTTP proxy that connections to upstreams go through, but those to aliases. It resolves their names.
+    pub upstream_proxy: Option<UpstreamProxy>,
+}
+
+/// An HTTP proxy between the gateway and upstreams.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamProxy {
+    /// Its name or address.
+    pub host: ProxyHost,
+    /// Its port.
+    pub port: u16,
+}
+
+/// Where an HTTP proxy is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProxyHost {
+    /// At an address.
+    Address(IpAddr),
+    /// At the address of a name.
+    Name(String),
+}
+
+/// What EgressL4Routes allow and EgressDenyPolicies refuse.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Egress {
+    /// Refused, whatever else allows it, hosts that routes name included.
+    pub denied: Vec<Denied>,
+    /// Allowed, narrower ones first: the first that fits says how. Hosts that routes name come before all of them.
+    pub allowed: Vec<Allowed>,
+}
+
+/// A destination that is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denied {
+    /// The destination. What is spoken there does not matter.
+    pub destination: Destination,
+    /// What is answered where HTTP can carry an answer.
+    pub response: DenyResponse,
+}
+
+/// What is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DenyResponse {
+    /// HTTP status.
+    pub status: u16,
+    /// For whoever reads it; `None` is Keyward's own.
+    pub message: Option<String>,
+}
+
+/// A destination that is allowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Allowed {
+    /// The destination.
+    pub destination: Destination,
+    /// What becomes of its TLS.
+    pub passage: Passage,
+}
+
+/// What becomes of a connection that an EgressL4Route allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Passage {
+    /// TLS that speaks HTTP is intercepted, without a credential.
+    Intercepted,
+    /// Bytes pass untouched.
+    Untouched,
 }
 
 /// What happens to hosts that no route names.

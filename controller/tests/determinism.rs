@@ -50,8 +50,14 @@ fn served(manifests: &Path, overrides: &Overrides) -> Vec<Bytes> {
 /// What every test here compiles: gateways, patterns and policies that the golden cases have, in one directory.
 fn documents() -> Vec<String> {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let cases =
-        ["worked-example", "two-gateways", "overlapping-hosts-share-a-bucket", "aliases-and-upstreams"];
+    let cases = [
+        "worked-example",
+        "two-gateways",
+        "overlapping-hosts-share-a-bucket",
+        "aliases-and-upstreams",
+        "l4-routes",
+        "denials",
+    ];
     let texts = cases.iter().enumerate().flat_map(|(number, case)| {
         let text = fs::read_to_string(golden.join(case).join("in.yaml")).unwrap();
         // The cases use the same names, so each gets a namespace of its own.

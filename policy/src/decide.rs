@@ -1,6 +1,6 @@
 //! A request to a verdict: forward it with these edits, or refuse it.
 //!
-//! One rule wins, chosen over all rules of all patterns that name the host: narrower host, narrower endpoint, a listed
+//! One rule wins, chosen over all rules of all patterns that name the host: one that forbids, narrower host, narrower endpoint, a listed
 //! method over any, narrower model, lower rank, route name. Absent on purpose: anything that applies the edits.
 
 mod connection;

@@ -43,6 +43,8 @@ pub enum Reason {
     NoPolicy,
     /// The route or its policy was refused for its own content.
     RouteRefused,
+    /// An EgressDenyPolicy forbids what the route matches.
+    RouteDenied,
     /// Neither the policy nor the host says which AWS region a request is to be signed for.
     RegionUnknown,
     /// The Google token was not obtained.
@@ -164,6 +166,7 @@ impl Reason {
             | Reason::ModelNotListed
             | Reason::ModelUnreadable
             | Reason::PortNotListed
+            | Reason::RouteDenied
             | Reason::ClusterNotAllowed => Coarse::DeniedByPolicy,
             Reason::CredentialUnsealable
             | Reason::SecretNotFound
@@ -206,6 +209,7 @@ impl Reason {
             Reason::InvalidSecret => "invalid_secret",
             Reason::NoPolicy => "no_policy",
             Reason::RouteRefused => "route_refused",
+            Reason::RouteDenied => "route_denied",
             Reason::RegionUnknown => "region_unknown",
             Reason::TokenUnavailable => "token_unavailable",
             Reason::TokenExpired => "token_expired",

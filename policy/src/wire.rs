@@ -59,7 +59,8 @@ pub struct Config<R = Rule> {
     /// A table of places that a credential fills.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<Target>,
-    /// The rules. Their order here means nothing: the most specific one wins, then the lowest [`Rule::rank`].
+    /// The rules. Their order here means nothing: one that forbids wins, else the most specific one, then the lowest
+    /// [`Rule::rank`].
     #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<R>,
 }
@@ -236,11 +237,11 @@ pub struct Rule {
 pub enum Outcome {
     /// Fill these places, each with its credential.
     Inject(Vec<Injection>),
-    /// Refuse, because the configuration cannot be carried out (a missing Secret, an unsupported field).
+    /// Refuse: the configuration cannot be carried out (a missing Secret, an unsupported field), or forbids the request.
     Deny(DenyCause),
 }
 
-/// Why the controller could not compile a rule into an injection.
+/// Why a rule injects nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DenyCause {
@@ -258,6 +259,8 @@ pub enum DenyCause {
     RegionUnknown,
     /// The Google token that the request needs was not obtained.
     TokenUnavailable,
+    /// An EgressDenyPolicy forbids what the route matches. Such a rule goes before every other one.
+    RouteDenied,
 }
 
 /// One place of the request and the credential that fills it.

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use policy::host::HostPattern;
 
 use super::name::is_host_name;
-use crate::plan::{DefaultPolicy, GatewayPlan, Interception, PortSet};
+use crate::destination::Host;
+use crate::plan::{DefaultPolicy, GatewayPlan, Interception, Passage, PortSet};
 
 /// Which names get a leaf.
 #[derive(Clone)]
 pub struct MintPolicy {
     exact: BTreeSet<String>,
     patterns: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+    /// Whether a name that no route of a provider has is intercepted all the same.
+    allowed: Arc<dyn Fn(&str) -> bool + Send + Sync>,
     others: Others,
 }
 
@@ -32,7 +35,13 @@ impl MintPolicy {
         patterns: impl Fn(&str) -> bool + Send + Sync + 'static,
         others: Others,
     ) -> MintPolicy {
-        MintPolicy { exact, patterns: Arc::new(patterns), others }
+        MintPolicy { exact, patterns: Arc::new(patterns), allowed: Arc::new(|_| false), others }
+    }
+
+    /// Mints for these names too, as for names that no route has.
+    #[must_use]
+    pub fn allowing(self, allowed: impl Fn(&str) -> bool + Send + Sync + 'static) -> MintPolicy {
+        MintPolicy { allowed: Arc::new(allowed), ..self }
     }
 
     /// The policy that a gateway's plan asks for. Without a port whose TLS it ends, it needs no leaf.
@@ -48,7 +57,10 @@ impl MintPolicy {
             (DefaultPolicy::AllowAll, Interception::All) => Others::Minted,
             (DefaultPolicy::AllowAll, Interception::Routes) | (DefaultPolicy::DenyAll, _) => Others::Refused,
         };
+        let intercepted = plan.egress.allowed.iter().filter(|it| it.passage == Passage::Intercepted);
+        let allowed: Vec<Host> = intercepted.map(|it| it.destination.host.clone()).collect();
         MintPolicy::new(exact, move |name| patterns.iter().any(|pattern| pattern.matches(name)), others)
+            .allowing(move |name| allowed.iter().any(|host| host.names(name)))
     }
 
     /// A policy that refuses every name.
@@ -77,7 +89,7 @@ impl MintPolicy {
         } else if (self.patterns)(name) {
             Some(Class::Pattern)
         } else {
-            (self.others == Others::Minted).then_some(Class::Open)
+            (self.others == Others::Minted || (self.allowed)(name)).then_some(Class::Open)
         }
     }
 }
@@ -100,7 +112,8 @@ mod tests {
     use policy::wire;
 
     use super::*;
-    use crate::plan::{Dns, HostPlan, LookupFamily, ObjectKey, Ports};
+    use crate::destination::{Destination, PortRanges, Traffic};
+    use crate::plan::{Allowed, Dns, HostPlan, LookupFamily, ObjectKey, Ports};
 
     fn plan(default_policy: DefaultPolicy, interception: Interception, terminate: PortSet) -> GatewayPlan {
         let host = |pattern| {
@@ -136,6 +149,8 @@ mod tests {
             max_held_body: wire::DEFAULT_MAX_HELD_BODY,
             request_timeout: std::time::Duration::from_secs(300),
             allowed_private_networks: Vec::new(),
+            egress: crate::plan::Egress::default(),
+            upstream_proxy: None,
         }
     }
 
@@ -155,6 +170,32 @@ mod tests {
             let policy = MintPolicy::of(&plan(default_policy, interception, ports.clone()));
             let classes = ["api.example", "x.azure.example", "other.example"].map(|name| policy.class(name));
             assert_eq!(classes, expected, "{default_policy:?} {interception:?} {ports:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_allowed_where_tls_ends_is_minted_and_what_passes_untouched_is_not() {
+        let allowed = |host: &str, passage| Allowed {
+            destination: Destination {
+                host: Host::Name(HostPattern::parse(host).unwrap()),
+                ports: PortRanges::all(),
+                traffic: Traffic::Any,
+            },
+            passage,
+        };
+        let mut plan = plan(DefaultPolicy::DenyAll, Interception::All, PortSet::Any);
+        plan.egress.allowed = vec![
+            allowed("*.intercepted.example", Passage::Intercepted),
+            allowed("untouched.example", Passage::Untouched),
+        ];
+        let policy = MintPolicy::of(&plan);
+        for (name, class) in [
+            ("a.intercepted.example", Some(Class::Open)),
+            ("untouched.example", None),
+            ("other.example", None),
+            ("api.example", Some(Class::Exact)),
+        ] {
+            assert_eq!(policy.class(name), class, "{name}");
         }
     }
 }

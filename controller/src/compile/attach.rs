@@ -46,7 +46,9 @@ pub(super) fn parents(
         .filter(|reference| is_gateway(reference))
         .map(|reference| parent(route, kind, reference, gateways))
         .collect();
-    refuse_partial(&mut parents, gateways);
+    if kind == Kind::AiProviderRoute {
+        refuse_partial(&mut parents, gateways);
+    }
     parents
 }
 
@@ -91,6 +93,9 @@ fn stand(
     if allowing.is_empty() {
         let message = "allowedRoutes of the listeners does not admit this route (default: same namespace)";
         return Standing::Apart(Refusal::new("NotAllowedByListeners", message));
+    }
+    if kind == Kind::EgressL4Route {
+        return Standing::Attached(allowing.into_iter().map(|(index, _)| index).collect());
     }
     let terminating: BTreeSet<usize> =
         allowing.into_iter().filter(|(_, listener)| terminates(listener)).map(|(index, _)| index).collect();

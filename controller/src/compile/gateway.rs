@@ -11,7 +11,9 @@ use policy::wire::DEFAULT_MAX_HELD_BODY;
 use super::support::{self, Support};
 use super::values::{go_duration, network, quantity};
 use super::verdict::Refusal;
-use crate::plan::{Alias, DefaultPolicy, Dns, Interception, LookupFamily, PortSet, Ports};
+use crate::plan::{
+    Alias, DefaultPolicy, Dns, Interception, LookupFamily, PortSet, Ports, ProxyHost, UpstreamProxy,
+};
 
 /// `requestTimeout` where the spec gives none.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
@@ -33,6 +35,7 @@ pub(super) struct Settings {
     pub(super) request_timeout: Duration,
     pub(super) allowed_private_networks: Vec<(IpAddr, u8)>,
     pub(super) max_held_body: u32,
+    pub(super) upstream_proxy: Option<UpstreamProxy>,
 }
 
 /// Checks a spec.
@@ -51,6 +54,7 @@ pub(super) fn settings(spec: &Spec) -> Result<Settings, Refusal> {
         request_timeout: request_timeout(spec).map_err(invalid)?,
         allowed_private_networks: networks(spec).map_err(invalid)?,
         max_held_body: max_held_body(spec).map_err(invalid)?,
+        upstream_proxy: upstream_proxy(spec).map_err(invalid)?,
     })
 }
 
@@ -209,6 +213,22 @@ fn max_held_body(spec: &Spec) -> Result<u32, String> {
             "spec.maxSignedBodyBytes: write 1 to 64Mi as a Kubernetes quantity, such as 8Mi or 500k"
                 .to_owned()
         })
+}
+
+fn upstream_proxy(spec: &Spec) -> Result<Option<UpstreamProxy>, String> {
+    let Some(written) = &spec.upstream_proxy else { return Ok(None) };
+    let fault = "spec.upstreamProxy.address: write host:port, such as proxy.corp.example:3128";
+    if let Ok(address) = written.address.parse::<SocketAddr>() {
+        let proxy = UpstreamProxy { host: ProxyHost::Address(address.ip()), port: address.port() };
+        return if proxy.port == 0 { Err(fault.to_owned()) } else { Ok(Some(proxy)) };
+    }
+    let (host, port) = written.address.rsplit_once(':').ok_or(fault)?;
+    let port = port.parse().ok().filter(|port| *port != 0).ok_or(fault)?;
+    let host = host.to_ascii_lowercase();
+    match HostPattern::parse(&host).ok().is_some_and(|pattern| pattern.exact().is_some()) {
+        true => Ok(Some(UpstreamProxy { host: ProxyHost::Name(host), port })),
+        false => Err(fault.to_owned()),
+    }
 }
 
 fn networks(spec: &Spec) -> Result<Vec<(IpAddr, u8)>, String> {

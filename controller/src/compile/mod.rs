@@ -6,6 +6,8 @@
 mod attach;
 mod buckets;
 mod config;
+mod denials;
+mod egress;
 mod fills;
 mod gateway;
 mod injection;
@@ -27,6 +29,7 @@ use policy::api::{Kind, ai_provider_route};
 use policy::seal::Keyring;
 
 use self::attach::{Gateways, Parent, Standing};
+use self::denials::Denials;
 use self::fills::Fills;
 use self::gateway::Settings;
 pub(crate) use self::injection::{ValueUse, judge};
@@ -73,7 +76,11 @@ pub fn compile<'k>(
         .map(|(key, policy)| (key.clone(), injection::read(key, policy, inputs, &mut accounts)))
         .collect();
     let fills = Fills::settle(policies, inputs.tokens.clone());
-    let resolved = Resolved { inputs, routes: routes(inputs, &settings), fills, system_trust };
+    let denials = Denials::read(inputs);
+    let gateways = gateways(inputs, &settings);
+    let routes = routes(inputs, &gateways);
+    let l4_routes = egress::routes(inputs, &gateways, &denials, |gateway| named(gateway, &routes));
+    let resolved = Resolved { inputs, routes, l4_routes, denials, fills, system_trust };
     let mut compiled = Compiled::default();
     for (key, gateway) in &inputs.gateways {
         if let Some(settings) = settings.remove(key) {
@@ -89,6 +96,8 @@ pub fn compile<'k>(
 struct Resolved<'a> {
     inputs: &'a Inputs,
     routes: BTreeMap<ObjectKey, Route>,
+    l4_routes: BTreeMap<ObjectKey, egress::Route>,
+    denials: Denials,
     fills: Fills,
     system_trust: &'a str,
 }
@@ -110,8 +119,9 @@ impl Resolved<'_> {
             report::gateway(gateway, verdict, &partly, trust.as_ref().copied(), &self.attached_to(key));
         if let Ok(settings) = settings {
             let bundle = joined(self.system_trust, &own);
+            let egress = egress::at(key, &self.l4_routes, &self.denials, &settings.aliases);
             let (mut plan, needed) =
-                plan::plan(key.clone(), settings, &self.at(key), &self.fills, bundle, keyring);
+                plan::plan(key.clone(), settings, &self.at(key), egress, &self.fills, bundle, keyring);
             compiled.tokens.add(needed, &own);
             let refused = prove::deny_what_the_filter_refuses(&mut plan);
             report::filter_refused(&mut status, gateway.generation, &refused);
@@ -124,7 +134,9 @@ impl Resolved<'_> {
     fn at(&self, gateway: &ObjectKey) -> Vec<Attached<'_>> {
         let attached = self.routes.iter().filter_map(|(key, route)| {
             let accepted = route.at(gateway)?;
-            Some(Attached { key: key.clone(), age: route.age, scopes: &route.content.scopes, accepted })
+            let denied = self.denials.policy(Kind::AiProviderRoute, key).is_some();
+            let scopes = &route.content.scopes;
+            Some(Attached { key: key.clone(), age: route.age, scopes, accepted: accepted && !denied, denied })
         });
         attached.collect()
     }
@@ -135,6 +147,14 @@ impl Resolved<'_> {
         for route in self.routes.values().filter(|route| route.verdict().is_ok()) {
             for listener in route.listeners(gateway) {
                 *counts.entry(listener).or_default() += 1;
+            }
+        }
+        for route in self.l4_routes.values() {
+            let here = route.parents.iter().filter(|parent| parent.gateway == *gateway);
+            if here.clone().next().is_some() && here.clone().all(|parent| route.refusal(parent).is_none()) {
+                for listener in route.listeners(gateway) {
+                    *counts.entry(listener).or_default() += 1;
+                }
             }
         }
         counts
@@ -149,12 +169,21 @@ impl Resolved<'_> {
                 route.verdict(),
                 &route.content.scopes,
                 &self.fills,
+                self.denials.policy(Kind::AiProviderRoute, key),
             );
             statuses.0.insert(ObjectRef::new(Kind::AiProviderRoute, key.clone()), status);
         }
         for (key, policy) in &self.fills.policies {
             let object = ObjectRef::new(Kind::CredentialInjectionPolicy, key.clone());
             statuses.0.insert(object, report::policy(key, policy, &self.fills));
+        }
+        for (key, route) in &self.l4_routes {
+            let status = report::l4_route(route, self.denials.policy(Kind::EgressL4Route, key));
+            statuses.0.insert(ObjectRef::new(Kind::EgressL4Route, key.clone()), status);
+        }
+        for (key, policy) in &self.denials.policies {
+            let object = ObjectRef::new(Kind::EgressDenyPolicy, key.clone());
+            statuses.0.insert(object, report::deny_policy(policy));
         }
         report::unbuilt(self.inputs, statuses);
     }
@@ -193,28 +222,39 @@ impl Route {
     }
 }
 
-fn routes(
-    inputs: &Inputs,
+/// The gateways as routes see them.
+fn gateways<'a>(
+    inputs: &'a Inputs,
     settings: &BTreeMap<ObjectKey, Result<Settings, Refusal>>,
-) -> BTreeMap<ObjectKey, Route> {
-    let gateways: Gateways<'_> = inputs
-        .gateways
-        .iter()
-        .map(|(key, gateway)| {
-            let refusal = settings.get(key).and_then(|settings| settings.as_ref().err().cloned());
-            (key.clone(), refusal.map_or(Ok(&gateway.spec), Err))
-        })
-        .collect();
-    let denied = report::denied_routes(inputs);
+) -> Gateways<'a> {
+    let gateways = inputs.gateways.iter().map(|(key, gateway)| {
+        let refusal = settings.get(key).and_then(|settings| settings.as_ref().err().cloned());
+        (key.clone(), refusal.map_or(Ok(&gateway.spec), Err))
+    });
+    gateways.collect()
+}
+
+fn routes(inputs: &Inputs, gateways: &Gateways<'_>) -> BTreeMap<ObjectKey, Route> {
     let route = |key: &ObjectKey, route: &Reduced<ai_provider_route::Spec>| {
-        let mut content = scope::content(&route.spec);
-        if denied.contains(key) {
-            content.verdict = Err(report::denied_by_policy());
-        }
-        let parents = attach::parents(key, Kind::AiProviderRoute, &route.spec.parent_refs, &gateways);
+        let content = scope::content(&route.spec);
+        let parents = attach::parents(key, Kind::AiProviderRoute, &route.spec.parent_refs, gateways);
         Route { age: route.age, generation: route.generation, content, parents }
     };
     inputs.routes.iter().map(|(key, reduced)| (key.clone(), route(key, reduced))).collect()
+}
+
+/// The hosts that routes name at a gateway.
+fn named(gateway: &ObjectKey, routes: &BTreeMap<ObjectKey, Route>) -> egress::Named {
+    let here = routes.iter().filter(|(_, route)| route.at(gateway).is_some());
+    let hosts = here.flat_map(|(key, route)| {
+        route
+            .content
+            .scopes
+            .iter()
+            .flat_map(|scope| &scope.hosts)
+            .map(move |host| (host.clone(), key.clone()))
+    });
+    hosts.collect()
 }
 
 #[cfg(test)]

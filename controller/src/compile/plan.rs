@@ -17,7 +17,7 @@ use super::scope::Scope;
 use super::tokens::Needed;
 use crate::inputs::Age;
 use crate::parallel;
-use crate::plan::{Alias, BUCKETS, DefaultPolicy, GatewayPlan, HostPlan, ObjectKey};
+use crate::plan::{Alias, BUCKETS, DefaultPolicy, Egress, GatewayPlan, HostPlan, ObjectKey};
 
 /// A route as a gateway sees it: accepted there, or refused for its content.
 pub(super) struct Attached<'a> {
@@ -26,6 +26,8 @@ pub(super) struct Attached<'a> {
     pub(super) scopes: &'a [Scope],
     /// Whether it may inject at all.
     pub(super) accepted: bool,
+    /// Whether an EgressDenyPolicy inverts it.
+    pub(super) denied: bool,
 }
 
 /// Plans a gateway, and says which Google tokens that takes.
@@ -33,6 +35,7 @@ pub(super) fn plan(
     key: ObjectKey,
     settings: Settings,
     routes: &[Attached<'_>],
+    egress: Egress,
     fills: &Fills,
     trust_bundle: String,
     keyring: &Keyring,
@@ -47,7 +50,7 @@ pub(super) fn plan(
     let buckets = configurations(&frame, &claims, &hosts, fills, keyring);
     let open_aliases = settings.aliases.into_iter().filter(|(name, _)| !is_claimed(name, &hosts)).collect();
     let plan = GatewayPlan {
-        guard: config::empty(&key, unlisted),
+        guard: config::empty(&key, guarded(unlisted, &egress)),
         key,
         default_policy: settings.default_policy,
         interception: settings.interception,
@@ -60,8 +63,19 @@ pub(super) fn plan(
         request_timeout: settings.request_timeout,
         max_held_body: settings.max_held_body,
         allowed_private_networks: settings.allowed_private_networks,
+        egress,
+        upstream_proxy: settings.upstream_proxy,
     };
     (plan, needed)
+}
+
+/// What the guard does with a host that no route names: where some are allowed or answered in a way of their own, the
+/// routes of the listener tell them apart, and refuse what is neither.
+fn guarded(unlisted: Unlisted, egress: &Egress) -> Unlisted {
+    match egress.allowed.is_empty() && egress.denied.is_empty() {
+        true => unlisted,
+        false => Unlisted::Pass,
+    }
 }
 
 /// What one match of one route comes to on this gateway.
@@ -87,7 +101,7 @@ fn claims(
     let (mut claims, mut needed) = (Vec::new(), Needed::new());
     for route in routes {
         let share = fills.share(gateway, &route.key);
-        let then = outcome(route.accepted, &share);
+        let then = outcome(route, &share);
         let needs = needs(share.policies(), fills);
         let is_per_host = fills.is_per_host(&share);
         for scope in route.scopes {
@@ -129,9 +143,10 @@ fn needs(policies: &BTreeSet<ObjectKey>, fills: &Fills) -> buckets::Needs {
 }
 
 /// What becomes of a route's requests.
-fn outcome(accepted: bool, share: &Share) -> Then {
+fn outcome(route: &Attached<'_>, share: &Share) -> Then {
     match share {
-        _ if !accepted => Then::Deny(Cause(DenyCause::RouteRefused)),
+        _ if route.denied => Then::Deny(Cause(DenyCause::RouteDenied)),
+        _ if !route.accepted => Then::Deny(Cause(DenyCause::RouteRefused)),
         Share::Policies(policies) => Then::Inject(policies.iter().cloned().collect()),
         Share::Nothing(cause, _) => Then::Deny(Cause(*cause)),
     }

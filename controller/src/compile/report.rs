@@ -2,14 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use policy::api::Kind;
 use policy::api::egress_gateway::Spec;
-use policy::api::reference::{ParentReference, TargetReference};
-use policy::api::status::StatusReference;
-use policy::api::{GROUP, Kind};
 use policy::host::HostPattern;
 use policy::wire::DenyCause;
 
-use super::attach::{Parent, Standing, status_reference};
+use super::attach::{Parent, Standing};
 use super::fills::{Fills, Lack, Share};
 use super::injection::{Ancestor, Fill, Policy};
 use super::scope::Scope;
@@ -18,8 +16,9 @@ use super::verdict::{
     ACCEPTED, PARTIALLY_SUPPORTED, PROGRAMMED, READY, RESOLVED, RESOLVED_REFS, Refusal, condition, no,
     standing, yes,
 };
+use super::{denials, egress};
 use crate::conditions::{
-    Attachment, Conditions, GatewayStatus, ListenerStatus, ObjectRef, ObjectStatus, Statuses, Truth,
+    Attachment, Conditions, GatewayStatus, ListenerStatus, ObjectStatus, Statuses, Truth,
 };
 use crate::inputs::{Inputs, Reduced};
 use crate::plan::ObjectKey;
@@ -80,6 +79,7 @@ pub(super) fn route(
     verdict: Result<(), &Refusal>,
     scopes: &[Scope],
     fills: &Fills,
+    inverted_by: Option<&ObjectKey>,
 ) -> ObjectStatus {
     if parents.is_empty() {
         let message =
@@ -91,13 +91,17 @@ pub(super) fn route(
         let lacks = hosts.iter().filter_map(|host| Some((fills.lack(share, host)?, host)));
         lacks.min().map(|(lack, host)| lacks_for(lack, host))
     };
+    let attached = attached(inverted_by);
     let attachment = |parent: &Parent| {
         let accepted = match (&parent.standing, verdict) {
             (Standing::Apart(refusal) | Standing::Refused(refusal), _) | (_, Err(refusal)) => Err(refusal),
-            (Standing::Attached(_), Ok(())) => Ok("the route is attached"),
+            (Standing::Attached(_), Ok(())) => Ok(attached.as_str()),
         };
         let share = fills.share(&parent.gateway, key);
-        let missing = accepted.ok().and_then(|_| missing(&share).or_else(|| lacking(&share)));
+        let missing = accepted
+            .ok()
+            .filter(|_| inverted_by.is_none())
+            .and_then(|_| missing(&share).or_else(|| lacking(&share)));
         let resolved = missing.as_ref().map_or(Ok(RESOLVED), Err);
         Attachment { to: parent.to.clone(), conditions: standing(accepted, resolved, generation) }
     };
@@ -122,6 +126,7 @@ fn missing(share: &Share) -> Option<Refusal> {
         DenyCause::InvalidSecret => ("InvalidSecret", "a Secret that its policies name cannot be used"),
         DenyCause::RegionUnknown => ("RegionUnknown", "no AWS region is known to sign for"),
         DenyCause::TokenUnavailable => ("TokenUnavailable", "no Google token was obtained"),
+        DenyCause::RouteDenied => ("RouteDenied", "an EgressDenyPolicy inverts the route"),
     };
     Some(Refusal::new(reason, format!("{why}; its requests are denied")))
 }
@@ -184,72 +189,69 @@ fn refusal(key: &ObjectKey, policy: &Policy, ancestor: &Ancestor, fills: &Fills)
     ))
 }
 
+/// What is said of a route that is attached.
+fn attached(inverted_by: Option<&ObjectKey>) -> String {
+    match inverted_by {
+        None => "the route is attached".to_owned(),
+        Some(policy) => {
+            format!("the route is attached; EgressDenyPolicy {policy} inverts it: what it matches is denied")
+        }
+    }
+}
+
+/// Of a route by address, name and port, by parent.
+pub(super) fn l4_route(route: &egress::Route, inverted_by: Option<&ObjectKey>) -> ObjectStatus {
+    if route.parents.is_empty() {
+        let message =
+            "no parentRef names an EgressGateway, its group and kind spelt out; the route has no effect";
+        return alone(&Refusal::new("NoMatchingParent", message), route.generation);
+    }
+    let said = attached(inverted_by);
+    let attachment = |parent: &Parent| {
+        let refusal = route.refusal(parent).map(|refusal| match inverted_by {
+            Some(policy) if matches!(parent.standing, Standing::Attached(_)) => Refusal {
+                message: format!(
+                    "{}; EgressDenyPolicy {policy} inverts the route: what of it can be read is denied",
+                    refusal.message
+                ),
+                ..refusal.clone()
+            },
+            _ => refusal.clone(),
+        });
+        let accepted = refusal.as_ref().map_or(Ok(said.as_str()), Err);
+        Attachment { to: parent.to.clone(), conditions: standing(accepted, Ok(RESOLVED), route.generation) }
+    };
+    ObjectStatus::Route(route.parents.iter().map(attachment).collect())
+}
+
+/// Of a policy that denies, by target.
+pub(super) fn deny_policy(policy: &denials::Policy) -> ObjectStatus {
+    if policy.targets.is_empty() {
+        let without =
+            Refusal::new("TargetNotFound", "no targetRef names an object of ours; the policy has no effect");
+        return alone(policy.content.as_ref().err().unwrap_or(&without), policy.generation);
+    }
+    let attachment = |target: &denials::Target| {
+        let refusal = target.route.as_ref().err().or(policy.content.as_ref().err()).or(target.fault.as_ref());
+        let accepted = refusal.map_or(Ok("what the route matches is denied"), Err);
+        let mut conditions = standing(accepted, Ok(RESOLVED), policy.generation);
+        if policy.answers && accepted.is_ok() && matches!(target.route, Ok((Kind::AiProviderRoute, _))) {
+            let message = "accepted without effect for this target: spec.denyResponse; requests that an \
+                           AIProviderRoute matches are answered 403 denied_by_policy";
+            conditions.set(PARTIALLY_SUPPORTED, yes(PARTIALLY_SUPPORTED, message, policy.generation));
+        }
+        Attachment { to: target.to.clone(), conditions }
+    };
+    ObjectStatus::Policy(policy.targets.iter().map(attachment).collect())
+}
+
 /// Of the kinds that are not built.
 pub(super) fn unbuilt(inputs: &Inputs, statuses: &mut Statuses) {
-    for (key, route) in &inputs.l4_routes {
-        let parents = route.spec.parent_refs.iter().filter(|it| it.group.as_deref() == Some(GROUP));
-        let to = parents.map(status_reference);
-        let status = ObjectStatus::Route(refused_everywhere(Kind::EgressL4Route, to, route.generation));
-        statuses.0.insert(ObjectRef::new(Kind::EgressL4Route, key.clone()), status);
-    }
-    for (key, policy) in &inputs.deny_policies {
-        let to = policy.spec.target_refs.iter().flatten().chain(&policy.spec.target_ref);
-        let to = to.map(deny_target);
-        let status = ObjectStatus::Policy(refused_everywhere(Kind::EgressDenyPolicy, to, policy.generation));
-        statuses.0.insert(ObjectRef::new(Kind::EgressDenyPolicy, key.clone()), status);
-    }
     for (object, generation) in &inputs.opaque {
-        statuses.0.insert(object.clone(), alone(&unbuilt_kind(object.kind), *generation));
+        debug_assert!(support::KINDS.contains(&object.kind), "{} is missing in the table", object.kind);
+        let message = format!("the kind {} is not supported yet; it has no effect", object.kind);
+        statuses.0.insert(object.clone(), alone(&Refusal::new("Unsupported", message), *generation));
     }
-}
-
-fn refused_everywhere(
-    kind: Kind,
-    to: impl Iterator<Item = StatusReference>,
-    generation: Option<i64>,
-) -> Vec<Attachment> {
-    let refusal = unbuilt_kind(kind);
-    to.map(|to| Attachment { to, conditions: standing(Err(&refusal), Ok(RESOLVED), generation) }).collect()
-}
-
-fn unbuilt_kind(kind: Kind) -> Refusal {
-    debug_assert!(support::KINDS.contains(&kind), "{kind} is missing in the table");
-    let effect = match kind {
-        Kind::EgressDenyPolicy => "the routes that it targets are denied",
-        _ => "it has no effect",
-    };
-    Refusal::new("Unsupported", format!("the kind {kind} is not supported yet; {effect}"))
-}
-
-fn deny_target(target: &TargetReference) -> StatusReference {
-    status_reference(&ParentReference {
-        group: Some(target.group.clone()),
-        kind: Some(target.kind.clone()),
-        namespace: None,
-        name: target.name.clone(),
-        section_name: target.section_name.clone(),
-        port: None,
-    })
-}
-
-/// The routes that an EgressDenyPolicy targets. The kind is not built, but what it targets was not meant to be let
-/// through: those routes are refused.
-pub(super) fn denied_routes(inputs: &Inputs) -> BTreeSet<ObjectKey> {
-    let mut denied = BTreeSet::new();
-    for (key, policy) in &inputs.deny_policies {
-        let targets = policy.spec.target_refs.iter().flatten().chain(&policy.spec.target_ref);
-        let routes = targets.filter(|it| it.group == GROUP && it.kind == Kind::AiProviderRoute.as_str());
-        denied.extend(routes.map(|it| ObjectKey { namespace: key.namespace.clone(), name: it.name.clone() }));
-    }
-    denied
-}
-
-/// Of a route that an EgressDenyPolicy targets.
-pub(super) fn denied_by_policy() -> Refusal {
-    Refusal::new(
-        "Unsupported",
-        "an EgressDenyPolicy targets this route, and that kind is not supported yet; until then the route is denied",
-    )
 }
 
 /// Marks a gateway one of whose buckets the filter would refuse. That is a fault of ours: the bucket denies instead.

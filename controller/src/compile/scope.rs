@@ -128,7 +128,7 @@ impl Reading {
 }
 
 /// Manifests write exact names, or `*.suffix` for one label.
-fn host_pattern(text: &str) -> Result<HostPattern, &'static str> {
+pub(super) fn host_pattern(text: &str) -> Result<HostPattern, &'static str> {
     let text = text.to_ascii_lowercase();
     let name = text.strip_prefix("*.").unwrap_or(&text);
     let fault = "write a host name, or *.suffix for one label below it; no port, address or trailing dot";

@@ -6,7 +6,7 @@
 use policy::api::ai_provider_route::Rule;
 use policy::api::credential_injection_policy;
 use policy::api::egress_gateway::{self, DataPlane, FromNamespaces, Listener};
-use policy::api::{Kind, ai_provider_route};
+use policy::api::{Kind, ai_provider_route, egress_l4_route};
 
 /// What becomes of an object that uses a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +42,6 @@ pub const GATEWAY: &[Field<egress_gateway::Spec>] = &[
     Field::partial("otlp", |spec| spec.otlp.is_some()),
     Field::partial("extProc", |spec| spec.ext_proc.is_some()),
     Field::partial("infrastructure", |spec| spec.infrastructure.is_some()),
-    Field::refused("upstreamProxy", |spec| spec.upstream_proxy.is_some()),
     Field::refused("scrub", |spec| !spec.scrub.is_empty()),
     Field::refused("dataPlane (other than Keyward)", |spec| spec.data_plane != DataPlane::Keyward),
 ];
@@ -69,16 +68,21 @@ pub const ROUTE_RULE: &[Field<Rule>] = &[
 pub const POLICY: &[Field<credential_injection_policy::Spec>] =
     &[Field::refused("credentialSelector", |spec| spec.credential_selector.is_some())];
 
+/// Fields of an EgressL4Route's spec.
+pub const L4_ROUTE: &[Field<egress_l4_route::Spec>] =
+    &[Field::refused("sourceAgents", |spec| spec.source_agents.is_some())];
+
+/// Fields of one of its rules.
+pub const L4_RULE: &[Field<egress_l4_route::Rule>] =
+    &[Field::refused("sourceAgents", |rule| rule.source_agents.is_some())];
+
+/// Fields of one of their matches.
+pub const L4_MATCH: &[Field<egress_l4_route::Match>] =
+    &[Field::refused("sourceAgents", |one| one.source_agents.is_some())];
+
 /// Kinds that are accepted by the API and refused in status.
-pub const KINDS: &[Kind] = &[
-    Kind::EgressL4Route,
-    Kind::EgressDenyPolicy,
-    Kind::Backend,
-    Kind::FallbackRoutingPolicy,
-    Kind::RateLimitPolicy,
-    Kind::LoggingPolicy,
-    Kind::McpRoute,
-];
+pub const KINDS: &[Kind] =
+    &[Kind::Backend, Kind::FallbackRoutingPolicy, Kind::RateLimitPolicy, Kind::LoggingPolicy, Kind::McpRoute];
 
 /// The used fields of a part, full names, of one kind of support.
 pub(super) fn used<S>(table: &[Field<S>], support: Support, part: &S, prefix: &str) -> Vec<String> {
@@ -108,6 +112,9 @@ pub fn rows() -> Vec<Row> {
     push(&mut rows, Kind::EgressGateway, "spec.listeners[]", LISTENER);
     push(&mut rows, Kind::AiProviderRoute, "spec.rules[]", ROUTE_RULE);
     push(&mut rows, Kind::CredentialInjectionPolicy, "spec", POLICY);
+    push(&mut rows, Kind::EgressL4Route, "spec", L4_ROUTE);
+    push(&mut rows, Kind::EgressL4Route, "spec.rules[]", L4_RULE);
+    push(&mut rows, Kind::EgressL4Route, "spec.rules[].matches[]", L4_MATCH);
     rows.extend(KINDS.iter().map(|kind| Row { kind: *kind, field: None, support: Support::Refused }));
     rows
 }

@@ -28,10 +28,16 @@ impl Entry {
         self.text("log") == "tunnel" && self.text("chain").starts_with("intercept")
     }
 
+    /// Whether it is the end of a tunnel whose own entry, about what it carried, may still come.
+    pub(super) fn ends_inspected(&self) -> bool {
+        self.ends_connect() && self.text("upstream").contains("tunnel")
+    }
+
     /// The line for a tunnel that ended without a request ([`super::peers`]).
     pub(super) fn silent_end(&self, ca: &str) -> String {
         let hint = remedy("the client hung up after the TLS handshake; perhaps it", ca);
-        format!("{} {} no request: {hint}", self.time(), self.text("authority"))
+        let target = if self.ends_connect() { self.text("authority") } else { self.target() };
+        format!("{} {target} no request: {hint}", self.time())
     }
 
     /// The entry with a `hint` where there is one, for `--json`.
@@ -109,19 +115,43 @@ impl Entry {
 
     /// A connection that no request line speaks of: it passed untouched, or was closed.
     fn connection(&self) -> Option<String> {
+        let withdrawn = self.text("closed").contains("filter_chain_is_being_removed");
+        let unreached =
+            ["UH", "UF", "DF"].iter().any(|flag| self.text("flags").split(',').any(|it| it == *flag));
         let what = match (self.text("chain"), self.text("termination")) {
+            _ if withdrawn => "closed: it is no longer allowed",
+            (chain, "-") if chain.contains("passthrough") && unreached => {
+                "closed: the host could not be reached, or its address is private (allowedPrivateNetworks)"
+            }
             (chain, "-") if chain.contains("passthrough") => "passed untouched",
+            (chain, details) if chain.contains("passthrough") && details.contains("private-address") => {
+                "closed: its address is private (allowedPrivateNetworks)"
+            }
             (chain, _) if chain.contains("passthrough") => {
                 "closed: the server name is not that of the target"
             }
-            ("-", _) | ("refused", _) => "closed: this gateway takes no connection with this server name",
+            ("denied", _) => "closed: an EgressDenyPolicy denies it",
+            ("-" | "refused", _) if self.carries_something_else() => {
+                "closed: what it carries is not what a route allows there (not TLS, or no HTTP inside)"
+            }
+            ("-" | "refused", _) => "closed: this gateway takes no connection with this server name",
             _ => return None,
         };
-        let name = match self.text("target") {
+        Some(format!("{} {} {what}, {} ms", self.time(), self.target(), self.number("duration_ms")))
+    }
+
+    /// The host and port that a connection was to, or the name that it gave.
+    fn target(&self) -> &str {
+        match self.text("target") {
             "-" => self.text("sni"),
             target => target,
-        };
-        Some(format!("{} {name} {what}, {} ms", self.time(), self.number("duration_ms")))
+        }
+    }
+
+    /// Whether a tunnel names its target, or nothing, inside: then it was not refused for a name.
+    fn carries_something_else(&self) -> bool {
+        let host = self.text("target").rsplit_once(':').map_or("-", |(host, _)| host);
+        host != "-" && (self.text("sni") == "-" || self.text("sni").eq_ignore_ascii_case(host))
     }
 
     fn failed_handshake(&self, ca: &str) -> Option<String> {
@@ -227,6 +257,38 @@ mod tests {
         check(&line(r#""refused""#, "null"), Some(refused));
         check(&line("null", "null"), Some(refused));
         check(&line(r#""intercept""#, "null"), None);
+        check(
+            &line(
+                r#""passthrough/a.test/12345678""#,
+                r#""rbac_access_denied_matched_policy[private-address]""#,
+            ),
+            Some("10:33:01 a.test:443 closed: its address is private (allowedPrivateNetworks), 5 ms"),
+        );
+        check(
+            &line(r#""denied""#, "null"),
+            Some("10:33:01 a.test:443 closed: an EgressDenyPolicy denies it, 5 ms"),
+        );
+        let with = |text: &str, more: &str| {
+            text.replace(r#""duration_ms":5"#, &format!(r#""duration_ms":5,{more}"#))
+        };
+        for chain in [r#""passthrough/a.test/12345678""#, r#""intercept-allowed/a.test/12345678""#] {
+            check(
+                &with(&line(chain, "null"), r#""closed":"filter_chain_is_being_removed""#),
+                Some("10:33:01 a.test:443 closed: it is no longer allowed, 5 ms"),
+            );
+        }
+        check(
+            &with(&line(r#""passthrough""#, "null"), r#""flags":"UH""#),
+            Some(
+                "10:33:01 a.test:443 closed: the host could not be reached, or its address is private \
+                 (allowedPrivateNetworks), 5 ms",
+            ),
+        );
+        let carries = "10:33:01 a.test:443 closed: what it carries is not what a route allows there (not TLS, or no HTTP \
+                       inside), 5 ms";
+        for sni in [r#""a.test""#, "null"] {
+            check(&line(r#""refused""#, "null").replace(r#""b.test""#, sni), Some(carries));
+        }
     }
 
     #[test]

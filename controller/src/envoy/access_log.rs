@@ -47,13 +47,14 @@ const HTTP: [Field; 9] = [
 ];
 
 /// What lines about a connection have.
-const CONNECTION: [Field; 8] = [
+const CONNECTION: [Field; 9] = [
     ("sni", "%REQUESTED_SERVER_NAME%"),
     ("target", "%FILTER_STATE(keyward.target:PLAIN)%"),
     ("peer", "%FILTER_STATE(keyward.peer:PLAIN)%"),
     ("chain", "%FILTER_CHAIN_NAME%"),
     ("tls_failure", "%DOWNSTREAM_TRANSPORT_FAILURE_REASON%"),
     ("termination", "%CONNECTION_TERMINATION_DETAILS%"),
+    ("closed", "%DOWNSTREAM_LOCAL_CLOSE_REASON%"),
     ("bytes_received", "%BYTES_RECEIVED%"),
     ("bytes_sent", "%BYTES_SENT%"),
 ];

@@ -15,8 +15,8 @@ use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_optio
 
 use super::any::{internal_address, number, pack, seconds, socket_address};
 use super::dns::{self, Cache};
-use super::{hosts, limits, names, tls, tunnel, upstream_guard};
-use crate::plan::{Alias, GatewayPlan};
+use super::{hosts, limits, names, tls, tunnel, upstream_guard, upstream_proxy};
+use crate::plan::{Alias, GatewayPlan, UpstreamProxy};
 
 /// Envoy's default of 1,024 connections, requests and waiting requests would bite. What one agent may hold is a
 /// matter for the listeners.
@@ -45,9 +45,12 @@ pub(super) fn clusters(plan: &GatewayPlan) -> Vec<cluster::Cluster> {
         resolved(plan, names::OPEN, Cache::Open, Speaks::Https),
         resolved(plan, names::OPEN_H1, Cache::Open, Speaks::Https1),
         resolved(plan, names::OPEN_CLEARTEXT, Cache::Open, Speaks::Http1),
-        resolved(plan, names::PASSTHROUGH, Cache::Open, Speaks::Bytes),
         internal(names::MITM),
     ];
+    match &plan.upstream_proxy {
+        Some(proxy) => all.push(of_proxy(plan, proxy)),
+        None => all.push(resolved(plan, names::PASSTHROUGH, Cache::Open, Speaks::Bytes)),
+    }
     if tunnel::exists(plan) {
         all.extend([internal(names::TUNNEL), internal(names::TUNNEL_SERVER_FIRST)]);
     }
@@ -63,6 +66,9 @@ pub(super) fn clusters(plan: &GatewayPlan) -> Vec<cluster::Cluster> {
 }
 
 fn resolved(plan: &GatewayPlan, name: &str, cache: Cache, speaks: Speaks) -> cluster::Cluster {
+    if plan.upstream_proxy.is_some() {
+        return tunnelled(name, speaks);
+    }
     let config = forward::ClusterConfig {
         cluster_implementation_specifier: Some(
             forward::cluster_config::ClusterImplementationSpecifier::DnsCacheConfig(dns::cache(plan, cache)),
@@ -82,6 +88,28 @@ fn resolved(plan: &GatewayPlan, name: &str, cache: Cache, speaks: Speaks) -> clu
     }
 }
 
+/// Upstreams behind the operator's proxy: what is spoken to them is spoken inside a tunnel.
+fn tunnelled(name: &str, speaks: Speaks) -> cluster::Cluster {
+    let inside = speaking(name, speaks, Vec::new());
+    cluster::Cluster {
+        load_assignment: Some(one_endpoint(name, internal_address(names::UPSTREAM_PROXY))),
+        transport_socket: Some(crossing(inside.transport_socket)),
+        ..speaking(name, speaks, Vec::new())
+    }
+}
+
+/// The operator's proxy itself, exempt from the guard.
+fn of_proxy(plan: &GatewayPlan, proxy: &UpstreamProxy) -> cluster::Cluster {
+    let (address, discovery) = upstream_proxy::address(proxy);
+    cluster::Cluster {
+        load_assignment: Some(one_endpoint(names::UPSTREAM_PROXY, address)),
+        cluster_discovery_type: Some(cluster::cluster::ClusterDiscoveryType::Type(discovery as i32)),
+        typed_dns_resolver_config: Some(dns::resolver(plan)),
+        dns_lookup_family: dns::family(plan.dns.family) as i32,
+        ..base(names::UPSTREAM_PROXY)
+    }
+}
+
 /// An address that the operator wrote, exempt from the guard.
 fn addressed(name: &str, alias: &Alias, speaks: Speaks) -> cluster::Cluster {
     let address = socket_address(SocketAddr::new(alias.ip, alias.port));
@@ -92,15 +120,21 @@ fn addressed(name: &str, alias: &Alias, speaks: Speaks) -> cluster::Cluster {
 }
 
 fn internal(name: &str) -> cluster::Cluster {
-    let transport = InternalUpstreamTransport {
-        transport_socket: Some(tls::socket("envoy.transport_sockets.raw_buffer", pack(&RawBuffer {}))),
-        ..Default::default()
-    };
     cluster::Cluster {
         load_assignment: Some(one_endpoint(name, internal_address(name))),
-        transport_socket: Some(tls::socket("envoy.transport_sockets.internal_upstream", pack(&transport))),
+        transport_socket: Some(crossing(None)),
         ..base(name)
     }
+}
+
+/// Takes facts along into an internal listener; what is spoken there is in the clear unless something is given.
+fn crossing(inside: Option<core::TransportSocket>) -> core::TransportSocket {
+    let plain = || tls::socket("envoy.transport_sockets.raw_buffer", pack(&RawBuffer {}));
+    let transport = InternalUpstreamTransport {
+        transport_socket: Some(inside.unwrap_or_else(plain)),
+        ..Default::default()
+    };
+    tls::socket("envoy.transport_sockets.internal_upstream", pack(&transport))
 }
 
 fn speaking(name: &str, speaks: Speaks, http_filters: Vec<HttpFilter>) -> cluster::Cluster {

@@ -38,6 +38,11 @@ impl Cache {
         }
     }
 
+    /// The same, where names are resolved here and not by the operator's proxy.
+    pub(super) fn filter_of(self, plan: &GatewayPlan) -> Option<&'static str> {
+        plan.upstream_proxy.is_none().then(|| self.filter())
+    }
+
     /// The HTTP filter that fills the cache.
     pub(super) fn filter(self) -> &'static str {
         match self {
@@ -53,7 +58,7 @@ pub(super) fn cache(plan: &GatewayPlan, cache: Cache) -> DnsCacheConfig {
         dns_lookup_family: family(plan.dns.family) as i32,
         max_hosts: number(MAX_HOSTS),
         dns_cache_circuit_breaker: Some(DnsCacheCircuitBreakers { max_pending_requests: number(MAX_HOSTS) }),
-        typed_dns_resolver_config: Some(extension("envoy.network.dns_resolver.cares", pack(&resolver(plan)))),
+        typed_dns_resolver_config: Some(resolver(plan)),
         resolved_address_filter: Some(private_networks::matcher(&plan.allowed_private_networks)),
         ..Default::default()
     };
@@ -66,8 +71,9 @@ fn digest(config: &DnsCacheConfig) -> String {
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn resolver(plan: &GatewayPlan) -> CaresDnsResolverConfig {
-    CaresDnsResolverConfig {
+/// Who is asked.
+pub(super) fn resolver(plan: &GatewayPlan) -> core::TypedExtensionConfig {
+    let config = CaresDnsResolverConfig {
         resolvers: plan.dns.resolvers.iter().copied().map(socket_address).collect(),
         // A name is what the agent wrote, never one completed by a search domain of this machine.
         dns_resolver_options: Some(core::DnsResolverOptions {
@@ -75,10 +81,12 @@ fn resolver(plan: &GatewayPlan) -> CaresDnsResolverConfig {
             ..Default::default()
         }),
         ..Default::default()
-    }
+    };
+    extension("envoy.network.dns_resolver.cares", pack(&config))
 }
 
-fn family(family: LookupFamily) -> DnsLookupFamily {
+/// Address families.
+pub(super) fn family(family: LookupFamily) -> DnsLookupFamily {
     match family {
         LookupFamily::V4Preferred => DnsLookupFamily::V4Preferred,
         LookupFamily::V4Only => DnsLookupFamily::V4Only,

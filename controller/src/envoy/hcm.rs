@@ -20,17 +20,18 @@ use prost::Name;
 use super::any::{self, ads, boolean, number, pack, seconds};
 use super::dns::{self, Cache};
 use super::network::crossing;
-use super::{access_log, limits, names, refusal};
+use super::{access_log, limits, names, refusal, upstream_proxy};
 use crate::plan::GatewayPlan;
 
-/// Host and port of a CONNECT target, without the brackets of an IPv6 address.
+/// Host and port of a CONNECT target, the host without the brackets of an IPv6 address and with them.
 const HOST: &str = r"%CEL(re.extract(request.host, '^\\[?([^\\]]*)\\]?:[0-9]+$', '\\1'))%";
+const DIALLED: &str = r"%CEL(re.extract(request.host, '^(.*):[0-9]+$', '\\1'))%";
 const PORT: &str = r"%CEL(re.extract(request.host, '^.*:([0-9]+)$', '\\1'))%";
 
 /// The manager of the proxy listener: CONNECT, and plain `http://` requests.
 pub(super) fn proxy(plan: &GatewayPlan) -> hcm::HttpConnectionManager {
     hcm::HttpConnectionManager {
-        http_filters: vec![facts(), module(names::GUARD), resolver(plan, Cache::Open), router()],
+        http_filters: proxy_filters(plan),
         upgrade_configs: upgrades("CONNECT"),
         // A CONNECT meets no filter of ours, and Envoy's router takes orders from the former. Nothing here is TLS.
         early_header_mutation_extensions: vec![early(vec![
@@ -46,7 +47,10 @@ pub(super) fn proxy(plan: &GatewayPlan) -> hcm::HttpConnectionManager {
 /// The manager of the interception chain.
 pub(super) fn mitm(plan: &GatewayPlan) -> hcm::HttpConnectionManager {
     let modules = names::mitm_filters().into_iter().map(|name| module(&name));
-    let rest = [resolver(plan, Cache::Credentialed), resolver(plan, Cache::Open), router()];
+    let rest = match &plan.upstream_proxy {
+        Some(_) => vec![upstream(upstream_proxy::SECURE), router()],
+        None => vec![resolver(plan, Cache::Credentialed), resolver(plan, Cache::Open), router()],
+    };
     hcm::HttpConnectionManager {
         http_filters: modules.chain(rest).collect(),
         upgrade_configs: upgrades("websocket"),
@@ -147,11 +151,28 @@ fn facts() -> hcm::HttpFilter {
     let facts = vec![
         crossing(names::TARGET, "%REQ(:AUTHORITY)%"),
         crossing(names::TARGET_HOST, HOST),
+        crossing(names::TARGET_DIALLED, DIALLED),
         crossing(names::TARGET_PORT, PORT),
         crossing(names::PEER, "%DOWNSTREAM_REMOTE_ADDRESS%"),
     ];
     let config = set_filter_state::Config { on_request_headers: facts, ..Default::default() };
     filter("facts", pack(&config))
+}
+
+fn proxy_filters(plan: &GatewayPlan) -> Vec<hcm::HttpFilter> {
+    let before_upstream = match &plan.upstream_proxy {
+        // A CONNECT must not say this already: what it carries says it anew.
+        Some(_) => hcm::HttpFilter { disabled: true, ..upstream(upstream_proxy::IN_THE_CLEAR) },
+        None => resolver(plan, Cache::Open),
+    };
+    vec![facts(), module(names::GUARD), before_upstream, router()]
+}
+
+/// Says what the operator's proxy is to be asked for.
+fn upstream(host_and_port: &str) -> hcm::HttpFilter {
+    let facts = vec![crossing(names::UPSTREAM, host_and_port)];
+    let config = set_filter_state::Config { on_request_headers: facts, ..Default::default() };
+    filter(upstream_proxy::FILTER, pack(&config))
 }
 
 /// A filter of the module: off until a virtual host enables it, configured by ECDS. Requests that meet it before its

@@ -15,8 +15,14 @@ const GROUP: usize = 200;
 
 /// An authority that a well-behaved client sends: a name or an address, and perhaps a port without leading zeros.
 /// Everything else is refused before a decision rests on it.
-pub(super) const AUTHORITY: &str =
-    r"(?i)(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::[1-9][0-9]{0,4})?";
+///
+/// A name whose last label is a number, decimal or `0x` hexadecimal, is an address to some resolvers (the rule of the
+/// WHATWG URL standard): only the canonical form, four decimal numbers, can be told from others.
+pub(super) const AUTHORITY: &str = concat!(
+    r"(?i)(?:(?:[a-z0-9_-]+\.)*(?:[a-z_-][a-z0-9_-]*|[1-9][0-9]*[a-z_-][a-z0-9_-]*|0(?:[0-9]+[a-z_-]|[a-wyz_-])",
+    r"[a-z0-9_-]*|0x[0-9a-f]*[g-z_-][a-z0-9_-]*)|(?:0|[1-9][0-9]{0,2})(?:\.(?:0|[1-9][0-9]{0,2})){3}|",
+    r"\[[0-9a-f:.]+\])(?::[1-9][0-9]{0,4})?",
+);
 
 /// The hosts that routes name, by whether they are one name or many.
 pub(super) struct Named<'a> {
@@ -39,6 +45,11 @@ impl<'a> Named<'a> {
     /// The exact names.
     pub(super) fn names(&self) -> Vec<String> {
         self.exact.iter().map(|(host, _)| (*host).to_owned()).collect()
+    }
+
+    /// Where the operator says that an exact name is.
+    pub(super) fn alias(&self, name: &str) -> Option<&'a Alias> {
+        self.exact.iter().find(|(host, _)| *host == name).and_then(|(_, plan)| plan.alias.as_ref())
     }
 
     /// The patterns that share a key, as expressions without anchors.
@@ -117,7 +128,8 @@ pub(super) fn literal(host: &str) -> String {
     host.replace('.', r"\.")
 }
 
-fn unanchored(pattern: &HostPattern) -> String {
+/// A pattern, as part of an expression.
+pub(super) fn unanchored(pattern: &HostPattern) -> String {
     pattern.as_regex().trim_start_matches('^').trim_end_matches('$').to_owned()
 }
 

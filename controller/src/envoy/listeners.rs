@@ -8,7 +8,7 @@ use envoy_types::pb::google::protobuf::Any;
 use super::any::{number, pack, seconds, socket_address};
 use super::network::{fact, filter, note_tls, refuse};
 use super::sni::{Chains, sni};
-use super::{Placement, access_log, hcm, limits, names, tls, transparent, tunnel};
+use super::{Placement, access_log, hcm, limits, names, tls, transparent, tunnel, upstream_proxy};
 use crate::plan::GatewayPlan;
 
 /// Longest time for a TLS handshake with the agent. It also bounds how long a controller may take for a leaf.
@@ -24,6 +24,7 @@ const LEAF_NAME: &str = r"[a-z0-9-]+(?:\.[a-z0-9-]+)*";
 /// Every listener with its name.
 pub(super) fn listeners(plan: &GatewayPlan, placement: &Placement) -> Vec<(&'static str, Any)> {
     let mut all = tunnel::listeners(plan);
+    all.extend(upstream_proxy::listener(plan));
     all.push((names::MITM, mitm(plan)));
     all.push((names::PROXY_LISTENER, pack(&proxy(plan, placement))));
     if let Some(address) = placement.transparent {

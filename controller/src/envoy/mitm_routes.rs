@@ -1,8 +1,11 @@
 //! `mitm/routes`: what becomes of an intercepted request. Every host that a route names meets the bucket that holds
 //! its rules, whatever port its authority says; every other host meets the guard.
 
+use std::collections::BTreeMap;
+
 use envoy_types::pb::envoy::config::route::v3 as route;
 
+use super::destinations::{self, Denials, Hosts};
 use super::dns::Cache;
 use super::hosts::{self, AUTHORITY, Named};
 use super::refusal::Refusal;
@@ -11,7 +14,8 @@ use super::route::{
     without_authority,
 };
 use super::{limits, names};
-use crate::plan::{DefaultPolicy, GatewayPlan, LIGHT_BUCKETS};
+use crate::destination::{Host, PortRanges};
+use crate::plan::{Allowed, DefaultPolicy, GatewayPlan, LIGHT_BUCKETS, Passage};
 
 /// The clusters of a host: for requests, and for upgrades.
 struct Clusters {
@@ -33,7 +37,9 @@ pub(super) fn routes(plan: &GatewayPlan) -> RouteConfiguration {
         virtual_hosts.push(credentialed(plan, &names::alias(host), &[host], known.bucket, Some(host)));
     }
     virtual_hosts.extend(plan.open_aliases.keys().map(|host| {
-        VirtualHost::of(&names::alias(host), &[host], open(plan, &Clusters::of_alias(host)).into())
+        let mut routes = denied(plan, |denied| denied.names(host));
+        routes.extend(open(plan, &Clusters::of_alias(host), |allowed| allowed.names(host)));
+        VirtualHost::of(&names::alias(host), &[host], routes)
     }));
     virtual_hosts.push(VirtualHost::rest(rest(plan, &named)));
     RouteConfiguration::new(names::MITM_ROUTES, virtual_hosts)
@@ -47,8 +53,14 @@ fn credentialed(
     alias: Option<&str>,
 ) -> VirtualHost {
     let clusters = alias.map_or_else(|| Clusters::resolved(Cache::Credentialed), Clusters::of_alias);
-    VirtualHost::of(name, hosts, forwarding(plan, &requests(), &clusters).into())
-        .enabling([names::bucket(bucket).as_str(), Cache::Credentialed.filter()])
+    let mut routes: Vec<Route> = denied(plan, |host| hosts.iter().any(|name| host.names(name)))
+        .into_iter()
+        // The guard says nothing of a credential that goes nowhere.
+        .map(|route| route.without(&names::bucket(bucket)))
+        .collect();
+    routes.extend(forwarding(plan, &requests(), &clusters));
+    VirtualHost::of(name, hosts, routes)
+        .enabling(std::iter::once(names::bucket(bucket).as_str()).chain(Cache::Credentialed.filter_of(plan)))
         .holding(held(plan, bucket))
 }
 
@@ -63,29 +75,66 @@ fn rest(plan: &GatewayPlan, named: &Named) -> Vec<Route> {
         Route::refuse(without_authority(requests(), AUTHORITY), Refusal::BadAuthority)
             .enabling([names::GUARD]),
     ];
+    routes.extend(denied(plan, |_| true));
     for (bucket, patterns) in named.grouped(|host| host.bucket) {
         let what = with_authority(requests(), &hosts::any_port(&patterns));
         let clusters = Clusters::resolved(Cache::Credentialed);
         let filter = names::bucket(bucket);
         routes.extend(
             forwarding(plan, &what, &clusters)
-                .map(|route| route.enabling([filter.as_str(), Cache::Credentialed.filter()]))
+                .map(|route| {
+                    route
+                        .enabling(std::iter::once(filter.as_str()).chain(Cache::Credentialed.filter_of(plan)))
+                })
                 .map(|route| route.holding(held(plan, bucket))),
         );
     }
-    routes.extend(open(plan, &Clusters::resolved(Cache::Open)));
+    routes.extend(open(plan, &Clusters::resolved(Cache::Open), |_| true));
+    routes
+}
+
+/// What EgressDenyPolicies deny of the hosts concerned: withdrawn while a connection to them is open.
+fn denied(plan: &GatewayPlan, concerns: impl Fn(&Host) -> bool) -> Vec<Route> {
+    let mut routes = Vec::new();
+    for denials in destinations::denials(plan, concerns).into_iter().filter(Denials::tunnels) {
+        let hosts = denials.hosts.authorities_or(443);
+        let what = hosts.iter().map(|hosts| with_authority(requests(), hosts));
+        routes.extend(what.map(|what| Route::deny(what, denials.response).enabling([names::GUARD])));
+    }
     routes
 }
 
 /// A host that no route names. The guard compares the connection's facts first, also where the answer is a refusal.
-fn open(plan: &GatewayPlan, clusters: &Clusters) -> [Route; 2] {
-    match plan.default_policy {
-        DefaultPolicy::AllowAll => forwarding(plan, &requests(), clusters),
+fn open(plan: &GatewayPlan, clusters: &Clusters, concerns: impl Fn(&Host) -> bool) -> Vec<Route> {
+    let routes = match plan.default_policy {
+        DefaultPolicy::AllowAll => forwarding(plan, &requests(), clusters).into(),
         DefaultPolicy::DenyAll => {
-            [websocket(requests()), requests()].map(|what| Route::refuse(what, Refusal::DeniedByPolicy))
+            let mut routes = allowed(plan, clusters, concerns);
+            let refuse = |what| Route::refuse(what, Refusal::DeniedByPolicy);
+            routes.extend([websocket(requests()), requests()].map(refuse));
+            routes
+        }
+    };
+    routes
+        .into_iter()
+        .map(|route| route.enabling(std::iter::once(names::GUARD).chain(Cache::Open.filter_of(plan))))
+        .collect()
+}
+
+/// What EgressL4Routes allow through a listener that ends TLS.
+fn allowed(plan: &GatewayPlan, clusters: &Clusters, concerns: impl Fn(&Host) -> bool) -> Vec<Route> {
+    let mut by_ports: BTreeMap<&PortRanges, Vec<&Host>> = BTreeMap::new();
+    let intercepted = plan.egress.allowed.iter().filter(|allowed| allowed.passage == Passage::Intercepted);
+    for Allowed { destination, .. } in intercepted.filter(|allowed| concerns(&allowed.destination.host)) {
+        by_ports.entry(&destination.ports).or_default().push(&destination.host);
+    }
+    let mut routes = Vec::new();
+    for (ports, hosts) in by_ports {
+        for hosts in (Hosts { hosts, ports }).authorities_or(443) {
+            routes.extend(forwarding(plan, &with_authority(requests(), &hosts), clusters));
         }
     }
-    .map(|route| route.enabling([names::GUARD, Cache::Open.filter()]))
+    routes
 }
 
 fn forwarding(plan: &GatewayPlan, what: &route::RouteMatch, clusters: &Clusters) -> [Route; 2] {

@@ -4,10 +4,12 @@
 
 mod access_log;
 mod admin;
+mod allowed;
 mod any;
 pub mod binary;
 pub mod bootstrap;
 mod clusters;
+mod destinations;
 mod dns;
 mod filters;
 mod hcm;
@@ -31,6 +33,7 @@ mod tls;
 mod transparent;
 mod tunnel;
 mod upstream_guard;
+mod upstream_proxy;
 pub(crate) mod walk;
 
 use std::net::SocketAddr;

@@ -39,6 +39,8 @@ pub const OPEN_H1: &str = "open-h1";
 pub const OPEN_CLEARTEXT: &str = "open-cleartext";
 /// Upstream cluster of connections that pass untouched.
 pub const PASSTHROUGH: &str = "passthrough";
+/// Internal listener that opens tunnels through the operator's HTTP proxy, and the cluster of that proxy.
+pub const UPSTREAM_PROXY: &str = "upstream-proxy";
 /// Cluster of the controller in the bootstrap.
 pub const XDS_CLUSTER: &str = "xds";
 
@@ -51,8 +53,12 @@ pub const CONNECTION: &str = "keyward.connection";
 pub const TARGET: &str = "keyward.target";
 /// Filter state with the host of the CONNECT target.
 pub const TARGET_HOST: &str = "keyward.target_host";
+/// The same as it is dialled: an IPv6 address keeps its brackets.
+pub const TARGET_DIALLED: &str = "keyward.target_dialled";
 /// Filter state with the port of the CONNECT target.
 pub const TARGET_PORT: &str = "keyward.target_port";
+/// Filter state with the host and port that the operator's HTTP proxy is asked for.
+pub const UPSTREAM: &str = "keyward.upstream";
 /// Filter state with the agent's address.
 pub const PEER: &str = "keyward.peer";
 

@@ -9,6 +9,7 @@ use envoy_types::pb::envoy::extensions::access_loggers::filters::cel::v3::Expres
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
 
 use super::any::{inline, number, pack};
+use crate::plan::DenyResponse;
 
 /// A refusal by Envoy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +80,19 @@ impl Refusal {
 
     fn body(self) -> core::DataSource {
         inline(format!(r#"{{"error":{{"type":"{}","message":"{}"}}}}"#, self.reason(), self.message()))
+    }
+
+    /// The answer of a route that the operator worded.
+    pub(super) fn worded(response: &DenyResponse) -> DirectResponseAction {
+        let refusal = Refusal::DeniedByPolicy;
+        let body = response.message.as_ref().map_or_else(
+            || refusal.body(),
+            |message| {
+                let error = serde_json::json!({"type": refusal.reason(), "message": message});
+                inline(serde_json::json!({ "error": error }).to_string())
+            },
+        );
+        DirectResponseAction { status: response.status.into(), body: Some(body), ..Default::default() }
     }
 
     /// The answer of a route.

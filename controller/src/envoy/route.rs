@@ -15,6 +15,7 @@ use prost::Message;
 
 use super::any::{self, boolean, number, seconds};
 use super::refusal::Refusal;
+use crate::plan::DenyResponse;
 
 /// How long a tunnel may stay open without a byte.
 const TUNNEL_IDLE: Duration = Duration::from_hours(1);
@@ -138,6 +139,21 @@ impl Route {
             response_headers_to_add: refusal.headers(),
             ..Default::default()
         }
+    }
+
+    /// Answers what an EgressDenyPolicy denies.
+    pub(super) fn deny(what: route::RouteMatch, response: &DenyResponse) -> Self {
+        Route {
+            direct_response: Some(Refusal::worded(response)),
+            ..Route::refuse(what, Refusal::DeniedByPolicy)
+        }
+    }
+
+    /// Turns a filter off that the virtual host enables.
+    pub(super) fn without(mut self, filter: &str) -> Self {
+        let off = route::FilterConfig { config: Some(Any::default()), disabled: true, ..Default::default() };
+        self.typed_per_filter_config.insert(filter.to_owned(), any::pack(&off));
+        self
     }
 
     /// Enables filters for this route.

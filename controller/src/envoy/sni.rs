@@ -1,14 +1,18 @@
 //! Choosing a filter chain by SNI, ALPN and transport protocol: a set of names, then a list of expressions. A matcher
 //! can change without draining anything.
 
+use std::net::IpAddr;
+
+use envoy_types::pb::envoy::config::core::v3::CidrRange;
 use envoy_types::pb::envoy::extensions::matching::common_inputs::network::v3 as inputs;
+use envoy_types::pb::envoy::extensions::matching::input_matchers::ip::v3::Ip;
 use envoy_types::pb::google::protobuf::StringValue;
 use envoy_types::pb::xds::core::v3::TypedExtensionConfig;
 use envoy_types::pb::xds::r#type::matcher::v3 as xds;
 use envoy_types::pb::xds::r#type::matcher::v3::matcher::matcher_list::{FieldMatcher, Predicate, predicate};
 use prost::{Message, Name};
 
-use super::any::pack;
+use super::any::{number, pack};
 
 /// `xds.type.matcher.v3.ServerNameMatcher`. An exact map would say the chain once more for each of ten thousand names.
 #[derive(Clone, PartialEq, Message)]
@@ -90,7 +94,26 @@ pub(super) fn state(key: &str, expression: &str) -> Predicate {
     matches(input("state", &state), expression)
 }
 
-pub(super) fn all_of(predicates: Vec<Predicate>) -> Predicate {
+/// The filter state is an address of one of these networks, however it is spelt.
+pub(super) fn address_in(key: &str, networks: &[(IpAddr, u8)]) -> Predicate {
+    let range = |(address, length): &(IpAddr, u8)| CidrRange {
+        address_prefix: address.to_string(),
+        prefix_len: number(u32::from(*length)),
+    };
+    let ranges = Ip { cidr_ranges: networks.iter().map(range).collect(), stat_prefix: "networks".to_owned() };
+    let matcher = TypedExtensionConfig {
+        name: "envoy.matching.matchers.ip".to_owned(),
+        typed_config: Some(pack(&ranges)),
+    };
+    let state = inputs::FilterStateInput { key: key.to_owned(), ..Default::default() };
+    single(input("address", &state), predicate::single_predicate::Matcher::CustomMatch(matcher))
+}
+
+pub(super) fn all_of(mut predicates: Vec<Predicate>) -> Predicate {
+    // A list of one is refused.
+    if predicates.len() == 1 {
+        return predicates.remove(0);
+    }
     Predicate {
         match_type: Some(predicate::MatchType::AndMatcher(predicate::PredicateList {
             predicate: predicates,
@@ -98,7 +121,10 @@ pub(super) fn all_of(predicates: Vec<Predicate>) -> Predicate {
     }
 }
 
-pub(super) fn any_of(predicates: Vec<Predicate>) -> Predicate {
+pub(super) fn any_of(mut predicates: Vec<Predicate>) -> Predicate {
+    if predicates.len() == 1 {
+        return predicates.remove(0);
+    }
     Predicate {
         match_type: Some(predicate::MatchType::OrMatcher(predicate::PredicateList { predicate: predicates })),
     }
@@ -117,10 +143,14 @@ fn matches(input: TypedExtensionConfig, expression: &str) -> Predicate {
         match_pattern: Some(xds::string_matcher::MatchPattern::SafeRegex(regex)),
         ignore_case: false,
     };
+    single(input, predicate::single_predicate::Matcher::ValueMatch(value))
+}
+
+fn single(input: TypedExtensionConfig, matcher: predicate::single_predicate::Matcher) -> Predicate {
     Predicate {
         match_type: Some(predicate::MatchType::SinglePredicate(predicate::SinglePredicate {
             input: Some(input),
-            matcher: Some(predicate::single_predicate::Matcher::ValueMatch(value)),
+            matcher: Some(matcher),
         })),
     }
 }

@@ -7,15 +7,17 @@ use std::net::SocketAddr;
 
 use envoy_types::pb::envoy::config::listener::v3 as listener;
 use envoy_types::pb::google::protobuf::Any;
+use envoy_types::pb::xds::r#type::matcher::v3::matcher::matcher_list::Predicate;
 
+use super::allowed::{self, Group, open_chain};
 use super::any::socket_address;
 use super::hosts::{self, Named};
 use super::listeners::{chain, inspecting, with_chains};
 use super::network::{crossing, limit_rate, note, refuse, resolve_name, to_cluster};
-use super::sni::{Chains, alpn, any_of, not, sni};
-use super::tunnel::{HTTP, INTERCEPT, INTERCEPT_OPEN, NAME, PASS, REFUSED};
-use super::{access_log, limits, names, tunnel};
-use crate::plan::{DefaultPolicy, GatewayPlan, Interception};
+use super::sni::{Chains, all_of, alpn, any_of, not, sni};
+use super::tunnel::{DENIED, HTTP, INTERCEPT, INTERCEPT_OPEN, NAME, PASS, REFUSED};
+use super::{access_log, destinations, limits, names, tunnel, upstream_proxy};
+use crate::plan::{DefaultPolicy, GatewayPlan, Interception, Passage};
 
 /// How long a client may take for its first bytes.
 const TIMEOUT: u64 = 15;
@@ -51,39 +53,89 @@ fn others(plan: &GatewayPlan) -> Others {
 }
 
 fn chains(plan: &GatewayPlan, others: Others) -> Vec<listener::FilterChain> {
-    let peer = || note(vec![crossing(names::PEER, "%DOWNSTREAM_REMOTE_ADDRESS%")]);
-    let mut chains =
-        vec![chain(REFUSED, vec![peer(), refuse()]), chain(INTERCEPT, vec![peer(), to_cluster(names::MITM)])];
+    let mut chains = vec![
+        chain(REFUSED, vec![peer(), refuse()]),
+        chain(DENIED, vec![peer(), refuse()]),
+        chain(INTERCEPT, vec![peer(), to_cluster(names::MITM)]),
+    ];
+    for group in groups(plan) {
+        let filters = match group.passage {
+            Passage::Intercepted => intercept_slowly(),
+            Passage::Untouched => pass(plan, group.alias),
+        };
+        chains.push(chain(&group.chain, filters));
+    }
     if others == Others::Intercepted {
-        let slowly = limit_rate(limits::OPEN_NAMES);
-        chains.push(chain(INTERCEPT_OPEN, vec![slowly, peer(), to_cluster(names::MITM)]));
+        chains.push(chain(INTERCEPT_OPEN, intercept_slowly()));
     }
     if others != Others::Refused {
-        let [resolve, guard] = resolve_name(plan);
-        chains.push(chain(PASS, vec![peer(), resolve, guard, to_cluster(names::PASSTHROUGH)]));
-    }
-    if others != Others::Refused {
+        chains.push(chain(&open_chain(PASS, plan), pass(plan, None)));
         chains.extend(tunnel::aliases(plan).map(|(host, _)| {
-            let cluster = names::alias_passthrough(host);
-            chain(&cluster, vec![peer(), to_cluster(&cluster)])
+            chain(&open_chain(&names::alias_passthrough(host), plan), pass(plan, Some(host)))
         }));
     }
     chains
 }
 
+/// What EgressL4Routes allow by name on 443.
+fn groups(plan: &GatewayPlan) -> impl Iterator<Item = Group<'_>> {
+    let groups = allowed::groups(plan).into_iter();
+    groups.filter(|group| group.hosts.ports.contains(443) && group.hosts.name().is_some())
+}
+
+fn peer() -> listener::Filter {
+    note(vec![crossing(names::PEER, "%DOWNSTREAM_REMOTE_ADDRESS%")])
+}
+
+fn intercept_slowly() -> Vec<listener::Filter> {
+    vec![limit_rate(limits::OPEN_NAMES), peer(), to_cluster(names::MITM)]
+}
+
+fn pass(plan: &GatewayPlan, alias: Option<&str>) -> Vec<listener::Filter> {
+    if let Some(host) = alias {
+        return vec![peer(), to_cluster(&names::alias_passthrough(host))];
+    }
+    if plan.upstream_proxy.is_some() {
+        return vec![peer(), upstream_proxy::tunnel("%REQUESTED_SERVER_NAME%:443")];
+    }
+    let [resolve, guard] = resolve_name(plan);
+    vec![peer(), resolve, guard, to_cluster(names::PASSTHROUGH)]
+}
+
 fn choice(plan: &GatewayPlan, others: Others) -> Chains {
     let named = Named::of(plan);
     let mut rules = vec![(not(sni(NAME)), REFUSED.to_owned())];
+    if plan.upstream_proxy.is_some() {
+        rules.push((sni(upstream_proxy::LOCAL_NAME), REFUSED.to_owned()));
+    }
+    let denials = destinations::denials(plan, |_| true);
+    let denied = denials.iter().filter(|it| it.tunnels() && it.hosts.ports.contains(443));
+    rules.extend(denied.filter_map(|it| Some((it.hosts.name()?, DENIED.to_owned()))));
     rules.extend(named.grouped(|_| ()).into_iter().map(|((), hosts)| (sni(&hosts), INTERCEPT.to_owned())));
+    for group in groups(plan) {
+        let name = group.hosts.name().into_iter();
+        let inside = (group.passage == Passage::Intercepted).then(http);
+        rules.push((all_of(name.chain(inside).collect()), group.chain));
+    }
     if others == Others::Intercepted {
-        rules.push((any_of(vec![alpn(HTTP), not(alpn(".+"))]), INTERCEPT_OPEN.to_owned()));
+        rules.push((http(), INTERCEPT_OPEN.to_owned()));
     }
     if others != Others::Refused {
-        rules.extend(
-            tunnel::aliases(plan)
-                .map(|(host, _)| (sni(&hosts::literal(host)), names::alias_passthrough(host))),
-        );
+        rules.extend(tunnel::aliases(plan).map(|(host, _)| {
+            (sni(&hosts::literal(host)), open_chain(&names::alias_passthrough(host), plan))
+        }));
     }
-    let otherwise = if others == Others::Refused { REFUSED } else { PASS };
-    Chains { names: named.names(), of_names: INTERCEPT.to_owned(), rules, otherwise: otherwise.to_owned() }
+    let otherwise = if others == Others::Refused { REFUSED.to_owned() } else { open_chain(PASS, plan) };
+    // What is denied is looked for among the rules.
+    let mut names = named.names();
+    names.retain(|name| !destinations::is_denied(plan, name, 443));
+    if plan.upstream_proxy.is_some() {
+        names.retain(|name| !upstream_proxy::is_local(name) || named.alias(name).is_some());
+    }
+    Chains { names, of_names: INTERCEPT.to_owned(), rules, otherwise }
+}
+
+/// TLS that speaks HTTP, which on 443 goes without saying.
+fn http() -> Predicate {
+    any_of(vec![alpn(HTTP), not(alpn(".+"))])
 }

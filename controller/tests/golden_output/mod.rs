@@ -2,7 +2,8 @@
 
 use controller::compile::Compiled;
 use controller::conditions::Conditions;
-use controller::plan::{Alias, GatewayPlan, HostPlan, PortSet};
+use controller::destination::Destination;
+use controller::plan::{Alias, DenyResponse, Egress, GatewayPlan, HostPlan, PortSet, UpstreamProxy};
 use serde_json::{Map, Value, json};
 
 pub(crate) fn render(compiled: &Compiled, problems: &[String]) -> String {
@@ -31,7 +32,7 @@ fn gateway(plan: &GatewayPlan) -> Value {
     let used = plan.buckets.iter().enumerate().filter(|(_, config)| !config.rules.is_empty());
     let networks =
         plan.allowed_private_networks.iter().map(|(address, length)| format!("{address}/{length}"));
-    json!({
+    let mut rendered = json!({
         "defaultPolicy": format!("{:?}", plan.default_policy),
         "interception": format!("{:?}", plan.interception),
         "ports": {
@@ -49,7 +50,24 @@ fn gateway(plan: &GatewayPlan) -> Value {
         "dns": format!("{:?} {:?}", plan.dns.family, plan.dns.resolvers),
         "requestTimeout": format!("{:?}", plan.request_timeout),
         "allowedPrivateNetworks": networks.collect::<Vec<_>>(),
-    })
+    });
+    if let Some(UpstreamProxy { host, port }) = &plan.upstream_proxy {
+        rendered["upstreamProxy"] = json!(format!("{host:?} {port}"));
+    }
+    if plan.egress != Egress::default() {
+        rendered["egress"] = egress(plan);
+    }
+    rendered
+}
+
+fn egress(plan: &GatewayPlan) -> Value {
+    let place = |it: &Destination| format!("{} {} {:?}", it.host, it.ports, it.traffic);
+    let denied = plan.egress.denied.iter().map(|it| {
+        let DenyResponse { status, message } = &it.response;
+        format!("{} -> {status} {}", place(&it.destination), message.as_deref().unwrap_or("-"))
+    });
+    let allowed = plan.egress.allowed.iter().map(|it| format!("{} {:?}", place(&it.destination), it.passage));
+    json!({"denied": denied.collect::<Vec<_>>(), "allowed": allowed.collect::<Vec<_>>()})
 }
 
 fn host(plan: &HostPlan) -> Value {

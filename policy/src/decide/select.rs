@@ -24,10 +24,11 @@ pub(super) enum Selected<'a> {
 /// How narrowly a rule names a request, its model aside.
 type Scope = (host::Specificity, glob::Specificity, bool);
 
-/// A rule at a place of a host, by how narrowly it names the request. Greater wins; of rules that differ in nothing
-/// else, the one that denies.
+/// A rule at a place of a host: whether it forbids the request, then by how narrowly it names it. Greater wins; of rules
+/// that differ in nothing else, the one that denies.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Claim<'a> {
+    forbids: bool,
     scope: Scope,
     model: Option<glob::Specificity>,
     rank: Reverse<u32>,
@@ -61,8 +62,8 @@ pub(super) fn most_specific<'a>(
             }
         }
     }
-    let floor = best.as_ref().map(|(claim, _)| claim.scope);
-    rivals.retain(|(claim, ..)| Some(claim.scope) >= floor);
+    let floor = best.as_ref().map(|(claim, _)| (claim.forbids, claim.scope));
+    rivals.retain(|(claim, ..)| Some((claim.forbids, claim.scope)) >= floor);
     if rivals.is_empty() {
         let none = Selected::None(Reason::EndpointNotListed);
         return Ok(best.map_or(none, |(_, rule)| Selected::Rule(rule)));
@@ -110,7 +111,8 @@ fn claim<'a>(host: host::Specificity, rule: &'a Rule, path: &str, head: &Head<'_
     let scope = (host, endpoint_claim(rule, path)?, method_claim(rule, head)?);
     let (rank, route) = (Reverse(rule.rank), Reverse(rule.route.as_str()));
     let denies = matches!(rule.then, Then::Deny(_));
-    Some(Claim { scope, model: None, rank, route, denies })
+    let forbids = matches!(rule.then, Then::Deny(Reason::RouteDenied));
+    Some(Claim { forbids, scope, model: None, rank, route, denies })
 }
 
 /// The narrowest of the rule's endpoints that the path matches.

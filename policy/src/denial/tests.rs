@@ -16,6 +16,7 @@ const TABLE: &[(Reason, &str, &str, u16, bool)] = &[
     (Reason::InvalidSecret, "invalid_secret", "credential_unavailable", 503, true),
     (Reason::NoPolicy, "no_policy", "credential_unavailable", 503, true),
     (Reason::RouteRefused, "route_refused", "credential_unavailable", 503, true),
+    (Reason::RouteDenied, "route_denied", "denied_by_policy", 403, true),
     (Reason::NoConfiguration, "no_configuration", "credential_unavailable", 503, true),
     (Reason::HostCallFailed, "host_call_failed", "credential_unavailable", 503, true),
     (Reason::SniMissing, "sni_missing", "misdirected", 421, true),

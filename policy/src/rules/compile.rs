@@ -292,6 +292,7 @@ fn reason(cause: DenyCause) -> Reason {
         DenyCause::RouteRefused => Reason::RouteRefused,
         DenyCause::RegionUnknown => Reason::RegionUnknown,
         DenyCause::TokenUnavailable => Reason::TokenUnavailable,
+        DenyCause::RouteDenied => Reason::RouteDenied,
     }
 }
 

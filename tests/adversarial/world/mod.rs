@@ -5,7 +5,9 @@
 //! leave, because the network has no other interface.
 
 mod dns;
+mod echo;
 mod files;
+mod forward_proxy;
 mod netlink;
 mod plain;
 mod script;
@@ -20,6 +22,8 @@ use harness::provider::{Authority, Behaviour, Identity, Options, Provider};
 use harness::scenario::KEY;
 
 pub(crate) use dns::Zone;
+pub(crate) use echo::Echo;
+pub(crate) use forward_proxy::ForwardProxy;
 pub(crate) use plain::Plain;
 pub(crate) use script::{Lines, Script};
 pub(crate) use site::Site;
@@ -105,10 +109,15 @@ impl World {
     /// A further listener for a row: a provider at port 443 of an address, with a certificate for these names (or one
     /// that is wrong). It does not touch the resolver. It ends when dropped.
     pub(crate) async fn site(&self, address: IpAddr, names: &[&str], identity: Identity) -> Site {
+        self.address(address);
+        site(&self.authority, address, names, identity).await.expect("a listener on port 443")
+    }
+
+    /// Puts a further address on the interface.
+    pub(crate) fn address(&self, address: IpAddr) {
         if !is_own(address) {
             add(&self.loopback, address).expect("an address on the loopback interface");
         }
-        site(&self.authority, address, names, identity).await.expect("a listener on port 443")
     }
 
     /// A further provider for a row, that answers with bytes of the row's choice: at port 443 of an address, with a

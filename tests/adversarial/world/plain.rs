@@ -45,7 +45,7 @@ impl Plain {
         self.connections().iter().any(|bytes| contains(bytes, needle.as_bytes()))
     }
 
-    pub(super) fn forget(&self) {
+    pub(crate) fn forget(&self) {
         lock(&self.received).clear();
     }
 }

@@ -8,11 +8,12 @@ use policy::host::HostPattern;
 use policy::wire;
 
 use super::{Configuration, violations};
+use crate::destination::{Destination, Host, PortRanges, Traffic};
 use crate::envoy::bootstrap::{Capacity, bootstrap};
 use crate::envoy::{GenerateError, Placement, resources};
 use crate::plan::{
-    Alias, BUCKETS, DefaultPolicy, Dns, GatewayPlan, HostPlan, Interception, LookupFamily, ObjectKey,
-    PortSet, Ports,
+    Alias, Allowed, BUCKETS, DefaultPolicy, Denied, DenyResponse, Dns, Egress, GatewayPlan, HostPlan,
+    Interception, LookupFamily, ObjectKey, Passage, PortSet, Ports, ProxyHost, UpstreamProxy,
 };
 
 pub(super) fn placement() -> Placement {
@@ -77,8 +78,74 @@ fn ports(kind: usize) -> Ports {
     }
 }
 
-/// Every combination.
+/// What routes allow and policies deny: by name, pattern, network and port, intercepted and not.
+fn egress() -> Egress {
+    let ports = |ports: &[(u16, u16)]| PortRanges::of(ports.iter().copied());
+    let destination = |host, ranges, traffic| Destination { host, ports: ranges, traffic };
+    let name = |text: &str| Host::Name(pattern(text));
+    let allowed = [
+        (name("allowed.example"), ports(&[(443, 443)]), Traffic::Any, Passage::Intercepted),
+        (name("pinned.example"), ports(&[(443, 443), (8000, 8010)]), Traffic::Tls, Passage::Untouched),
+        (name("wiki.internal"), ports(&[(443, 443)]), Traffic::Any, Passage::Untouched),
+        (name("deb.debian.org"), ports(&[(80, 80)]), Traffic::Cleartext, Passage::Untouched),
+        (name("*.wild.example"), PortRanges::all(), Traffic::Any, Passage::Untouched),
+        (
+            Host::Network("203.0.113.0".parse().unwrap(), 24),
+            ports(&[(5432, 5432)]),
+            Traffic::Any,
+            Passage::Untouched,
+        ),
+        (
+            Host::Network("2001:db8::".parse().unwrap(), 32),
+            PortRanges::all(),
+            Traffic::Any,
+            Passage::Untouched,
+        ),
+        (Host::Any, ports(&[(22, 22)]), Traffic::Any, Passage::Untouched),
+    ];
+    let denied = [
+        (name("denied.wild.example"), ports(&[(443, 443)]), Traffic::Any),
+        (name("api.openai.com"), PortRanges::all(), Traffic::Any),
+        (Host::Network("203.0.113.7".parse().unwrap(), 32), PortRanges::all(), Traffic::Any),
+    ];
+    let response = DenyResponse { status: 451, message: Some("not \"there\"".to_owned()) };
+    Egress {
+        denied: denied
+            .map(|(host, ports, traffic)| Denied {
+                destination: destination(host, ports, traffic),
+                response: response.clone(),
+            })
+            .into(),
+        allowed: allowed
+            .map(|(host, ports, traffic, passage)| Allowed {
+                destination: destination(host, ports, traffic),
+                passage,
+            })
+            .into(),
+    }
+}
+
+/// Every combination, then each with destinations of its own, and behind a proxy.
 pub(super) fn plans() -> Vec<GatewayPlan> {
+    let mut all = plain();
+    let proxies = [
+        UpstreamProxy { host: ProxyHost::Address("10.0.0.9".parse().unwrap()), port: 3128 },
+        UpstreamProxy { host: ProxyHost::Name("proxy.corp.example".to_owned()), port: 8080 },
+    ];
+    for plan in plain() {
+        for upstream_proxy in [None, Some(proxies[plan.hosts.len() % 2].clone())] {
+            for egress in [Egress::default(), egress()] {
+                if upstream_proxy.is_some() || egress != Egress::default() {
+                    let upstream_proxy = upstream_proxy.clone();
+                    all.push(GatewayPlan { egress, upstream_proxy, ..plan.clone() });
+                }
+            }
+        }
+    }
+    all
+}
+
+fn plain() -> Vec<GatewayPlan> {
     let mut all = Vec::new();
     for default_policy in [DefaultPolicy::AllowAll, DefaultPolicy::DenyAll] {
         for interception in [Interception::All, Interception::Routes] {
@@ -99,6 +166,8 @@ pub(super) fn plans() -> Vec<GatewayPlan> {
                         max_held_body: 8 << 20,
                         request_timeout: Duration::from_mins(5),
                         allowed_private_networks: Vec::new(),
+                        egress: Egress::default(),
+                        upstream_proxy: None,
                     });
                 }
             }
@@ -109,7 +178,7 @@ pub(super) fn plans() -> Vec<GatewayPlan> {
 
 /// The plan with the most in it: under `deny-all` there is less.
 pub(super) fn fullest() -> GatewayPlan {
-    let allowing = plans().into_iter().filter(|plan| plan.default_policy == DefaultPolicy::AllowAll);
+    let allowing = plain().into_iter().filter(|plan| plan.default_policy == DefaultPolicy::AllowAll);
     allowing.max_by_key(|plan| plan.hosts.len() * 2 + plan.open_aliases.len()).unwrap()
 }
 
@@ -124,7 +193,7 @@ pub(super) fn configuration(plan: &GatewayPlan) -> Configuration {
 #[test]
 fn every_generated_configuration_is_proved() {
     let plans = plans();
-    assert_eq!(plans.len(), 128);
+    assert_eq!(plans.len(), 4 * 128);
     for plan in plans {
         let found = violations(&configuration(&plan), &plan);
         assert!(
@@ -139,7 +208,7 @@ fn every_generated_configuration_is_proved() {
 
 #[test]
 fn equal_plans_give_equal_bytes() {
-    for plan in plans().into_iter().step_by(7) {
+    for plan in plans().into_iter().step_by(5) {
         assert!(resources(&plan, &placement()).unwrap() == resources(&plan.clone(), &placement()).unwrap());
     }
 }

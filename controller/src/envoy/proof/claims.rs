@@ -8,6 +8,7 @@ use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 use envoy_types::pb::envoy::config::route::v3::{Route, RouteConfiguration, VirtualHost};
 use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
+use envoy_types::pb::envoy::extensions::transport_sockets::internal_upstream::v3::InternalUpstreamTransport;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3 as tls;
 use envoy_types::pb::envoy::extensions::wasm::v3 as wasm;
 use envoy_types::pb::google::protobuf::StringValue;
@@ -15,7 +16,7 @@ use envoy_types::pb::xds::r#type::matcher::v3 as xds;
 use prost::Name;
 
 use super::connection;
-use super::reading::{Configuration, enabled, route_cluster, tcp_cluster, unpack};
+use super::reading::{Configuration, enabled, route_cluster, tcp_cluster, tcp_clusters, unpack};
 use crate::envoy::names;
 use crate::envoy::sni::ServerNameMatcher;
 use crate::plan::{DefaultPolicy, GatewayPlan};
@@ -51,7 +52,7 @@ fn forwarded_requests_meet_one_filter(
     }
     for (host, route) in routes_of(configuration, manager) {
         let Some(cluster) = route_cluster(route) else { continue };
-        if configuration.internal(&cluster).is_some() {
+        if configuration.inward(&cluster).is_some() {
             if !ends_connect(route) {
                 all.push(format!("{}: a request goes to `{cluster}`", manager.stat_prefix));
             }
@@ -102,7 +103,8 @@ fn route_configuration<'a>(
     }
 }
 
-/// What passes untouched reaches no cluster that a bucket's route uses, and nothing passes under `deny-all`.
+/// What passes untouched reaches no cluster that a bucket's route uses. Under `deny-all` it has a chain of its own, which
+/// the matcher never chooses as a last resort.
 fn untouched_connections_reach_no_credential(
     configuration: &Configuration,
     plan: &GatewayPlan,
@@ -114,12 +116,29 @@ fn untouched_connections_reach_no_credential(
         .filter(|(host, route)| enabled(host, route).iter().any(|name| name.contains("bucket")))
         .filter_map(|(_, route)| route_cluster(route))
         .collect();
-    for cluster in configuration.tcp_proxies().iter().map(tcp_cluster) {
-        if configuration.internal(&cluster).is_some() {
-            continue;
+    for listener in configuration.listeners.values() {
+        for chain in &listener.filter_chains {
+            for cluster in tcp_clusters(chain) {
+                if configuration.inward(&cluster).is_some() || listener.name == names::UPSTREAM_PROXY {
+                    continue;
+                }
+                let last = listener.filter_chain_matcher.as_ref().and_then(last_resort);
+                let unasked = last.is_none_or(|last| last == chain.name) || !chain.name.contains('/');
+                if credentialed.contains(&cluster) || plan.default_policy == DefaultPolicy::DenyAll && unasked
+                {
+                    all.push(format!("bytes pass untouched to `{cluster}`"));
+                }
+            }
         }
-        if credentialed.contains(&cluster) || plan.default_policy == DefaultPolicy::DenyAll {
-            all.push(format!("bytes pass untouched to `{cluster}`"));
+    }
+}
+
+/// The chain that a matcher chooses where nothing else fits.
+fn last_resort(matcher: &xds::Matcher) -> Option<String> {
+    match matcher.on_no_match.as_ref()?.on_match.as_ref()? {
+        xds::matcher::on_match::OnMatch::Matcher(inner) => last_resort(inner),
+        xds::matcher::on_match::OnMatch::Action(action) => {
+            Some(unpack::<StringValue>(action.typed_config.as_ref()?).value)
         }
     }
 }
@@ -141,6 +160,7 @@ fn every_named_host_meets_its_bucket(
         let found =
             routes.virtual_hosts.iter().flat_map(|host| host.routes.iter().map(move |route| (host, route)));
         let found: Vec<_> = found
+            .filter(|(_, route)| route_cluster(route).is_some())
             .filter(|(host, route)| {
                 of_host(host)
                     || (pattern.exact().is_none()
@@ -263,6 +283,9 @@ fn trust_of(socket: &core::TransportSocket) -> Option<String> {
     let Some(core::transport_socket::ConfigType::TypedConfig(config)) = &socket.config_type else {
         return None;
     };
+    if config.type_url == InternalUpstreamTransport::type_url() {
+        return trust_of(&unpack::<InternalUpstreamTransport>(config).transport_socket?);
+    }
     if config.type_url != tls::UpstreamTlsContext::type_url() {
         return None;
     }

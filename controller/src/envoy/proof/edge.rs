@@ -12,7 +12,8 @@ use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::TcpProx
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 
 use super::reading::{Configuration, http_config, network_config, tcp_cluster, unpack};
-use crate::plan::GatewayPlan;
+use crate::envoy::names;
+use crate::plan::{GatewayPlan, ProxyHost};
 
 /// Everything that is wrong at the edge.
 pub(super) fn violations(configuration: &Configuration, plan: &GatewayPlan, all: &mut Vec<String>) {
@@ -20,6 +21,8 @@ pub(super) fn violations(configuration: &Configuration, plan: &GatewayPlan, all:
         match &cluster.cluster_discovery_type {
             Some(ClusterDiscoveryType::ClusterType(_)) => name_is_guarded(configuration, cluster, all),
             Some(ClusterDiscoveryType::Type(0)) | None => address_is_the_operators(cluster, plan, all),
+            // The operator's proxy may have a name.
+            Some(ClusterDiscoveryType::Type(_)) if is_the_operators_proxy(cluster, plan) => {}
             Some(ClusterDiscoveryType::Type(_)) => {
                 all.push(format!("`{}` finds addresses in another way", cluster.name));
             }
@@ -84,6 +87,19 @@ fn looks_before_dialling(chain: &FilterChain) -> bool {
     })
 }
 
+/// Whether a cluster is the operator's HTTP proxy, at the place that the operator wrote.
+fn is_the_operators_proxy(cluster: &Cluster, plan: &GatewayPlan) -> bool {
+    let Some(proxy) = &plan.upstream_proxy else { return false };
+    let host = match &proxy.host {
+        ProxyHost::Address(address) => address.to_string(),
+        ProxyHost::Name(name) => name.clone(),
+    };
+    let written = format!("{:?}", cluster.load_assignment);
+    cluster.name == names::UPSTREAM_PROXY
+        && written.contains(&format!("address: {host:?}"))
+        && written.contains(&format!("PortValue({})", proxy.port))
+}
+
 /// An address stands in the configuration only where the operator wrote it as an alias.
 fn address_is_the_operators(cluster: &Cluster, plan: &GatewayPlan, all: &mut Vec<String>) {
     let named = plan.hosts.values().filter_map(|host| host.alias.as_ref());
@@ -94,10 +110,11 @@ fn address_is_the_operators(cluster: &Cluster, plan: &GatewayPlan, all: &mut Vec
         let Some(HostIdentifier::Endpoint(endpoint)) = &member.host_identifier else { continue };
         let address = endpoint.address.as_ref().and_then(|address| address.address.as_ref());
         if let Some(core::address::Address::SocketAddress(socket)) = address {
-            let written = aliases.iter().any(|(ip, port)| {
-                let same = core::socket_address::PortSpecifier::PortValue((*port).into());
-                *ip == socket.address && socket.port_specifier == Some(same)
-            });
+            let written = is_the_operators_proxy(cluster, plan)
+                || aliases.iter().any(|(ip, port)| {
+                    let same = core::socket_address::PortSpecifier::PortValue((*port).into());
+                    *ip == socket.address && socket.port_specifier == Some(same)
+                });
             if !written {
                 all.push(format!("`{}` dials an address that nobody wrote", cluster.name));
             }

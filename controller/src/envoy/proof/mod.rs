@@ -4,6 +4,7 @@
 mod cases;
 mod claims;
 mod connection;
+mod decisions;
 mod edge;
 mod mutations;
 mod reading;

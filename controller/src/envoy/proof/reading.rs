@@ -20,7 +20,7 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
 use envoy_types::pb::google::protobuf::Any;
 use prost::{Message, Name};
 
-use crate::envoy::Resource;
+use crate::envoy::{Resource, names};
 
 /// A gateway's configuration.
 #[derive(Clone, Default)]
@@ -97,6 +97,11 @@ impl Configuration {
         in_clusters.chain(in_managers).chain(by_name).collect()
     }
 
+    /// The internal listener that a cluster leads to, unless it leads on to upstreams.
+    pub(super) fn inward(&self, cluster: &str) -> Option<String> {
+        self.internal(cluster).filter(|listener| listener != names::UPSTREAM_PROXY)
+    }
+
     /// The internal listener that a cluster leads to.
     pub(super) fn internal(&self, cluster: &str) -> Option<String> {
         let assignment = self.clusters.get(cluster)?.load_assignment.as_ref()?;
@@ -138,6 +143,12 @@ pub(super) fn http_config(filter: &hcm::HttpFilter) -> Option<&Any> {
         Some(hcm::http_filter::ConfigType::TypedConfig(config)) => Some(config),
         _ => None,
     }
+}
+
+/// The clusters of a chain's TCP proxies.
+pub(super) fn tcp_clusters(chain: &FilterChain) -> Vec<String> {
+    let proxies = chain.filters.iter().filter(|filter| filter.name.ends_with("tcp_proxy"));
+    proxies.map(|filter| tcp_cluster(&unpack(network_config(filter)))).collect()
 }
 
 /// The cluster of a TCP proxy.

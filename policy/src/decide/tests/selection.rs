@@ -139,3 +139,48 @@ fn thousands_of_hosts_are_found_by_name() {
     check(&rules, &post("h4999.example.com", "/v1/messages"), "denied no_policy");
     check(&rules, &post("h5000.example.com", "/v1/messages"), "passed host_not_listed");
 }
+
+#[test]
+fn a_rule_that_forbids_goes_before_every_other_however_narrow() {
+    let forbidding = |change: fn(&mut Config, &mut Rule)| {
+        let mut both = config();
+        let mut rule = rule("zz/last", &[HOST]);
+        rule.rank = 9;
+        rule.then = Outcome::Deny(DenyCause::RouteDenied);
+        change(&mut both, &mut rule);
+        both.rules.push(rule);
+        rules_of(both)
+    };
+    // The whole host, and a pattern that covers it, against one endpoint of an exact name.
+    let whole = forbidding(|_, rule| rule.endpoints = None);
+    let pattern = forbidding(|_, rule| {
+        rule.endpoints = None;
+        rule.hosts = texts(&["*.anthropic.com"]);
+    });
+    for rules in [&whole, &pattern] {
+        check(rules, &messages(), "denied route_denied");
+        check(rules, &post(HOST, "/v1/files"), "denied route_denied");
+    }
+    // Some methods alone: the others go on.
+    let methods = forbidding(|both, rule| {
+        both.methods = vec![texts(&["DELETE"])];
+        (rule.endpoints, rule.methods) = (None, Some(0));
+    });
+    let mut delete = messages();
+    delete.method = "DELETE";
+    check(&methods, &delete, "denied route_denied");
+    check(&methods, &messages(), INJECTED);
+    // One model alone, although the other rule is for any.
+    let models = forbidding(|both, rule| {
+        both.models = vec![crate::wire::Models {
+            source: crate::wire::ModelSource::Body,
+            globs: texts(&["claude-secret-*"]),
+        }];
+        (rule.endpoints, rule.models) = (None, Some(0));
+    });
+    let mut secret = messages();
+    secret.body = Some(r#"{"model":"claude-secret-1"}"#);
+    check(&models, &secret, "denied route_denied");
+    secret.body = Some(r#"{"model":"claude-open-1"}"#);
+    check(&models, &secret, INJECTED);
+}

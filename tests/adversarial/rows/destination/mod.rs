@@ -5,9 +5,11 @@ mod authority;
 mod certificates;
 mod cleartext;
 mod controls;
+mod egress;
 mod handshake;
 mod names;
 mod providers;
+mod proxied;
 mod redirect;
 mod sealed;
 mod tunnel;
@@ -29,6 +31,8 @@ pub(super) fn rows() -> Vec<Row> {
         handshake::rows(),
         withdrawal::rows(),
         tunnel::rows(),
+        egress::rows(),
+        proxied::rows(),
     ];
     groups.into_iter().flatten().collect()
 }

@@ -1,0 +1,92 @@
+//! The example with an allow-list, as its README says it, and what `keyward dev` tells of it.
+
+use harness::client::{Agent, Failure, Http, Request, Way};
+use harness::examples::Example;
+use harness::gateway::Gateway;
+use harness::provider::Provider;
+use serde_json::{Value, json};
+
+const HOSTS: [&str; 6] = [
+    "api.anthropic.com",
+    "pypi.org",
+    "files.pythonhosted.org",
+    "github.com",
+    "raw.githubusercontent.com",
+    "gist.githubusercontent.com",
+];
+
+fn request(host: &str, path: &str) -> Request {
+    Request::new("POST", host, path).json(&json!({"model": "test"}))
+}
+
+async fn start() -> (Provider, Gateway) {
+    Example::named("allow-list").start(&HOSTS).await
+}
+
+/// An agent that trusts the provider's CA, and so gets through only where nothing ends TLS before it.
+fn untouched(gateway: &Gateway, provider: &Provider, http: Http, host: &str) -> Agent {
+    Agent::new(Way::Proxy(gateway.ready().proxy, format!("{host}:443")), http, host, provider.ca())
+}
+
+fn refusal(failure: Result<harness::client::Response, Failure>) -> (u16, Value) {
+    let answer = failure.map_or_else(Failure::refusal, |answer| answer);
+    (answer.status, serde_json::from_slice(&answer.body).expect("JSON"))
+}
+
+#[tokio::test]
+async fn the_allow_list_does_what_its_readme_says() {
+    let (provider, gateway) = start().await;
+    let key = Example::value("ANTHROPIC_API_KEY");
+    for http in [Http::One, Http::Two] {
+        let answer = gateway.agent(http, HOSTS[0]).send(&request(HOSTS[0], "/v1/messages")).await.unwrap();
+        assert_eq!(answer.status, 200);
+        assert_eq!(provider.only_request().values("x-api-key"), [key.as_str()]);
+        for host in ["pypi.org", "files.pythonhosted.org"] {
+            let answer = gateway.agent(http, host).send(&request(host, "/simple/")).await.unwrap();
+            assert_eq!(answer.status, 200, "{host}");
+            assert!(!provider.only_request().mentions(&key), "{host}");
+            let agent = untouched(&gateway, &provider, http, host);
+            assert!(agent.send(&request(host, "/")).await.is_err(), "{host} is not intercepted");
+        }
+        for host in ["github.com", "raw.githubusercontent.com"] {
+            let agent = untouched(&gateway, &provider, http, host);
+            assert_eq!(agent.send(&request(host, "/")).await.unwrap().status, 200, "{host}");
+            assert!(!provider.only_request().mentions(&key), "{host}");
+        }
+        let (status, body) = refusal(gateway.agent(http, HOSTS[5]).send(&request(HOSTS[5], "/")).await);
+        assert_eq!((status, &body["error"]["message"]), (403, &json!("Gists are not for agents.")));
+        for host in ["a.b.pythonhosted.org", "pythonhosted.org", "gitlab.com", "api.openai.com"] {
+            let (status, body) = refusal(gateway.agent(http, host).send(&request(host, "/")).await);
+            assert_eq!((status, &body["error"]["type"]), (403, &json!("denied_by_policy")), "{host}");
+        }
+        assert!(provider.requests().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_policy_that_targets_a_providers_route_denies_its_requests() {
+    let (provider, gateway) = start().await;
+    let agent = gateway.agent(Http::One, HOSTS[0]);
+    assert_eq!(agent.send(&request(HOSTS[0], "/v1/messages")).await.unwrap().status, 200);
+    provider.take_requests();
+    gateway.write_manifest(
+        "deny.yaml",
+        "apiVersion: clrk.apoxy.dev/v1alpha1
+kind: EgressDenyPolicy
+metadata: {name: provider}
+spec:
+  targetRef: {group: clrk.apoxy.dev, kind: AIProviderRoute, name: anthropic}
+",
+    );
+    for _ in 0..100 {
+        let answer = agent.send(&request(HOSTS[0], "/v1/messages")).await.unwrap();
+        if answer.status == 403 {
+            assert_eq!(answer.reason(), "denied_by_policy");
+            let line = gateway.wait_for_line(&["\"request\"", "route_denied"]).await;
+            assert!(line.contains("\"denied\""), "{line}");
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("the policy has no effect");
+}
