@@ -53,7 +53,7 @@ pub(super) struct Given<'a> {
 pub(super) fn of_command(user: &Environment, given: &Given) -> Environment {
     let mut all = user.clone();
     let proxy = format!("http://{}", given.proxy);
-    let set = |name: &OsString| name.to_str().is_some_and(|name| is_own_proxy(name));
+    let set = |name: &OsString| name.to_str().is_some_and(is_own_proxy);
     let own: Vec<OsString> = user.keys().filter(|name| set(name)).cloned().collect();
     all.extend(own.into_iter().map(|name| (name, OsString::from(&proxy))));
     all.extend(PROXY.iter().map(|name| (name.into(), OsString::from(&proxy))));
