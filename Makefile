@@ -26,7 +26,7 @@ setup: ## install the pinned tools that tests and demonstration need (cached out
 	@hack/setup
 
 build: ## build keyward and the filter, and install the Envoy that they run in
-	@hack/setup rust envoy tinyproxy
+	@hack/setup rust envoy
 	$(call say,building the filter)
 	$(CARGO) build --locked $(MODULE) --profile module
 	$(call say,building keyward)

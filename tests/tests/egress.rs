@@ -29,7 +29,7 @@ fn untouched(gateway: &Gateway, provider: &Provider, http: Http, host: &str) -> 
 }
 
 fn refusal(failure: Result<harness::client::Response, Failure>) -> (u16, Value) {
-    let answer = failure.map_or_else(Failure::refusal, |answer| answer);
+    let answer = failure.unwrap_or_else(Failure::refusal);
     (answer.status, serde_json::from_slice(&answer.body).expect("JSON"))
 }
 
