@@ -169,7 +169,7 @@ async fn happened(provider: &Provider, gateway: &Gateway, row: &Row, transparent
         Err(Failure::Refused(response)) => return refused(&response),
         Err(Failure::Handshake(_) | Failure::Closed(_)) => {
             // Its own certificate, where it passes untouched.
-            let untouched = agent(&provider.ca().to_owned()).send(&request).await.is_ok();
+            let untouched = agent(provider.ca()).send(&request).await.is_ok();
             provider.take_requests();
             let verdict = if untouched { "untouched" } else { "closed" };
             return Outcome { verdict: verdict.into(), reason: None, answer: None };
