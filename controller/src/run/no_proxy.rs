@@ -61,9 +61,9 @@ fn may_match(entry: &str, host: &HostPattern) -> bool {
         return false;
     }
     let name = entry.split_once(':').map_or(entry, |(name, _)| name).trim_end_matches('.');
-    // A star, and nothing but dots and stars, is everything.
+    // Nothing but dots and stars may be taken for everything.
     if name.chars().all(|letter| letter == '*' || letter == '.') {
-        return !name.is_empty();
+        return true;
     }
     let name = name.strip_prefix("*.").unwrap_or(name).trim_start_matches('.');
     let (mut entry, mut host) = (name.rsplit('.'), host.as_str().rsplit('.'));
