@@ -52,7 +52,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
 /// Runs until `end` says with what to end, telling `sink` of everything. For `keyward run`, in [`runtime`].
 ///
 /// # Errors
-/// As [`run`].
+/// As [`run()`].
 pub(crate) async fn run_until(
     args: Args,
     flags: Overrides,
