@@ -282,8 +282,10 @@ async fn started(run: &Run, script: &str) -> (harness::process::Process, std::ne
 async fn a_signal_goes_on_to_the_command_whose_end_counts() {
     for signal in [Signal::TERM, Signal::HUP] {
         let run = bare();
-        let trap = "trap 'kill $!; exit 7' TERM HUP; sleep 60 & wait";
-        let (mut process, _) = started(&run, trap).await;
+        // The word comes after the trap: until there is one, a signal ends the shell.
+        let trap = "trap 'kill $!; exit 7' TERM HUP; echo ready; sleep 60 & wait";
+        let mut process = run.spawn(&["sh", "-c", trap]);
+        process.first_line(Duration::from_secs(60)).await.unwrap();
         process.signal(signal);
         assert_eq!(process.ended(Duration::from_secs(20)).await, Ok(Some(7)), "{signal:?}");
         run.gone().await;

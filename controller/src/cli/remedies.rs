@@ -35,6 +35,11 @@ const REMEDIES: &[Entry] = &[
     ),
     ("Nacked", &[], "read what the Envoy refused; use the Envoy that `make setup` installs"),
     (
+        "NoMatchingListener",
+        &["spec.parentRefs"],
+        "add a listener for that port and protocol, or attach the route to another",
+    ),
+    (
         "NoMatchingParent",
         &["spec.parentRefs"],
         "name an EgressGateway that exists, with group, kind, name and perhaps namespace",
@@ -54,6 +59,11 @@ const REMEDIES: &[Entry] = &[
         "RegionUnknown",
         &["spec.rules"],
         "set spec.providerAuth.region of the policy, or name a host that holds the region",
+    ),
+    (
+        "RouteDenied",
+        &["spec.parentRefs"],
+        "remove the EgressDenyPolicy that targets the route, if its requests are to pass",
     ),
     (
         "SecretNotFound",

@@ -80,7 +80,10 @@ fn read(key: &ObjectKey, policy: &Reduced<Spec>, inputs: &Inputs) -> Policy {
         to: to(target),
         route: route(key, target, inputs),
         fault: target.section_name.is_some().then(|| {
-            let message = "sectionName of a policy is not supported; the whole route is denied; remove it";
+            let field = if spec.target_ref.is_some() { "spec.targetRef" } else { "spec.targetRefs[]" };
+            let message = format!(
+                "{field}.sectionName is not supported; the whole route is denied; remove sectionName from the reference"
+            );
             Refusal::new("Unsupported", message)
         }),
     });

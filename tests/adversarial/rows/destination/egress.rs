@@ -22,6 +22,8 @@ const ONLY: &str = "needs rules for destinations";
 const PASSED: &str = "passed.example";
 const BELOW: &str = "one.wild.example";
 const DENIED: &str = "denied.wild.example";
+/// Two that no other row asks for, so that no Envoy has an address for them: one passes untouched, one is intercepted.
+const FRESH: [&str; 2] = ["fresh.wild.example", "fresh.example"];
 /// Where they are.
 const RAW: u8 = 76;
 /// Addresses that are allowed as such: 11.22.33.80 and its neighbour.
@@ -63,6 +65,8 @@ spec:
 /// The names and addresses that pass untouched.
 const UNTOUCHED: &str = "{destinationHostnames: [passed.example, '*.wild.example'], ports: [{port: 443}, {startPort: 2500, \
                          endPort: 2600}]}";
+/// The names that are intercepted.
+const INTERCEPTED: &str = "{destinationHostnames: [other.example, fresh.example]}";
 const NETWORKS: &str =
     "{destinationCIDRs: [11.22.33.80/31, '2606:4700::80/124'], ports: [{port: 443}, {port: 2525}]}";
 
@@ -70,7 +74,7 @@ fn routes() -> String {
     [
         l4("untouched", "raw", UNTOUCHED),
         l4("networks", "raw", NETWORKS),
-        l4("intercepted", "egress", "{destinationHostnames: [other.example]}"),
+        l4("intercepted", "egress", INTERCEPTED),
         l4("clear", "web", "{destinationHostnames: [other.example]}"),
         l4("not-this-one", "raw", "{destinationHostnames: [denied.wild.example], ports: [{port: 443}]}"),
         deny("not-this-one", "{statusCode: 451, message: 'Ask \"security\" first'}"),
@@ -534,17 +538,14 @@ async fn private(stage: Stage) {
     let inner: IpAddr = "10.1.2.3".parse().unwrap();
     stage.world.address(inner);
     let echo = Echo::listen(SocketAddr::new(inner, 443), "").await;
-    stage.world.zone.set(PASSED, &[inner]);
-    let what = tunnel(&stage, &format!("{PASSED}:443"), &hello(Some(PASSED.as_bytes()), &["h2"])).await;
+    let [passed, intercepted] = FRESH;
+    stage.world.zone.set(passed, &[inner]);
+    let what = tunnel(&stage, &format!("{passed}:443"), &hello(Some(passed.as_bytes()), &["h2"])).await;
     assert_eq!(what, Tunnel::Closed);
-    stage.world.zone.set(OTHER, &[inner]);
-    let agent = Agent::new(
-        Way::Proxy(stage.subject.proxy, format!("{OTHER}:443")),
-        Http::One,
-        OTHER,
-        &stage.subject.ca,
-    );
-    let reply = stage.send(&agent, &Request::messages().authority(OTHER)).await;
+    stage.world.zone.set(intercepted, &[inner]);
+    let way = Way::Proxy(stage.subject.proxy, format!("{intercepted}:443"));
+    let agent = Agent::new(way, Http::One, intercepted, &stage.subject.ca);
+    let reply = stage.send(&agent, &Request::messages().authority(intercepted)).await;
     stage.refused(&reply, 503, "upstream_refused");
     assert!(echo.received().is_empty(), "bytes went to a private address");
 }
@@ -625,7 +626,7 @@ async fn denial(stage: Stage) {
 async fn withdrawn(stage: Stage) {
     let request = Request::messages().authority(OTHER);
     let stream = stage.agent_for(OTHER).open().await.expect("a connection");
-    let gone = routes().replace(&l4("intercepted", "egress", "{destinationHostnames: [other.example]}"), "");
+    let gone = routes().replace(&l4("intercepted", "egress", INTERCEPTED), "");
     let reply: Reply = match stage.http() {
         Http::One => {
             let mut http: Http1<_> = stage.http1_over(stream);
