@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 const HOSTS: [&str; 6] = [
     "api.anthropic.com",
-    "pypi.org",
-    "files.pythonhosted.org",
+    "packages.example.com",
+    "one.files.example.com",
     "github.com",
     "raw.githubusercontent.com",
     "gist.githubusercontent.com",
@@ -41,7 +41,7 @@ async fn the_allow_list_does_what_its_readme_says() {
         let answer = gateway.agent(http, HOSTS[0]).send(&request(HOSTS[0], "/v1/messages")).await.unwrap();
         assert_eq!(answer.status, 200);
         assert_eq!(provider.only_request().values("x-api-key"), [key.as_str()]);
-        for host in ["pypi.org", "files.pythonhosted.org"] {
+        for host in ["packages.example.com", "one.files.example.com"] {
             let answer = gateway.agent(http, host).send(&request(host, "/simple/")).await.unwrap();
             assert_eq!(answer.status, 200, "{host}");
             assert!(!provider.only_request().mentions(&key), "{host}");
@@ -55,7 +55,7 @@ async fn the_allow_list_does_what_its_readme_says() {
         }
         let (status, body) = refusal(gateway.agent(http, HOSTS[5]).send(&request(HOSTS[5], "/")).await);
         assert_eq!((status, &body["error"]["message"]), (403, &json!("Gists are not for agents.")));
-        for host in ["a.b.pythonhosted.org", "pythonhosted.org", "gitlab.com", "api.openai.com"] {
+        for host in ["a.b.files.example.com", "files.example.com", "gitlab.com", "api.openai.com"] {
             let (status, body) = refusal(gateway.agent(http, host).send(&request(host, "/")).await);
             assert_eq!((status, &body["error"]["type"]), (403, &json!("denied_by_policy")), "{host}");
         }

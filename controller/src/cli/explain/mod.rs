@@ -59,7 +59,7 @@ Examples:
   keyward explain --manifests examples/anthropic --secret anthropic-credentials=ANTHROPIC_API_KEY \\
     -H 'x-api-key: clrk-injected-by-proxy' POST https://api.anthropic.com/v1/messages
   keyward explain --manifests manifests --model gpt-5 POST https://api.openai.com/v1/responses
-  keyward explain --manifests manifests --gateway team/egress --json GET http://pypi.org/simple/
+  keyward explain --manifests manifests --gateway team/egress --json GET http://packages.example.com/simple/
 
 Exit codes: 0 it would pass (with a credential, without one, or untouched), 1 it would be refused,
 2 usage, or the model is needed to tell.";

@@ -87,7 +87,7 @@ fn egress() -> Egress {
         (name("allowed.example"), ports(&[(443, 443)]), Traffic::Any, Passage::Intercepted),
         (name("pinned.example"), ports(&[(443, 443), (8000, 8010)]), Traffic::Tls, Passage::Untouched),
         (name("wiki.internal"), ports(&[(443, 443)]), Traffic::Any, Passage::Untouched),
-        (name("deb.debian.org"), ports(&[(80, 80)]), Traffic::Cleartext, Passage::Untouched),
+        (name("mirror.example.com"), ports(&[(80, 80)]), Traffic::Cleartext, Passage::Untouched),
         (name("*.wild.example"), PortRanges::all(), Traffic::Any, Passage::Untouched),
         (
             Host::Network("203.0.113.0".parse().unwrap(), 24),

@@ -246,7 +246,7 @@ const HOSTS: [&str; 16] = [
     "ALLOWED.example",
     "pinned.example",
     "wiki.internal",
-    "deb.debian.org",
+    "mirror.example.com",
     "one.wild.example",
     "denied.wild.example",
     "a.b.wild.example",
