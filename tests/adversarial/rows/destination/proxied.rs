@@ -97,7 +97,10 @@ async fn by_name(stage: Stage) {
     }
     stage.world.anthropic.forget();
     stage.good().await;
-    assert_eq!(proxy.asked_for(), [format!("{HOST}:443")]);
+    // Each worker that is used has a tunnel of its own.
+    let mut asked = proxy.asked_for();
+    asked.dedup();
+    assert_eq!(asked, [format!("{HOST}:443")]);
 }
 
 async fn wrong(stage: Stage) {
