@@ -84,6 +84,13 @@ impl Terminal {
         self.wait_for(|screen| screen.lines().any(|shown| shown.trim_end() == line));
     }
 
+    /// Gives a line to a `cat` that has the terminal, and waits until it has said it again: what is typed after that is
+    /// surely typed to `cat`.
+    fn wait_for_echo(&self, line: &str) {
+        self.enter(line);
+        self.wait_for(|screen| screen.lines().filter(|shown| shown.trim_end() == line).count() == 2);
+    }
+
     /// Waits for the prompt of a shell.
     fn wait_for_prompt(&self, prompt: &str) {
         self.wait_for(|screen| screen.trim_end().ends_with(prompt));
@@ -106,9 +113,8 @@ fn a_shell_in_a_terminal_works_as_without_it() {
         terminal.wait_for_prompt("inner>");
 
         // Ctrl-C ends what the shell runs, and neither the shell nor keyward.
-        terminal.enter("sleep 1000");
-        terminal.wait_for(|screen| screen.contains("sleep 1000"));
-        std::thread::sleep(Duration::from_millis(300));
+        terminal.enter("cat");
+        terminal.wait_for_echo("first");
         terminal.keys("C-c");
         terminal.wait_for_prompt("inner>");
         terminal.enter("echo \"code $?\"");
@@ -120,12 +126,15 @@ fn a_shell_in_a_terminal_works_as_without_it() {
         terminal.wait_for_line("24 83");
 
         // Job control of the shell inside.
-        terminal.enter("sleep 1000");
-        std::thread::sleep(Duration::from_millis(300));
+        terminal.enter("cat");
+        terminal.wait_for_echo("second");
         terminal.keys("C-z");
         terminal.wait_for(|screen| screen.contains("Stopped"));
-        terminal.enter("kill %1; wait; echo \"jobs over\"");
-        terminal.wait_for_line("jobs over");
+        terminal.wait_for_prompt("inner>");
+        terminal.enter("fg; echo \"then $?\"");
+        terminal.wait_for_echo("third");
+        terminal.keys("C-d");
+        terminal.wait_for_line("then 0");
 
         terminal.enter("exit 3");
         terminal.wait_for_line("ended with 3");
@@ -142,8 +151,8 @@ fn ctrl_z_stops_a_command_and_fg_goes_on_with_it() {
         terminal.wait_for_line("begun");
         terminal.keys("C-z");
         terminal.wait_for(|screen| screen.contains("Stopped"));
+        terminal.wait_for_prompt("outer>");
         terminal.enter("fg; echo \"then $?\"");
-        std::thread::sleep(Duration::from_millis(500));
         terminal.enter("something");
         terminal.wait_for_line("read something");
         terminal.wait_for_line("then 4");
