@@ -7,6 +7,7 @@ mod recipes;
 mod session;
 mod world;
 
+use harness::artefacts::root;
 use harness::provider::{Provider, Received};
 use harness::scenario::{KEY, PLACEHOLDER};
 
@@ -151,24 +152,25 @@ async fn assert_cloned(world: &World, session: &mut Session, project: &std::path
 /// Node 20 ignores the variables of a proxy: what it sends goes past the gateway.
 #[tokio::test]
 async fn a_node_that_reads_no_proxy_is_named_with_the_remedy() {
-    let old = tempfile::tempdir().unwrap();
-    for (name, text) in [
-        ("bin/node", "#!/bin/sh\n"),
-        ("include/node/node_version.h", "#define NODE_MAJOR_VERSION 20\n#define NODE_MINOR_VERSION 20\n"),
-    ] {
-        let path = old.path().join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    }
     let world = World::start().await;
-    let ask = async |first: &str| {
-        let run = world.run(&world.manifests()).environment("PATH", &format!("{first}{}", path(&[])));
-        run.ended(&["true"]).await.errors
+    let ask = async |folders: &[&str]| {
+        // With a network of its own: what passes the gateway by reaches nobody.
+        let run = world.run(&world.manifests()).arguments(&["--network=gateway"]);
+        let run = run.environment("PATH", &path(folders));
+        let recipe = format!("cd '{}' && exec {}", root().display(), recipes::of("fetch on Node 24"));
+        run.ended(&["sh", "-c", &recipe]).await
     };
-    let said = ask(&format!("{}/bin:", old.path().display())).await;
-    let remedy = "Node 20.20, which reads no proxy from the environment";
-    assert!(said.contains(remedy) && said.contains("put Node 24 or newer first on the PATH"), "{said}");
-    assert!(!ask("").await.contains("reads no proxy"));
+    let old = ask(&["node-20/bin"]).await;
+    let remedy = "is Node 20.20, which reads no proxy from the environment";
+    let errors = &old.errors;
+    assert!(errors.contains(remedy) && errors.contains("put Node 24 or newer first on the PATH"), "{errors}");
+    assert!(old.code != Some(0) && errors.contains("fetch failed"), "{errors}");
+    assert!(world.anthropic.requests().is_empty(), "it reads proxies after all");
+
+    let new = ask(&[]).await;
+    assert!(!new.errors.contains("reads no proxy"), "{}", new.errors);
+    assert!(new.output.contains("Hello!"), "{}", new.output);
+    assert_eq!(world.anthropic.take_requests().len(), 1);
 }
 
 #[test]

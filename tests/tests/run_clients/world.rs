@@ -103,7 +103,7 @@ impl World {
 
 /// Where programs are found: in these folders, then the pinned Node and tools, then as the machine has it.
 pub(crate) fn path(first: &[&str]) -> String {
-    let ours = ["node/bin", "node/node_modules/.bin", "bin"];
+    let ours = ["node/bin", "node/node_modules/.bin", "claude-code/bin", "codex/bin", "bin"];
     let folders = first.iter().chain(&ours).map(|folder| tool(folder));
     let machine = std::env::var("PATH").expect("a PATH");
     let all: Vec<_> = folders.chain(std::env::split_paths(&machine)).collect();
