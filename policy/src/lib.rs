@@ -21,4 +21,5 @@ pub mod rules;
 pub mod scrub;
 pub mod seal;
 pub mod secret;
+pub mod usage;
 pub mod wire;
