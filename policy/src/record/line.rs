@@ -16,29 +16,29 @@ pub(super) type Texts<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
 
 #[derive(Clone, Serialize)]
 pub(super) struct Line<'a> {
-    decision: &'static str,
+    pub(super) decision: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
-    gateway: Cow<'a, str>,
+    pub(super) reason: Option<&'static str>,
+    pub(super) gateway: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    route: Option<Cow<'a, str>>,
+    pub(super) route: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    credentials: Vec<Cow<'a, str>>,
+    pub(super) credentials: Vec<Cow<'a, str>>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    smuggle_attempt: bool,
-    method: Cow<'a, str>,
-    host: Cow<'a, str>,
+    pub(super) smuggle_attempt: bool,
+    pub(super) method: Cow<'a, str>,
+    pub(super) host: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    port: Option<u16>,
-    path: Cow<'a, str>,
+    pub(super) port: Option<u16>,
+    pub(super) path: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    query: Option<Cow<'a, str>>,
+    pub(super) query: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<u16>,
-    request_headers: Texts<'a>,
-    response_headers: Texts<'a>,
+    pub(super) status: Option<u16>,
+    pub(super) request_headers: Texts<'a>,
+    pub(super) response_headers: Texts<'a>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    truncated: bool,
+    pub(super) truncated: bool,
 }
 
 impl<'a> Line<'a> {
