@@ -6,6 +6,7 @@
 
 mod headers;
 mod line;
+mod span;
 
 use std::rc::Rc;
 
@@ -15,6 +16,7 @@ use crate::rules::RuleSet;
 use crate::scrub::Scrubber;
 use crate::wire::RecordText;
 use line::Line;
+pub use span::Observed;
 
 /// The size of a record at most, in bytes.
 pub const MAX_BYTES: usize = 4096;

@@ -39,6 +39,9 @@ pub(super) struct Line<'a> {
     pub(super) response_headers: Texts<'a>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) truncated: bool,
+    /// Of a span.
+    #[serde(skip)]
+    pub(super) provider: Option<&'static str>,
 }
 
 impl<'a> Line<'a> {
@@ -66,6 +69,7 @@ impl<'a> Line<'a> {
             request_headers: headers::request(head, plan, scrubber),
             response_headers: headers::response(&record.response, plan, scrubber),
             truncated: false,
+            provider: None,
         }
     }
 

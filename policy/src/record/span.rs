@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 
 use super::Record;
-use super::headers::cut;
+use super::headers::{clean, cut};
 use super::line::{Line, Texts};
 use crate::decide::{Head, Plan};
 use crate::genai;
@@ -49,9 +49,12 @@ impl Record {
         let plan = self.verdict.as_ref().ok();
         let path = plan.and_then(Plan::path).unwrap_or(head.path);
         let line = Line::of(self, plan, &head, path);
-        let model = observed.asked.model.as_deref();
+        let told = |model: &Option<String>| {
+            model.as_ref().map(|model| clean(model.as_bytes(), &self.scrubber).into_owned())
+        };
+        let (asked, answered) = (told(&observed.asked.model), told(&observed.usage.model));
         let operation = genai::operation(line.path.as_bytes());
-        let name = match (operation, model) {
+        let name = match (operation, &asked) {
             (Some(operation), Some(model)) => format!("{operation} {model}"),
             (Some(operation), None) => operation.to_owned(),
             (None, _) => format!("{} {}", line.method, line.host),
@@ -59,6 +62,7 @@ impl Record {
         let mut attributes = Attributes::default();
         attributes.of_http(&line);
         attributes.of_genai(&line, operation, observed);
+        attributes.of_models(asked, answered);
         attributes.of_decision(&line, observed);
         let started = nanoseconds(observed.started);
         let trace = &observed.trace;
@@ -174,21 +178,23 @@ impl Attributes {
         if let Some(operation) = operation {
             self.text("gen_ai.operation.name", operation);
         }
-        if let Some(model) = &observed.asked.model {
-            self.text("gen_ai.request.model", model);
-        }
         if observed.asked.stream {
             self.put("gen_ai.request.stream", Value::BoolValue(true));
         }
         let usage = &observed.usage;
-        if let Some(model) = &usage.model {
-            self.text("gen_ai.response.model", model);
-        }
         self.number("gen_ai.usage.input_tokens", usage.input);
         self.number("gen_ai.usage.output_tokens", usage.output);
         self.number("gen_ai.usage.cache_read.input_tokens", usage.cache_read);
         self.number("gen_ai.usage.cache_creation.input_tokens", usage.cache_write);
         self.number("gen_ai.usage.reasoning.output_tokens", usage.reasoning);
+    }
+
+    fn of_models(&mut self, asked: Option<String>, answered: Option<String>) {
+        for (key, model) in [("gen_ai.request.model", asked), ("gen_ai.response.model", answered)] {
+            if let Some(model) = model {
+                self.text(key, model);
+            }
+        }
     }
 
     fn of_decision(&mut self, line: &Line<'_>, observed: &Observed) {
