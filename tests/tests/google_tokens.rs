@@ -13,6 +13,7 @@ use harness::artefacts;
 use harness::client::{Http, Request, Response};
 use harness::gateway::{Gateway, Manifests, Ready};
 use harness::google::{Account, Answer, Key, Service, TokenEndpoint};
+use harness::objects;
 use harness::provider::Authority;
 use harness::scenario::PLACEHOLDER;
 use harness::search::{files_under, found, spellings};
@@ -145,32 +146,19 @@ async fn the_example_serves_with_a_token_and_the_agents_own_credentials_are_gone
 
 /// A gateway that two of three routes attach to, and a second one.
 fn two_gateways(service: &Service, hosts: &[&str]) -> Manifests {
-    let mut text = String::new();
-    for gateway in ["a", "b"] {
-        text += &format!(
-            "---\napiVersion: clrk.apoxy.dev/v1alpha1\nkind: EgressGateway\nmetadata: {{name: {gateway}}}\nspec:\n  \
-             defaultPolicy: deny-all\n  listeners: [{{name: egress, protocol: TLS, tls: {{mode: Terminate}}}}]\n  \
-             upstreamTLS:\n    additionalTrustBundleSecretRef: {{name: service-ca}}\n    \
-             hostAliases: [{{ip: 127.0.0.1, port: {}, hostnames: [{}]}}]\n",
-            service.port(),
-            hosts.join(", ")
-        );
+    let mut manifests = Manifests::empty().alias_at(hosts, service.port(), service.ca());
+    for name in ["a", "b"] {
+        manifests = manifests.file(&format!("{name}.yaml"), &objects::gateway(name, "deny-all"));
     }
     for (index, host) in hosts.iter().enumerate() {
-        text += &format!(
-            "---\napiVersion: clrk.apoxy.dev/v1alpha1\nkind: AIProviderRoute\nmetadata: {{name: r{index}}}\nspec:\n  \
-             parentRefs:\n  - {{group: clrk.apoxy.dev, kind: EgressGateway, name: a}}\n  \
-             - {{group: clrk.apoxy.dev, kind: EgressGateway, name: b}}\n  \
-             rules: [{{matches: [{{provider: custom, hosts: [{host}]}}]}}]\n\
-             ---\napiVersion: clrk.apoxy.dev/v1alpha1\nkind: CredentialInjectionPolicy\nmetadata: {{name: r{index}}}\n\
-             spec:\n  targetRefs: [{{group: clrk.apoxy.dev, kind: AIProviderRoute, name: r{index}}}]\n  \
-             secretRef: {{name: vertex-ai-account}}\n  secretKey: key.json\n  target: ProviderAuth\n  \
-             providerAuth: {{type: GCPServiceAccount}}\n"
-        );
+        let name = format!("r{index}");
+        let objects = [
+            objects::route(&name, &["a", "b"], &format!("{{provider: custom, hosts: [{host}]}}")),
+            objects::policy(&name, "vertex-ai-account", &service_account("{}")),
+        ];
+        manifests = manifests.file(&format!("{name}.yaml"), &objects.concat());
     }
-    let ca = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "service-ca"},
-        "stringData": {"ca.crt": service.ca()}});
-    Manifests::empty().file("objects.yaml", &text).file("ca.yaml", &ca.to_string())
+    manifests
 }
 
 #[tokio::test]
@@ -224,20 +212,21 @@ async fn an_endpoint_that_is_down_at_the_start_and_then_up_needs_no_restart() {
     wait_for_condition(&gateway, "vertex-ai", "TokenRenewal", &["True"]).await;
 }
 
+/// What a policy says to put in a token of an account in `key.json`.
+fn service_account(gcp: &str) -> String {
+    format!(
+        "secretKey: key.json, target: ProviderAuth, providerAuth: {{type: GCPServiceAccount, gcp: {gcp}}}"
+    )
+}
+
 /// The objects of a route to this host, with an account of its own.
 fn route_with_account(name: &str, host: &str, account: &Account, gcp: &str) -> String {
-    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name},
-        "stringData": {"key.json": account.key_file()}});
-    format!(
-        "---\n{secret}\n\
-         ---\napiVersion: clrk.apoxy.dev/v1alpha1\nkind: AIProviderRoute\nmetadata: {{name: {name}}}\nspec:\n  \
-         parentRefs: [{{group: clrk.apoxy.dev, kind: EgressGateway, name: gemini-bot}}]\n  \
-         rules: [{{matches: [{{provider: custom, hosts: [{host}]}}]}}]\n\
-         ---\napiVersion: clrk.apoxy.dev/v1alpha1\nkind: CredentialInjectionPolicy\nmetadata: {{name: {name}}}\n\
-         spec:\n  targetRefs: [{{group: clrk.apoxy.dev, kind: AIProviderRoute, name: {name}}}]\n  \
-         secretRef: {{name: {name}}}\n  secretKey: key.json\n  target: ProviderAuth\n  \
-         providerAuth: {{type: GCPServiceAccount, gcp: {gcp}}}\n"
-    )
+    [
+        objects::secret(name, &[("key.json", &account.key_file())]),
+        objects::route(name, &["gemini-bot"], &format!("{{provider: custom, hosts: [{host}]}}")),
+        objects::policy(name, name, &service_account(gcp)),
+    ]
+    .concat()
 }
 
 #[tokio::test]
