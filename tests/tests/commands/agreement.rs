@@ -54,6 +54,7 @@ const ROWS: &[Row] = &[
     Row { sni: Some(OTHER), ..row("GET", "https://api.anthropic.com/v1/messages") },
     Row { headers: &[("x-api-key", OWN)], ..row("GET", "https://other.example/anything") },
     row("GET", "https://other.example:8443/"),
+    row("GET", "https://Other.Example/anything"),
     row("POST", "https://poor.example/v1"),
     Row { model: Some("gpt-5"), ..row("POST", "https://api.openai.com/v1/responses") },
     Row { model: Some("claude"), ..row("POST", "https://api.openai.com/v1/responses") },

@@ -150,6 +150,24 @@ fn a_rule_for_a_model_asks_for_it_and_the_gateway_must_be_named_among_several() 
 }
 
 #[test]
+fn what_goes_untouched_through_the_operators_proxy_must_have_the_name_of_its_target() {
+    let through = "interception: Routes\n  upstreamProxy: {address: 'proxy.example:3128'}\n  otlp:";
+    let folder = manifests(&[("g.yaml", &objects::gateway("g", "allow-all").replace("otlp:", through))]);
+    for (arguments, code, verdict) in [
+        (&[][..], 0, "untouched"),
+        (&["--transparent"], 0, "untouched"),
+        (&["--sni", ""], 0, "untouched"),
+        (&["--sni", "another.example"], 1, "closed"),
+    ] {
+        let words =
+            ["explain", "--json", "--manifests", path(folder.path()), "GET", "https://other.example/"];
+        let output = run(&[&words, arguments].concat(), &[]);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", stderr(&output));
+        assert_eq!(json(&output)["verdict"], verdict, "{arguments:?}");
+    }
+}
+
+#[test]
 fn what_is_no_request_is_usage() {
     for (arguments, words) in [
         (&["GET", "api.anthropic.com/v1"][..], "is not one"),
