@@ -88,6 +88,6 @@ impl Dev {
     }
 
     pub(super) fn emit(&mut self, event: Event) -> Result<(), Failure> {
-        self.sink.emit(event).map_err(|error| Failure::Failed(format!("standard output: {error}")))
+        self.sink.emit(event).map_err(Failure::output)
     }
 }
