@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use policy::secret::Secret;
 
-use super::Failure;
 use super::progress::Progress;
+use super::{Failure, no_answer, print};
 use crate::dev::control::{Answer, SetSecret, send};
 use crate::dev::find::control_socket;
 use crate::plan::ObjectKey;
@@ -46,7 +46,7 @@ Exit codes: 0 every Envoy uses it, 1 refused, or not acknowledged in time, 2 usa
 pub(super) struct SetArgs {
     /// The Secret
     #[arg(value_name = "[NS/]NAME")]
-    secret: String,
+    secret: ObjectKey,
     /// A key and its value (other users of this machine can see it while this command runs)
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     from_literal: Vec<(String, String)>,
@@ -86,18 +86,14 @@ pub(super) fn run(command: Command) -> Result<ExitCode, Failure> {
     let socket =
         control_socket(args.state_dir.as_deref(), args.manifests.as_deref()).map_err(Failure::failed)?;
     let request = SetSecret {
-        secret: secret_key(&args.secret)?,
+        secret: args.secret.clone(),
         values: values(&args)?,
         wait: (!args.no_wait).then_some(args.timeout),
     };
     let progress = Progress::of("waiting until every Envoy uses it");
-    let answer = send(&socket, &request).map_err(|error| unreachable_dev(&socket, &error))?;
+    let answer = send(&socket, &request).map_err(|error| no_answer(&socket, &error))?;
     drop(progress);
     report(&request.secret, answer)
-}
-
-fn unreachable_dev(socket: &Path, error: &std::io::Error) -> Failure {
-    Failure::Failed(format!("no `keyward dev` answers at {}: {error}; is it running?", socket.display()))
 }
 
 fn report(secret: &ObjectKey, answer: Answer) -> Result<ExitCode, Failure> {
@@ -107,19 +103,11 @@ fn report(secret: &ObjectKey, answer: Answer) -> Result<ExitCode, Failure> {
                 eprintln!("note: {note}");
             }
             let s = if proxies == 1 { "" } else { "s" };
-            println!("secret/{} set, used by {proxies} gateway{s}", secret.name);
+            print::line(&format!("secret/{} set, used by {proxies} gateway{s}", secret.name))?;
             Ok(ExitCode::SUCCESS)
         }
         Answer::Refused { message } | Answer::TimedOut { message } => Err(Failure::Failed(message)),
     }
-}
-
-fn secret_key(text: &str) -> Result<ObjectKey, Failure> {
-    let (namespace, name) = text.split_once('/').unwrap_or(("default", text));
-    if namespace.is_empty() || name.is_empty() || name.contains('/') {
-        return Err(Failure::Usage(format!("`{text}` is not a Secret: write NAME or NAMESPACE/NAME")));
-    }
-    Ok(ObjectKey { namespace: namespace.to_owned(), name: name.to_owned() })
 }
 
 fn values(args: &SetArgs) -> Result<BTreeMap<String, Secret>, Failure> {

@@ -5,6 +5,7 @@ mod aws_keys;
 mod completions;
 mod explain;
 mod help;
+mod output;
 mod status;
 mod validate;
 
