@@ -25,7 +25,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use policy::secret::{Secret, Unusable};
-use tempfile::TempDir;
 
 pub use args::Args;
 
@@ -39,6 +38,7 @@ use crate::dev::{self, Outline};
 use crate::hardening;
 use crate::plan::ObjectKey;
 use crate::source::Overrides;
+use crate::state::{Temporary, temporary};
 
 /// Runs a command. To be called while there is one thread.
 ///
@@ -56,6 +56,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let code = runtime.block_on(async {
         // Before anything is made or started, so that no signal leaves it behind.
         let signals = Signals::new().map_err(Failure::failed)?;
+        temporary::sweep(&std::env::temp_dir());
         let objects = match &args.manifests {
             None => Objects::found(&args, &secrets, &user)?,
             Some(manifests) => Objects::of(manifests.clone(), &args, &secrets)?,
@@ -119,7 +120,7 @@ struct Objects {
     /// The gateway that the command uses; nothing where none of the manifests can serve.
     gateway: Option<(ObjectKey, Outline)>,
     /// A directory of ours: state and manifests of a run without `--manifests`. Removed at the end.
-    own: Option<TempDir>,
+    own: Option<Temporary>,
 }
 
 impl Objects {
@@ -137,7 +138,7 @@ impl Objects {
             let line = format!("{} stays here; requests to {} get it", key.row.variable(), hosts.join(", "));
             say(args.quiet, &line);
         }
-        let own = private_directory()?;
+        let own = temporary_directory()?;
         let directory = own.path().join("manifests");
         let file = directory.join("run.yaml");
         std::fs::create_dir(&directory)
@@ -194,11 +195,9 @@ impl Objects {
     }
 }
 
-/// A directory of this user's alone.
-fn private_directory() -> Result<TempDir, Failure> {
-    let made = tempfile::Builder::new().prefix("keyward-").tempdir();
-    made.map_err(|error| {
-        let parent = std::env::temp_dir();
+fn temporary_directory() -> Result<Temporary, Failure> {
+    let parent = std::env::temp_dir();
+    Temporary::make(&parent).map_err(|error| {
         Failure::Failed(format!("no directory can be made in {}: {error}; set TMPDIR", parent.display()))
     })
 }
