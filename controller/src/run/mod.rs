@@ -19,11 +19,13 @@ mod providers;
 mod relay;
 mod session;
 mod summary;
+mod upstream;
 
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use policy::host::HostPattern;
 use policy::secret::{Secret, Unusable};
 
 pub use args::Args;
@@ -47,7 +49,7 @@ use crate::state::{Temporary, temporary};
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let (mut user, secrets) = take(&args)?;
     if args.print_manifests {
-        return print(&keys::find(&secrets, &user));
+        return print(&keys::find(&secrets, &user), &user);
     }
     let name = args.command.first().cloned().unwrap_or_default();
     command::look_for(&name, user.get(std::ffi::OsStr::new("PATH")))?;
@@ -101,16 +103,24 @@ fn take(args: &Args) -> Result<(Environment, Secrets), Failure> {
 }
 
 /// Prints the objects for the keys that were found.
-fn print(keys: &Keys) -> Result<ExitCode, Failure> {
+fn print(keys: &Keys, user: &Environment) -> Result<ExitCode, Failure> {
+    let objects = made_of(keys, user, false)?;
+    let written = std::io::stdout().write_all(objects.as_bytes());
+    written.map_err(|error| Failure::Failed(format!("standard output: {error}")))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The objects for the keys that were found, as YAML. Says what became of the others, and of the user's proxy.
+fn made_of(keys: &Keys, user: &Environment, quiet: bool) -> Result<String, Failure> {
     if keys.used.is_empty() {
         return Err(no_key(keys));
     }
-    for note in &keys.notes {
-        say(false, note);
+    let hosts: Vec<HostPattern> = keys.used.iter().flat_map(|key| key.place.patterns()).collect();
+    let upstream = upstream::find(user, &hosts).map_err(Failure::Usage)?;
+    for note in keys.notes.iter().chain(&upstream.note) {
+        say(quiet, note);
     }
-    let written = std::io::stdout().write_all(objects::yaml(&keys.used).as_bytes());
-    written.map_err(|error| Failure::Failed(format!("standard output: {error}")))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(objects::yaml(&keys.used, &upstream))
 }
 
 /// What is served, and for whom.
@@ -127,12 +137,7 @@ impl Objects {
     /// Objects for the keys that are found.
     fn found(args: &Args, secrets: &Secrets, user: &Environment) -> Result<Objects, Failure> {
         let keys = keys::find(secrets, user);
-        if keys.used.is_empty() {
-            return Err(no_key(&keys));
-        }
-        for note in &keys.notes {
-            say(args.quiet, note);
-        }
+        let made = made_of(&keys, user, args.quiet)?;
         for key in &keys.used {
             let hosts: Vec<String> = key.place.patterns().iter().map(ToString::to_string).collect();
             let line = format!("{} stays here; requests to {} get it", key.row.variable(), hosts.join(", "));
@@ -142,7 +147,7 @@ impl Objects {
         let directory = own.path().join("manifests");
         let file = directory.join("run.yaml");
         std::fs::create_dir(&directory)
-            .and_then(|()| std::fs::write(&file, objects::yaml(&keys.used)))
+            .and_then(|()| std::fs::write(&file, made))
             .map_err(|error| Failure::Failed(format!("{}: {error}", file.display())))?;
         Ok(Objects { own: Some(own), ..Objects::read(directory, keys.overrides(secrets), args)? })
     }
