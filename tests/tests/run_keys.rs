@@ -154,3 +154,13 @@ async fn a_proxy_that_cannot_be_used_is_refused_without_a_word_of_its_password()
         assert!(!ended.errors.contains("pa55word"), "{url}: {ended:?}");
     }
 }
+
+#[tokio::test]
+async fn a_command_that_asked_nothing_through_the_gateway_is_told_so_unless_it_is_to_be_quiet() {
+    let line = "no request came through the gateway";
+    let run = || Run::new().environment("ANTHROPIC_API_KEY", KEY);
+    assert_eq!(run().ended(&["true"]).await.errors.matches(line).count(), 1);
+    assert_eq!(run().arguments(&["--quiet"]).ended(&["true"]).await.errors, "");
+    let asked = run().ended(&["curl", "--silent", "https://nowhere.invalid/"]).await;
+    assert!(!asked.errors.contains(line), "{}", asked.errors);
+}
