@@ -156,6 +156,16 @@ async fn a_proxy_that_cannot_be_used_is_refused_without_a_word_of_its_password()
 }
 
 #[tokio::test]
+async fn aws_keys_are_said_to_be_for_bedrock_alone() {
+    let said = |run: Run| async move {
+        run.ended(&["true"]).await.errors.lines().filter(|line| line.contains("for Bedrock alone")).count()
+    };
+    let aws = Run::new().environment("AWS_ACCESS_KEY_ID", "AKIA0123456789ABCDEF");
+    assert_eq!(said(aws.environment("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMIexample0123")).await, 1);
+    assert_eq!(said(Run::new().environment("OPENAI_API_KEY", "sk-0123456789abcdef")).await, 0);
+}
+
+#[tokio::test]
 async fn a_command_that_asked_nothing_through_the_gateway_is_told_so_unless_it_is_to_be_quiet() {
     let line = "no request came through the gateway";
     let run = || Run::new().environment("ANTHROPIC_API_KEY", KEY);

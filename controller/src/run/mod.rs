@@ -33,6 +33,7 @@ pub use args::Args;
 use self::console::say;
 use self::environment::Environment;
 use self::keys::{Keys, Secrets};
+use self::providers::Fill;
 use self::session::Session;
 use crate::cli::Failure;
 use crate::dev::signals::Signals;
@@ -41,6 +42,10 @@ use crate::hardening;
 use crate::plan::ObjectKey;
 use crate::source::Overrides;
 use crate::state::{Temporary, temporary};
+
+/// What is said of AWS keys: they are good for far more hosts than a row of the table could name.
+const BEDROCK_ALONE: &str = "AWS keys are put in for Bedrock alone: other AWS services get the placeholder, and refuse it; \
+     examples/aws-s3 shows manifests for one of them";
 
 /// Runs a command. To be called while there is one thread.
 ///
@@ -142,6 +147,9 @@ impl Objects {
             let hosts: Vec<String> = key.place.patterns().iter().map(ToString::to_string).collect();
             let line = format!("{} stays here; requests to {} get it", key.row.variable(), hosts.join(", "));
             say(args.quiet, &line);
+        }
+        if keys.used.iter().any(|key| matches!(key.row.fill, Fill::Aws)) {
+            say(args.quiet, BEDROCK_ALONE);
         }
         let own = temporary_directory()?;
         let directory = own.path().join("manifests");
