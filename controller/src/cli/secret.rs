@@ -97,7 +97,7 @@ pub(super) fn run(command: Command) -> Result<ExitCode, Failure> {
 }
 
 fn unreachable_dev(socket: &Path, error: &std::io::Error) -> Failure {
-    Failure::Failed(format!("no `keyward dev` answers at {}: {error}; is it running?", socket.display()))
+    Failure::Failed(format!("no `keyward` answers at {}: {error}; is it running?", socket.display()))
 }
 
 fn report(secret: &ObjectKey, answer: Answer) -> Result<ExitCode, Failure> {
