@@ -5,7 +5,7 @@ mod explain;
 mod findings;
 mod keyring;
 mod offline;
-mod progress;
+pub(crate) mod progress;
 mod remedies;
 mod seal;
 mod secret;

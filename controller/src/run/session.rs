@@ -16,6 +16,7 @@ use super::keys::Secrets;
 use super::no_proxy::NoProxy;
 use super::{Args, Objects, certificates, dotenv, providers, relay, temporary_directory};
 use crate::cli::Failure;
+use crate::cli::progress::Progress;
 use crate::dev::event::GatewayAddress;
 use crate::dev::signals::Signals;
 use crate::dev::{self, trust};
@@ -47,8 +48,12 @@ impl Session {
         let console = Box::new(Console::new(self.args.quiet, ready));
         let flags = std::mem::take(&mut self.objects.flags);
         let command = async {
-            let starting =
-                async { self.start(place, &gateways.await.unwrap_or_default(), files.path()).await };
+            let starting = async {
+                let waiting = (!self.args.quiet).then(|| Progress::of("keyward: starting the gateway"));
+                let gateways = gateways.await.unwrap_or_default();
+                drop(waiting);
+                self.start(place, &gateways, files.path()).await
+            };
             let mut running = tokio::select! {
                 signal = signals.next() => return Ok(signal.exit_code()),
                 running = starting => running?,
