@@ -5,6 +5,7 @@ mod aws_keys;
 mod completions;
 mod explain;
 mod help;
+mod secret_set;
 mod status;
 mod validate;
 
