@@ -6,7 +6,7 @@ mod findings;
 mod keyring;
 mod offline;
 mod print;
-mod progress;
+pub(crate) mod progress;
 mod remedies;
 mod seal;
 mod secret;
@@ -140,7 +140,7 @@ fn logging() {
 
 /// Nothing that runs answers at a control socket.
 fn no_answer(socket: &Path, error: &std::io::Error) -> Failure {
-    Failure::Failed(format!("no `keyward dev` answers at {}: {error}; is it running?", socket.display()))
+    Failure::Failed(format!("no `keyward` answers at {}: {error}; is it running?", socket.display()))
 }
 
 /// Why a command failed, in words that name the remedy.

@@ -12,6 +12,7 @@ use super::progress::Progress;
 use super::{Failure, no_answer, print};
 use crate::dev::control::{Answer, SetSecret, send};
 use crate::dev::find::control_socket;
+use crate::hardening::{self, Taken};
 use crate::plan::ObjectKey;
 
 /// What can be done with Secrets.
@@ -83,11 +84,13 @@ fn duration(text: &str) -> Result<Duration, &'static str> {
 
 pub(super) fn run(command: Command) -> Result<ExitCode, Failure> {
     let Command::Set(args) = command;
+    let variables: Vec<String> = args.from_env.iter().map(|(_, name)| name.clone()).collect();
+    let taken = hardening::take_variables(&variables)?;
     let socket =
         control_socket(args.state_dir.as_deref(), args.manifests.as_deref()).map_err(Failure::failed)?;
     let request = SetSecret {
         secret: args.secret.clone(),
-        values: values(&args)?,
+        values: values(&args, &taken)?,
         wait: (!args.no_wait).then_some(args.timeout),
     };
     let progress = Progress::of("waiting until every Envoy uses it");
@@ -110,10 +113,10 @@ fn report(secret: &ObjectKey, answer: Answer) -> Result<ExitCode, Failure> {
     }
 }
 
-fn values(args: &SetArgs) -> Result<BTreeMap<String, Secret>, Failure> {
+fn values(args: &SetArgs, taken: &Taken) -> Result<BTreeMap<String, Secret>, Failure> {
     let literals =
         args.from_literal.iter().map(|(key, value)| (key, Ok(Secret::new(value.clone().into_bytes()))));
-    let variables = args.from_env.iter().map(|(key, name)| (key, from_env(key, name)));
+    let variables = args.from_env.iter().map(|(key, name)| (key, from_env(taken, key, name)));
     let files = args.from_file.iter().map(|(key, path)| (key, from_file(key, path)));
     let mut values = BTreeMap::new();
     for (key, value) in literals.chain(variables).chain(files) {
@@ -124,10 +127,10 @@ fn values(args: &SetArgs) -> Result<BTreeMap<String, Secret>, Failure> {
     Ok(values)
 }
 
-fn from_env(key: &str, name: &str) -> Result<Secret, Failure> {
-    std::env::var_os(name)
-        .map(|value| Secret::new(value.into_encoded_bytes()))
-        .ok_or_else(|| Failure::Failed(format!("--from-env {key}={name}: the variable is not set")))
+fn from_env(taken: &Taken, key: &str, name: &str) -> Result<Secret, Failure> {
+    // Exposed to be copied: two keys may be given the same variable.
+    let value = taken.find(name).map(|value| Secret::new(value.expose().to_vec()));
+    value.ok_or_else(|| Failure::Failed(format!("--from-env {key}={name}: the variable is not set")))
 }
 
 fn from_file(key: &str, path: &str) -> Result<Secret, Failure> {

@@ -1,4 +1,4 @@
-//! `keyward status`: how a running `keyward dev` stands.
+//! `keyward status`: how a running `keyward dev` or `keyward run` stands.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -15,10 +15,10 @@ use crate::dev::status::{GatewayReport, ObjectReport, Status, TokenReport};
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// The manifests of the `keyward dev` to ask [default: the only one running]
+    /// The manifests of the one to ask [default: the only one running]
     #[arg(long, value_name = "DIR", conflicts_with = "state_dir")]
     manifests: Option<PathBuf>,
-    /// The state directory of the `keyward dev` to ask
+    /// The state directory of the one to ask
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
     /// Print one JSON document

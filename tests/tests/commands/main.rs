@@ -6,6 +6,7 @@ mod completions;
 mod explain;
 mod help;
 mod output;
+mod secret_set;
 mod status;
 mod validate;
 
