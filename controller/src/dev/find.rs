@@ -9,6 +9,9 @@ use crate::state::{StateDir, StateError, temporary};
 /// Name of the control socket in a state directory.
 pub(crate) const CONTROL_SOCKET: &str = "control.sock";
 
+/// Name of the directory, among the state directories, of those that last as long as a run.
+pub(crate) const RUNS: &str = "runs";
+
 /// Why none is found.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FindError {
@@ -43,6 +46,15 @@ pub(crate) fn state_path(state_dir: Option<&Path>, manifests: &Path) -> Result<P
     }
 }
 
+/// Where the state directories of this user are by default.
+///
+/// # Errors
+/// [`StateError::NoHome`].
+pub(crate) fn default_root() -> Result<PathBuf, StateError> {
+    let (xdg, home) = environment();
+    StateDir::default_root(xdg.as_deref(), home.as_deref())
+}
+
 fn environment() -> (Option<OsString>, Option<OsString>) {
     (std::env::var_os("XDG_STATE_HOME"), std::env::var_os("HOME"))
 }
@@ -67,11 +79,10 @@ pub(crate) fn control_socket(
 }
 
 fn only_running() -> Result<PathBuf, FindError> {
-    let (xdg, home) = environment();
-    let root = StateDir::default_root(xdg.as_deref(), home.as_deref())?;
-    let directories = std::fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
-    let parent = std::env::temp_dir();
-    let directories = directories.chain(temporary::states(&parent));
+    let root = default_root()?;
+    let directories = std::fs::read_dir(&root).into_iter().flatten().flatten().map(|entry| entry.path());
+    let runs = root.join(RUNS);
+    let directories = directories.chain(temporary::states(&runs));
     let mut running: Vec<PathBuf> = directories.filter(|path| answers(path)).collect();
     running.sort();
     match (running.pop(), running.is_empty()) {

@@ -22,28 +22,28 @@ enum Trust {
     Adds,
 }
 
-/// Each variable, what its file means, and who reads it.
-const VARIABLES: &[(&str, Trust, &str)] = &[
-    ("AWS_CA_BUNDLE", Trust::Replaces, "the AWS command line and SDKs"),
-    ("BUNDLE_SSL_CA_CERT", Trust::Replaces, "Bundler"),
-    ("CARGO_HTTP_CAINFO", Trust::Replaces, "Cargo"),
-    ("CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE", Trust::Replaces, "gcloud"),
-    ("CODEX_CA_CERTIFICATE", Trust::Replaces, "Codex"),
-    ("CURL_CA_BUNDLE", Trust::Replaces, "curl, requests"),
-    ("DENO_CERT", Trust::Adds, "Deno"),
-    ("GIT_SSL_CAINFO", Trust::Replaces, "git"),
-    ("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", Trust::Replaces, "gRPC"),
-    ("HEX_CACERTS_PATH", Trust::Replaces, "Hex of Elixir and Erlang"),
-    ("HTTPLIB2_CA_CERTS", Trust::Replaces, "httplib2"),
-    ("JULIA_SSL_CA_ROOTS_PATH", Trust::Replaces, "Julia"),
-    ("NIX_SSL_CERT_FILE", Trust::Replaces, "Nix and what it builds"),
-    ("NODE_EXTRA_CA_CERTS", Trust::Adds, "Node, Bun, Electron"),
-    ("NPM_CONFIG_CAFILE", Trust::Replaces, "npm, pnpm"),
-    ("PERL_LWP_SSL_CA_FILE", Trust::Replaces, "LWP of Perl"),
-    ("PIP_CERT", Trust::Replaces, "pip"),
-    ("REQUESTS_CA_BUNDLE", Trust::Replaces, "requests"),
-    ("SSL_CERT_FILE", Trust::Replaces, "OpenSSL, Python, Go, Ruby, rustls, uv, httpx"),
-    ("YARN_HTTPS_CA_FILE_PATH", Trust::Replaces, "Yarn"),
+/// Each variable and what its file means; beside it who reads it.
+const VARIABLES: &[(&str, Trust)] = &[
+    ("AWS_CA_BUNDLE", Trust::Replaces),      // the AWS command line and SDKs
+    ("BUNDLE_SSL_CA_CERT", Trust::Replaces), // Bundler
+    ("CARGO_HTTP_CAINFO", Trust::Replaces),  // Cargo
+    ("CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE", Trust::Replaces), // gcloud
+    ("CODEX_CA_CERTIFICATE", Trust::Replaces), // Codex
+    ("CURL_CA_BUNDLE", Trust::Replaces),     // curl, requests
+    ("DENO_CERT", Trust::Adds),              // Deno
+    ("GIT_SSL_CAINFO", Trust::Replaces),     // git
+    ("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", Trust::Replaces), // gRPC
+    ("HEX_CACERTS_PATH", Trust::Replaces),   // Hex of Elixir and Erlang
+    ("HTTPLIB2_CA_CERTS", Trust::Replaces),  // httplib2
+    ("JULIA_SSL_CA_ROOTS_PATH", Trust::Replaces), // Julia
+    ("NIX_SSL_CERT_FILE", Trust::Replaces),  // Nix and what it builds
+    ("NODE_EXTRA_CA_CERTS", Trust::Adds),    // Node, Bun, Electron
+    ("NPM_CONFIG_CAFILE", Trust::Replaces),  // npm, pnpm
+    ("PERL_LWP_SSL_CA_FILE", Trust::Replaces), // LWP of Perl
+    ("PIP_CERT", Trust::Replaces),           // pip
+    ("REQUESTS_CA_BUNDLE", Trust::Replaces), // requests
+    ("SSL_CERT_FILE", Trust::Replaces),      // OpenSSL, Python, Go, Ruby, rustls, uv, httpx
+    ("YARN_HTTPS_CA_FILE_PATH", Trust::Replaces), // Yarn
 ];
 
 /// What the variables are to be, and what is to be said.
@@ -77,7 +77,7 @@ pub(super) fn write(
     let wget = directory.join("wgetrc");
     fs::write(&wget, wgetrc(environment, &whole))?;
     let mut written = Written { variables: BTreeMap::new(), wget, java, notes: Vec::new() };
-    for (variable, trust, _) in VARIABLES {
+    for (variable, trust) in VARIABLES {
         let default = if *trust == Trust::Replaces { &whole } else { &alone };
         let mut names = [*variable].into_iter().chain(instead(variable).iter().copied());
         let named = names.find_map(|name| value(environment, name));

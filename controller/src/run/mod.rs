@@ -22,7 +22,7 @@ mod summary;
 mod upstream;
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use policy::host::HostPattern;
@@ -63,9 +63,10 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let code = runtime.block_on(async {
         // Before anything is made or started, so that no signal leaves it behind.
         let signals = Signals::new().map_err(Failure::failed)?;
-        temporary::sweep(&std::env::temp_dir());
+        let runs = runs_directory()?;
+        [&runs, &std::env::temp_dir()].map(|parent| temporary::sweep(parent));
         let objects = match &args.manifests {
-            None => Objects::found(&args, &secrets, &user)?,
+            None => Objects::found(&args, &secrets, &user, &runs)?,
             Some(manifests) => Objects::of(manifests.clone(), &args, &secrets)?,
         };
         let named = |name: &String| args.secret.iter().any(|flag| flag.variable == **name);
@@ -111,7 +112,7 @@ fn take(args: &Args) -> Result<(Environment, Secrets), Failure> {
 fn print(keys: &Keys, user: &Environment) -> Result<ExitCode, Failure> {
     let objects = made_of(keys, user, false)?;
     let written = std::io::stdout().write_all(objects.as_bytes());
-    written.map_err(|error| Failure::Failed(format!("standard output: {error}")))?;
+    written.map_err(Failure::output)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -151,7 +152,7 @@ impl Objects {
         if keys.used.iter().any(|key| matches!(key.row.fill, Fill::Aws)) {
             say(args.quiet, BEDROCK_ALONE);
         }
-        let own = temporary_directory()?;
+        let own = Temporary::make(runs).map_err(|error| failed_in(runs, &error))?;
         let directory = own.path().join("manifests");
         let file = directory.join("run.yaml");
         std::fs::create_dir(&directory)
@@ -208,11 +209,23 @@ impl Objects {
     }
 }
 
+/// Where runs keep their objects and state: beside the state of every other `keyward` of this user, so that a command
+/// from which all of that is hidden sees nothing of runs that start after it either.
+fn runs_directory() -> Result<PathBuf, Failure> {
+    let root =
+        StateDir::open(dev::find::default_root().map_err(Failure::failed)?).map_err(Failure::failed)?;
+    let runs = StateDir::open(root.path().join(dev::find::RUNS)).map_err(Failure::failed)?;
+    Ok(runs.path().to_owned())
+}
+
+/// For what the command reads: it must see them.
 fn temporary_directory() -> Result<Temporary, Failure> {
     let parent = std::env::temp_dir();
-    Temporary::make(&parent).map_err(|error| {
-        Failure::Failed(format!("no directory can be made in {}: {error}; set TMPDIR", parent.display()))
-    })
+    Temporary::make(&parent).map_err(|error| failed_in(&parent, &error))
+}
+
+fn failed_in(parent: &Path, error: &std::io::Error) -> Failure {
+    Failure::Failed(format!("no directory can be made in {}: {error}", parent.display()))
 }
 
 fn no_key(keys: &Keys) -> Failure {

@@ -23,6 +23,7 @@ use crate::dev::{self, trust};
 use crate::plan::{DefaultPolicy, ObjectKey};
 use crate::sandbox::{self, Isolation, Network, Program, REACHABLE, Refused, Running, Sandbox};
 use crate::state::StateDir;
+use crate::state::socket::short_root;
 
 /// What a run is made of.
 pub(super) struct Session {
@@ -147,12 +148,11 @@ impl Session {
         }
     }
 
-    /// What the command must not see: state, sockets, manifests, files with keys.
+    /// What the command must not see: the state of every `keyward`, sockets, manifests, files with keys.
     fn hidden(&self, state: &StateDir, with_keys: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
         let mut hidden = vec![state.path().to_owned(), self.objects.directory.clone()];
-        hidden.extend(self.objects.own.as_ref().map(|own| own.path().to_owned()));
-        let socket = state.socket(dev::find::CONTROL_SOCKET).map_err(Failure::failed)?;
-        hidden.extend(socket.parent().map(Path::to_owned).filter(|parent| parent != state.path()));
+        hidden.push(dev::find::default_root().map_err(Failure::failed)?);
+        hidden.push(short_root().map_err(Failure::failed)?);
         hidden.extend(with_keys.iter().cloned());
         Ok(hidden)
     }
