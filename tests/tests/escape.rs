@@ -259,6 +259,8 @@ fn without_isolation_it_finds_what_the_documents_say() {
             "found key in .env",
             "found sealing-key in an environment",
             "found sealing-key in memory",
+            "found key in memory",
+            "copied memory",
             "traced a process",
             "connected admin",
             "answered admin",
