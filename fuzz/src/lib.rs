@@ -25,7 +25,7 @@ pub const TARGETS: [(&str, Property); 9] = [
     ("configuration", configuration::holds),
     ("delta_xds", delta_xds::holds),
     ("glob", glob::holds),
-    ("head", head::holds),
+    ("request_head", head::holds),
     ("manifests", manifests::holds),
     ("scrub", scrub::holds),
     ("sealing", sealing::holds),

@@ -75,10 +75,11 @@ impl Run {
         self.folder.path().join("work")
     }
 
-    /// What is left in its temporary directory.
+    /// The directories that its runs made, and have not removed: those of their states, and temporary ones.
     #[must_use]
     pub fn left(&self) -> Vec<std::path::PathBuf> {
-        let entries = std::fs::read_dir(self.folder.path().join("tmp")).expect("its temporary directory");
+        let parents = ["home/.local/state/keyward/runs", "tmp"].map(|parent| self.folder.path().join(parent));
+        let entries = parents.into_iter().filter_map(|parent| std::fs::read_dir(parent).ok()).flatten();
         entries.map(|entry| entry.expect("an entry").path()).collect()
     }
 

@@ -57,12 +57,13 @@ async fn a_killed_keyward_leaves_no_process_and_no_listening_socket() {
     for arguments in [&["--isolate=require"][..], &["--isolate=off"], &["--network=gateway"]] {
         let run = Run::new().environment("ANTHROPIC_API_KEY", KEY).arguments(arguments);
         // Away from its parent, its process group and its terminal.
-        let script = "setsid setsid sleep 1000 >/dev/null 2>&1 & sleep 1; echo ${HTTPS_PROXY##*:}; wait";
+        let script =
+            "setsid setsid sleep 1000 >/dev/null 2>&1 & sleep 1; echo ${HTTPS_PROXY##*:}; exec sleep 2000";
         let mut process = run.spawn(&["sh", "-c", script]);
         let line = process.first_line(Duration::from_secs(60)).await.expect("it starts");
         let port: u16 = line.trim().trim_end_matches('/').parse().expect("a port");
-        let has = |program: &str| run.processes().iter().any(|process| process.1.contains(program));
-        assert!(has("sleep 1000") && has("envoy"), "{arguments:?}: {:?}", run.processes());
+        let has = |program: &str| run.processes().iter().any(|process| process.1.starts_with(program));
+        assert!(has("sleep 1000") && has("sleep 2000"), "{arguments:?}: {:?}", run.processes());
         let connects = || TcpStream::connect(("127.0.0.1", port)).is_ok();
         // With a network of its own the port is one there.
         assert_eq!(connects(), arguments != ["--network=gateway"], "{arguments:?}");

@@ -47,6 +47,29 @@ async fn end(mut live: Process) {
 }
 
 #[tokio::test]
+async fn a_command_sees_no_state_of_any_run_whether_it_began_before_or_after() {
+    let run = run();
+    let before = lasting(&run).await;
+    let places = "\"$HOME/.local/state/keyward\" /tmp/keyward-$(id -u)";
+    let look = format!("echo started; until [ -e go ]; do sleep 0.1; done; ls -RA {places} > seen");
+    let mut looking = run.spawn(&["sh", "-c", &look]);
+    looking.first_line(PATIENCE).await.expect("it starts");
+    let after = lasting(&run).await;
+    let states = run.left().into_iter().filter(|path| path.join("state/keyring").exists());
+    assert_eq!(states.count(), 3);
+    std::fs::write(run.working_directory().join("go"), "").unwrap();
+    looking.ended(PATIENCE).await.unwrap();
+    let seen = std::fs::read_to_string(run.working_directory().join("seen")).unwrap();
+    assert!(
+        seen.lines().all(|line| line.is_empty() || line.ends_with(':')) && seen.contains("keyward:"),
+        "{seen}"
+    );
+    for live in [before, after] {
+        end(live).await;
+    }
+}
+
+#[tokio::test]
 async fn status_finds_the_gateway_of_a_run_without_being_told_where() {
     let run = run();
     let status = || {

@@ -41,7 +41,7 @@ use crate::dev::{self, Outline};
 use crate::hardening;
 use crate::plan::ObjectKey;
 use crate::source::Overrides;
-use crate::state::{Temporary, temporary};
+use crate::state::{StateDir, Temporary, temporary};
 
 /// What is said of AWS keys: they are good for far more hosts than a row of the table could name.
 const BEDROCK_ALONE: &str = "AWS keys are put in for Bedrock alone: other AWS services get the placeholder, and refuse it; \
@@ -64,7 +64,8 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         // Before anything is made or started, so that no signal leaves it behind.
         let signals = Signals::new().map_err(Failure::failed)?;
         let runs = runs_directory()?;
-        [&runs, &std::env::temp_dir()].map(|parent| temporary::sweep(parent));
+        temporary::sweep(&runs);
+        temporary::sweep(&std::env::temp_dir());
         let objects = match &args.manifests {
             None => Objects::found(&args, &secrets, &user, &runs)?,
             Some(manifests) => Objects::of(manifests.clone(), &args, &secrets)?,
@@ -140,8 +141,8 @@ struct Objects {
 }
 
 impl Objects {
-    /// Objects for the keys that are found.
-    fn found(args: &Args, secrets: &Secrets, user: &Environment) -> Result<Objects, Failure> {
+    /// Objects for the keys that are found. `runs` is where they are kept.
+    fn found(args: &Args, secrets: &Secrets, user: &Environment, runs: &Path) -> Result<Objects, Failure> {
         let keys = keys::find(secrets, user);
         let made = made_of(&keys, user, args.quiet)?;
         for key in &keys.used {

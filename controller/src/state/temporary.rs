@@ -1,5 +1,5 @@
-//! Directories of one `keyward run`, for this user alone: its objects and state where it has no others, and what its
-//! command reads. The run removes them. What a killed one left behind the next one removes.
+//! Directories of one `keyward run`, for this user alone: one for its objects and state where it has no others, and one,
+//! elsewhere, for what its command reads. The run removes them. What a killed one left behind the next one removes.
 //!
 //! In each lies a file that is locked as long as its run lives, however it ends. A directory without one, one of another
 //! user and one that others may read is none of ours. One with nothing but that file may just be in the making.
