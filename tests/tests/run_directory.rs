@@ -88,7 +88,7 @@ async fn status_finds_the_gateway_of_a_run_without_being_told_where() {
     }
     let second = lasting(&run).await;
     let (code, _, errors) = status();
-    let named = errors.matches("/state").count();
+    let named = errors.matches("/runs/").count();
     assert!(code == Some(1) && errors.contains("--state-dir") && named == 2, "{errors}");
     for live in [first, second] {
         end(live).await;
