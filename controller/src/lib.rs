@@ -3,6 +3,11 @@
 //! source → [`inputs::Inputs`] → [`compile`] → [`plan::GatewayPlan`] → [`envoy`] resources → [`xds`] sessions.
 //! Each step is a pure function of the one before it; only the two ends touch the outside.
 
+#[cfg(not(target_os = "linux"))]
+compile_error!(
+    "keyward builds for Linux only: it rests on namespaces, /proc and signals that other systems do not have"
+);
+
 pub mod certificates;
 pub mod cli;
 pub mod compile;

@@ -9,6 +9,7 @@ use policy::host::HostPattern;
 use policy::wire;
 
 use crate::destination::Destination;
+use crate::source::DEFAULT_NAMESPACE;
 
 /// How many buckets of the *light* class a gateway has, whose filters never see a body. Fixed for a gateway's life: the
 /// filters of its listener are named after them.
@@ -36,6 +37,24 @@ pub struct ObjectKey {
     pub namespace: String,
     /// Name.
     pub name: String,
+}
+
+/// A text that names no object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("write NAME or NAMESPACE/NAME")]
+pub struct NotAKey;
+
+/// As users write it: `namespace/name`, or the name alone in the namespace `default`.
+impl std::str::FromStr for ObjectKey {
+    type Err = NotAKey;
+
+    fn from_str(text: &str) -> Result<ObjectKey, NotAKey> {
+        let (namespace, name) = text.split_once('/').unwrap_or((DEFAULT_NAMESPACE, text));
+        if namespace.is_empty() || name.is_empty() || name.contains('/') {
+            return Err(NotAKey);
+        }
+        Ok(ObjectKey { namespace: namespace.to_owned(), name: name.to_owned() })
+    }
 }
 
 impl std::fmt::Display for ObjectKey {

@@ -1,7 +1,7 @@
 //! A request that is held back until its body has arrived: to be signed over it, or to read its model.
 //!
-//! Envoy holds the body; here it is hashed as it comes. How much one request may hold is the configuration's, how much
-//! all of a worker's may is [`MOST`].
+//! Envoy holds the body; here it is counted, and hashed as it comes where it is signed. How much one request may hold is
+//! the configuration's, how much all of a worker's may is [`MOST`].
 
 use std::cell::Cell;
 
@@ -45,12 +45,13 @@ impl Body {
         }
         HELD.set(all);
         self.arrived = self.arrived.max(size);
-        self.hash_up_to(size).map_err(|Refused| Reason::HostCallFailed)
+        Ok(())
     }
 
-    fn hash_up_to(&mut self, size: usize) -> Result<(), Refused> {
-        while self.hashed < size {
-            let piece = host::request_body(self.hashed, PIECE.min(size - self.hashed))?;
+    /// Hashes what arrived since.
+    pub(crate) fn hash_arrived(&mut self) -> Result<(), Refused> {
+        while self.hashed < self.arrived {
+            let piece = host::request_body(self.hashed, PIECE.min(self.arrived - self.hashed))?;
             if piece.is_empty() {
                 return Err(Refused);
             }
@@ -69,9 +70,9 @@ impl Body {
         }
     }
 
-    /// Its hash.
-    pub(crate) fn hash(&self) -> BodyHash {
-        self.hash.clone()
+    /// The hash of what [`Body::hash_arrived`] took.
+    pub(crate) fn into_hash(mut self) -> BodyHash {
+        std::mem::take(&mut self.hash)
     }
 }
 

@@ -53,6 +53,17 @@ struct Held {
     body: Body,
 }
 
+impl Held {
+    /// Takes what arrived of the body. It is hashed meanwhile where it is signed for sure.
+    fn arrive(&mut self, size: usize, most: usize) -> Result<(), Denial> {
+        self.body.arrive(size, most)?;
+        match self.plan {
+            Some(_) => self.body.hash_arrived().map_err(host_failed),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Stream {
     pub(crate) fn new(rules: Option<Rc<RuleSet>>) -> Self {
         Stream { rules, progress: Progress::Forwarded, record: None }
@@ -95,8 +106,8 @@ impl Stream {
     fn arrive(&mut self, size: usize, ended: bool) -> Result<Action, Denial> {
         match (&mut self.progress, &self.rules) {
             (Progress::Held(held), Some(rules)) => {
-                if let Err(reason) = held.body.arrive(size, rules.max_held_body()) {
-                    return self.release(Err(reason.into()));
+                if let Err(denial) = held.arrive(size, rules.max_held_body()) {
+                    return self.release(Err(denial));
                 }
             }
             (Progress::Refused, _) => return Ok(Action::Pause),
@@ -113,7 +124,7 @@ impl Stream {
             return Ok(Action::Continue);
         };
         let Held { request, plan, body } = *held;
-        let verdict = arrived.and_then(|()| request.settle(&rules, plan, &body));
+        let verdict = arrived.and_then(|()| request.settle(&rules, plan, body));
         self.conclude(Some(&rules), request, verdict)
     }
 
@@ -252,14 +263,15 @@ impl Request {
     }
 
     /// The verdict with the whole body at hand, carried out.
-    fn settle(&self, rules: &RuleSet, plan: Option<Plan>, body: &Body) -> Verdict {
+    fn settle(&self, rules: &RuleSet, plan: Option<Plan>, body: Body) -> Verdict {
         let head = Head::of(&self.headers);
         if let Some(plan) = plan {
-            return finish(plan, &head, body.hash());
+            return finish(plan, &head, body.into_hash());
         }
         let bytes = body.bytes().map_err(host_failed)?;
-        let step = rules.decide(&self.facts(rules), &head, model::Body::Whole(&bytes))?;
-        finish(step.plan()?, &head, body.hash())
+        let plan = rules.decide(&self.facts(rules), &head, model::Body::Whole(&bytes))?.plan()?;
+        let hash = if plan.needs() == Needs::Body { BodyHash::of(&bytes) } else { BodyHash::default() };
+        finish(plan, &head, hash)
     }
 }
 

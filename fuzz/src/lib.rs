@@ -25,8 +25,8 @@ pub const TARGETS: [(&str, Property); 9] = [
     ("configuration", configuration::holds),
     ("delta_xds", delta_xds::holds),
     ("glob", glob::holds),
-    ("head", head::holds),
     ("manifests", manifests::holds),
+    ("request_head", head::holds),
     ("scrub", scrub::holds),
     ("sealing", sealing::holds),
 ];

@@ -63,7 +63,7 @@ fn every_binary_takes_an_input() {
         ("configuration", env!("CARGO_BIN_EXE_configuration")),
         ("delta_xds", env!("CARGO_BIN_EXE_delta_xds")),
         ("glob", env!("CARGO_BIN_EXE_glob")),
-        ("head", env!("CARGO_BIN_EXE_head")),
+        ("request_head", env!("CARGO_BIN_EXE_request_head")),
         ("manifests", env!("CARGO_BIN_EXE_manifests")),
         ("scrub", env!("CARGO_BIN_EXE_scrub")),
         ("sealing", env!("CARGO_BIN_EXE_sealing")),

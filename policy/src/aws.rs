@@ -217,6 +217,14 @@ pub(crate) fn payload(service: &str, head: &Head<'_>) -> Result<Payload, Reason>
 pub struct BodyHash(Sha256);
 
 impl BodyHash {
+    /// Of a body that is all there.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> BodyHash {
+        let mut hash = BodyHash::default();
+        hash.update(bytes);
+        hash
+    }
+
     /// Takes what came next.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);

@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::aws;
 use crate::provider::Provider;
 
 /// The version that this crate writes.
@@ -333,6 +334,23 @@ impl Target {
             Target::Query { name } => Some(name),
             _ => None,
         }
+    }
+
+    /// Whether requests are signed, over their bodies.
+    #[must_use]
+    pub fn signs(&self) -> bool {
+        matches!(self, Target::AwsV4 { .. })
+    }
+
+    /// Every header that is replaced: the one that carries the credential, and what else belongs to a signature.
+    pub fn headers(&self) -> impl Iterator<Item = &str> {
+        let of_signature = aws::REMOVED_HEADERS.into_iter().filter(|_| self.signs());
+        self.header().into_iter().filter(|_| !self.signs()).chain(of_signature)
+    }
+
+    /// Every query parameter that is removed: the one that carries the credential, or those of a presigned URL.
+    pub fn parameters(&self) -> impl Iterator<Item = &str> {
+        self.parameter().into_iter().chain(aws::REMOVED_QUERY.into_iter().filter(|_| self.signs()))
     }
 }
 

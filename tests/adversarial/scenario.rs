@@ -1,5 +1,8 @@
 //! What the operator of the proxy configured for a row, apart from any proxy's own language.
 
+use harness::gateway::NAME;
+use harness::objects;
+
 /// The default: `api.anthropic.com` gets `x-api-key`, every other host is intercepted and gets nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Scenario {
@@ -72,26 +75,12 @@ impl Scenario {
 
     /// Gives these hosts the key of the worked example too, by a route and a policy of this name.
     pub(crate) fn credentialed(self, name: &str, hosts: &[&str]) -> Scenario {
-        let hosts = hosts.join(", ");
-        let objects = format!(
-            "apiVersion: clrk.apoxy.dev/v1alpha1
-kind: AIProviderRoute
-metadata: {{name: {name}}}
-spec:
-  parentRefs: [{{group: clrk.apoxy.dev, kind: EgressGateway, name: echo-bot}}]
-  rules: [{{matches: [{{provider: custom, hosts: [{hosts}]}}]}}]
----
-apiVersion: clrk.apoxy.dev/v1alpha1
-kind: CredentialInjectionPolicy
-metadata: {{name: {name}}}
-spec:
-  parentRefs: [{{group: clrk.apoxy.dev, kind: AIProviderRoute, name: {name}}}]
-  secretRef: {{name: anthropic-credentials}}
-  secretKey: api-key
-  target: Header
-  headerName: x-api-key
-"
-        );
+        let matches = format!("{{provider: custom, hosts: [{}]}}", hosts.join(", "));
+        let objects = [
+            objects::route(name, &[NAME], &matches),
+            objects::policy(name, "anthropic-credentials", objects::EXAMPLE_KEY),
+        ]
+        .concat();
         self.manifest(&format!("{name}.yaml"), &objects)
     }
 

@@ -9,8 +9,10 @@ import ctypes
 import glob
 import os
 import socket
+import ssl
 import stat
 import sys
+import time
 
 STATE, MANIFESTS, LOCAL, OUTSIDE = sys.argv[1:5]
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -65,11 +67,25 @@ def is_ours(number):
     return names_state and os.path.basename(program) in (b"keyward", b"envoy")
 
 
+class Part(ctypes.Structure):
+    _fields_ = [("start", ctypes.c_void_p), ("length", ctypes.c_size_t)]
+
+
+def copy(number, start, length):
+    """Another's memory, by the call that is made for it."""
+    into = ctypes.create_string_buffer(length)
+    here, there = Part(ctypes.addressof(into), length), Part(start, length)
+    copied = LIBC.process_vm_readv(number, ctypes.byref(here), 1, ctypes.byref(there), 1, 0)
+    return into.raw[: max(copied, 0)]
+
+
 def memory(number):
     for line in read(f"/proc/{number}/maps").decode().splitlines():
         if " rw" not in line:
             continue
         start, end = (int(part, 16) for part in line.split()[0].split("-"))
+        if copy(number, start, 1):
+            say("copied", "memory")
         try:
             with open(f"/proc/{number}/mem", "rb", buffering=0) as file:
                 file.seek(start)
@@ -86,6 +102,23 @@ def trace(number):
         say("traced", "a process")
         os.waitpid(number, 0x40000000)
         LIBC.ptrace(detach, number, 0, 0)
+
+
+def guess():
+    """Numbers that no list shows: where programs lie by default, and where this one lies."""
+    seen = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    if len(seen) >= 20:
+        return
+    places = (0x400000, id(NEEDLES), int(read("/proc/self/maps").split(b"-")[0], 16))
+    # They begin anew in a PID namespace.
+    for number in range(1, 1024):
+        if number == os.getpid():
+            continue
+        if any(copy(number, place, 1) for place in places):
+            say("copied", "memory")
+        if number not in seen and os.path.exists(f"/proc/{number}/mem"):
+            say("saw", "a number that no list shows")
+        trace(number)
 
 
 def files_under(folder, where):
@@ -166,6 +199,20 @@ def ports():
     say("listening", str(listening))
 
 
+def ask():
+    """A request that the gateway puts the key in. There is nobody to send it to, so it stays a while where it is."""
+    host, port = os.environ["HTTPS_PROXY"].rstrip("/").rsplit("/", 1)[1].rsplit(":", 1)
+    plain = socket.create_connection((host, int(port)), timeout=20)
+    plain.sendall(b"CONNECT api.anthropic.com:443 HTTP/1.1\r\nHost: api.anthropic.com:443\r\n\r\n")
+    assert b" 200 " in plain.recv(CHUNK)
+    context = ssl.create_default_context()
+    context.load_verify_locations(os.environ["SSL_CERT_FILE"])
+    secure = context.wrap_socket(plain, server_hostname="api.anthropic.com")
+    secure.sendall(b"POST /v1/messages HTTP/1.1\r\nHost: api.anthropic.com\r\nContent-Length: 2\r\n\r\n{")
+    time.sleep(1)
+    return secure
+
+
 def devices():
     for directory, _, names in os.walk("/dev"):
         for name in names:
@@ -229,6 +276,7 @@ files_under(MANIFESTS, "the manifests")
 search(read(".env"), ".env")
 unix_sockets()
 ports()
+asked = ask()
 for process in processes():
     search(read(f"/proc/{process}/environ"), "an environment")
     memory(process)
@@ -238,6 +286,7 @@ for process in processes():
     for link in ("root", "cwd"):
         files_under(f"/proc/{process}/{link}{STATE if link == 'root' else ''}", "another's root")
     trace(process)
+guess()
 devices()
 namespaces()
 say("done")

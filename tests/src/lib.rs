@@ -8,6 +8,7 @@ pub mod dump;
 pub mod examples;
 pub mod gateway;
 pub mod google;
+pub mod objects;
 pub mod process;
 pub mod provider;
 pub mod run;

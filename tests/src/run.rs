@@ -75,10 +75,11 @@ impl Run {
         self.folder.path().join("work")
     }
 
-    /// What is left in its temporary directory.
+    /// The directories that its runs made, and have not removed: those of their states, and temporary ones.
     #[must_use]
     pub fn left(&self) -> Vec<std::path::PathBuf> {
-        let entries = std::fs::read_dir(self.folder.path().join("tmp")).expect("its temporary directory");
+        let parents = ["home/.local/state/keyward/runs", "tmp"].map(|parent| self.folder.path().join(parent));
+        let entries = parents.into_iter().filter_map(|parent| std::fs::read_dir(parent).ok()).flatten();
         entries.map(|entry| entry.expect("an entry").path()).collect()
     }
 
@@ -96,13 +97,21 @@ impl Run {
     /// The whole command line, for whoever starts it.
     #[must_use]
     pub fn command(&self, command: &[&str]) -> Command {
+        let mut keyward = self.keyward();
+        keyward.arg("run").arg("--module").arg(artefacts::module()).arg("--envoy").arg(artefacts::envoy());
+        keyward.args(&self.arguments).args(command);
+        keyward
+    }
+
+    /// `keyward` without an argument, as the same user would type it beside the run.
+    #[must_use]
+    pub fn keyward(&self) -> Command {
         let path = |name: &str| self.folder.path().join(name);
         let mut keyward = Command::new(artefacts::keyward());
         keyward.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         keyward.env("HOME", path("home")).env("TMPDIR", path("tmp")).env("LC_ALL", "C.UTF-8");
         keyward.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        keyward.arg("run").arg("--module").arg(artefacts::module()).arg("--envoy").arg(artefacts::envoy());
-        keyward.args(&self.arguments).args(command).current_dir(path("work"));
+        keyward.current_dir(path("work"));
         keyward
     }
 

@@ -23,12 +23,13 @@ const IN_A_MANIFEST: &str = "sk-ant-in-a-manifest-7Rk2vXw9Qm";
 struct World {
     folder: tempfile::TempDir,
     user: u32,
+    environment: Vec<(&'static str, String)>,
 }
 
 impl World {
     fn new(user: u32) -> World {
-        let folder = tempfile::Builder::new().prefix("escape").tempdir_in("/tmp").unwrap();
-        let world = World { folder, user };
+        let folder = tempfile::Builder::new().prefix("escape").tempdir_in("/var/tmp").unwrap();
+        let world = World { folder, user, environment: Vec::new() };
         for name in ["manifests", "work", "home", "bin"] {
             fs::create_dir(world.path(name)).unwrap();
         }
@@ -44,6 +45,7 @@ impl World {
             (artefacts::envoy(), "bin/envoy"),
             (clients.join("escape.py"), "bin/escape.py"),
             (clients.join("escape_world.py"), "bin/escape_world.py"),
+            (clients.join("doors.py"), "bin/doors.py"),
         ] {
             fs::copy(from, world.path(to)).unwrap();
         }
@@ -57,13 +59,17 @@ impl World {
         self.folder.path().join(name)
     }
 
-    /// Runs a command under `keyward run`, in a network namespace with something to reach.
+    /// Runs a command under `keyward run`, in namespaces with something to reach.
     fn run(&self, arguments: &[&str], command: &[&str], input: &str) -> Output {
         let mut whole = Command::new("unshare");
         let is_root = rustix::process::geteuid().is_root();
-        let ways: &[&str] =
-            if is_root { &["--net"] } else { &["--user", "--map-current-user", "--keep-caps", "--net"] };
-        whole.args(ways).arg(PYTHON).arg(self.path("bin/escape_world.py")).arg(self.user.to_string());
+        let ways: &[&str] = if is_root { &[] } else { &["--user", "--map-current-user", "--keep-caps"] };
+        whole
+            .args(ways)
+            .args(["--net", "--mount", "--ipc"])
+            .arg(PYTHON)
+            .arg(self.path("bin/escape_world.py"))
+            .arg(self.user.to_string());
         whole.arg(self.path("bin/keyward")).arg("run").args(arguments);
         whole.arg("--manifests").arg(self.path("manifests")).arg("--state-dir").arg(self.path("state"));
         whole.args(["--secret", "anthropic-credentials=ANTHROPIC_API_KEY"]);
@@ -71,6 +77,7 @@ impl World {
         whole.arg("--").args(command).current_dir(self.path("work"));
         whole.env_clear().env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin").env("ANTHROPIC_API_KEY", KEY);
         whole.env("HOME", self.path("home"));
+        whole.envs(self.environment.iter().map(|(name, value)| (name, value)));
         whole.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = whole.spawn().expect("unshare, of util-linux");
         child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
@@ -104,6 +111,82 @@ impl World {
         let needles = [("key", KEY), ("sealing-key", sealing), ("ca-key", ca), ("manifest", IN_A_MANIFEST)];
         let hidden = |value: &str| value.bytes().map(|byte| format!("{:02x}", !byte)).collect::<String>();
         needles.iter().map(|(name, value)| format!("{name}={}\n", hidden(value))).collect()
+    }
+}
+
+/// Sockets that listen, and the variables that name some of them; then those that the command is to have.
+fn doors(world: &World) -> (Vec<String>, Vec<(&'static str, String)>, Vec<String>) {
+    let runtime = format!("/run/user/{}", world.user);
+    let of_home = |name: &str| world.path("home").join(name).display().to_string();
+    let mut doors: Vec<String> = [
+        "/run/docker.sock",
+        "/run/podman/podman.sock",
+        "/run/containerd/containerd.sock",
+        "/run/systemd/private",
+        "/run/dbus/system_bus_socket",
+        "/tmp/.X11-unix/X7",
+        "/tmp/dbus-x7Rk2vXw9Q",
+        "/tmp/vscode-ipc-7.sock",
+        // Without a file: a display and a session bus.
+        "@/tmp/.X11-unix/X7",
+        "@/tmp/dbus-x7Rk2vXw9Q",
+    ]
+    .map(str::to_owned)
+    .into();
+    doors.extend(
+        [
+            "bus",
+            "systemd/private",
+            "docker.sock",
+            "wayland-0",
+            "sway-ipc.7.sock",
+            "emacs/server",
+            "gnupg/S.gpg-agent",
+        ]
+        .map(|name| format!("{runtime}/{name}")),
+    );
+    doors.push(format!("/tmp/tmux-{}/default", world.user));
+    doors.extend([".docker/run/docker.sock", ".gnupg/S.gpg-agent", "engine", "tmux", "code"].map(of_home));
+    let agent = format!("{runtime}/keyring/ssh");
+    let kept = vec![agent.clone(), "/run/postgresql/.s.PGSQL.5432".to_owned()];
+    let variables = vec![
+        ("DOCKER_HOST", format!("unix://{}", of_home("engine"))),
+        ("TMUX", format!("{},7,0", of_home("tmux"))),
+        ("VSCODE_IPC_HOOK_CLI", of_home("code")),
+        ("XDG_RUNTIME_DIR", runtime),
+        ("SSH_AUTH_SOCK", agent),
+    ];
+    (doors, variables, kept)
+}
+
+/// With the machine's network, where more is in reach.
+#[test]
+fn no_other_program_of_the_user_is_reached_that_runs_commands_for_it() {
+    for user in users() {
+        let mut world = World::new(user);
+        let (doors, variables, kept) = doors(&world);
+        let all: Vec<_> = doors.iter().chain(&kept).cloned().collect();
+        world.environment = variables;
+        world.environment.push(("DOORS", all.join("\n")));
+        let client = world.path("bin/doors.py");
+        let tried = |isolate: &str| {
+            let output = world.run(&[isolate, "--network=host"], &[PYTHON, text(&client)], "");
+            let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(output.status.success(), "{isolate}: {lines}{}", String::from_utf8_lossy(&output.stderr));
+            lines.lines().map(str::to_owned).collect::<BTreeSet<_>>()
+        };
+        let connected = |doors: &[String]| doors.iter().map(|door| format!("connected {door}")).collect();
+        let mut expected: BTreeSet<String> = connected(&kept);
+        expected.insert("done".to_owned());
+        assert_eq!(tried("--isolate=require"), expected, "user {user}");
+        // The control: they listen, and there is something to find.
+        let others = ["done", "found a key of the session", "found shared memory", "opened a queue"];
+        let expected: BTreeSet<String> = connected(&all);
+        assert_eq!(
+            tried("--isolate=off"),
+            expected.into_iter().chain(others.map(str::to_owned)).collect(),
+            "user {user}"
+        );
     }
 }
 
@@ -176,6 +259,8 @@ fn without_isolation_it_finds_what_the_documents_say() {
             "found key in .env",
             "found sealing-key in an environment",
             "found sealing-key in memory",
+            "found key in memory",
+            "copied memory",
             "traced a process",
             "connected admin",
             "answered admin",

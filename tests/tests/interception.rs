@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use harness::client::{Agent, Failure, Http, Request, Way, connect};
-use harness::gateway::{Gateway, HOST, Manifests};
+use harness::gateway::{Gateway, HOST, Manifests, NAME};
+use harness::objects;
 use harness::provider::{Options, Provider};
 use harness::scenario::{KEY, PLACEHOLDER};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -127,27 +128,12 @@ async fn a_private_address_is_not_reached_unless_its_network_is_allowed() {
 fn every_pattern() -> String {
     let own: Vec<String> = (0..450).map(|number| format!("\"*.tenant-{number}.example\"")).collect();
     let matches = ["openai", "google", "azure-openai", "bedrock"].map(|name| format!("{{provider: {name}}}"));
-    format!(
-        "apiVersion: clrk.apoxy.dev/v1alpha1
-kind: AIProviderRoute
-metadata: {{name: every}}
-spec:
-  parentRefs: [{{group: clrk.apoxy.dev, kind: EgressGateway, name: echo-bot}}]
-  rules: [{{matches: [{}, {{provider: custom, hosts: [{}]}}]}}]
----
-apiVersion: clrk.apoxy.dev/v1alpha1
-kind: CredentialInjectionPolicy
-metadata: {{name: every}}
-spec:
-  parentRefs: [{{group: clrk.apoxy.dev, kind: AIProviderRoute, name: every}}]
-  secretRef: {{name: anthropic-credentials}}
-  secretKey: api-key
-  target: Header
-  headerName: x-api-key
-",
-        matches.join(", "),
-        own.join(", ")
-    )
+    let matches = format!("{}, {{provider: custom, hosts: [{}]}}", matches.join(", "), own.join(", "));
+    [
+        objects::route("every", &[NAME], &matches),
+        objects::policy("every", "anthropic-credentials", objects::EXAMPLE_KEY),
+    ]
+    .concat()
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! What `keyward run` does where the kernel refuses, and what a command cannot leave behind.
 
+use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -52,18 +53,55 @@ async fn what_a_command_leaves_behind_ends_with_it() {
 }
 
 #[tokio::test]
-async fn a_killed_keyward_leaves_nothing_of_a_command_that_hides_from_it() {
-    for isolate in ["require", "off"] {
-        let run = run(isolate);
-        let mut process = run.spawn(&["sh", "-c", "setsid sleep 1000 & echo started; wait"]);
-        process.first_line(Duration::from_secs(60)).await.expect("it starts");
-        let hides = |process: &(i32, String)| process.1.starts_with("sleep 1000");
-        assert!(run.processes().iter().any(hides), "{isolate}: {:?}", run.processes());
+async fn a_killed_keyward_leaves_no_process_and_no_listening_socket() {
+    for arguments in [&["--isolate=require"][..], &["--isolate=off"], &["--network=gateway"]] {
+        let run = Run::new().environment("ANTHROPIC_API_KEY", KEY).arguments(arguments);
+        // Away from its parent, its process group and its terminal.
+        let script =
+            "setsid setsid sleep 1000 >/dev/null 2>&1 & sleep 1; echo ${HTTPS_PROXY##*:}; exec sleep 2000";
+        let mut process = run.spawn(&["sh", "-c", script]);
+        let line = process.first_line(Duration::from_secs(60)).await.expect("it starts");
+        let port: u16 = line.trim().trim_end_matches('/').parse().expect("a port");
+        let has = |program: &str| run.processes().iter().any(|process| process.1.starts_with(program));
+        assert!(has("sleep 1000") && has("sleep 2000"), "{arguments:?}: {:?}", run.processes());
+        let connects = || TcpStream::connect(("127.0.0.1", port)).is_ok();
+        // With a network of its own the port is one there.
+        assert_eq!(connects(), arguments != ["--network=gateway"], "{arguments:?}");
         let started = Instant::now();
         process.signal(rustix::process::Signal::KILL);
         run.gone().await;
-        assert!(started.elapsed() < Duration::from_secs(5), "{isolate}");
+        // A process loses its command line a little before its sockets.
+        while connects() && started.elapsed() < Duration::from_secs(5) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let took = started.elapsed();
+        assert!(took < Duration::from_secs(5), "{arguments:?}: {took:?}");
     }
+}
+
+/// What is hidden of a directory's file is the file: SECURITY.md says so.
+#[tokio::test]
+async fn a_dot_env_that_is_there_at_the_start_is_hidden_and_one_that_comes_later_is_not() {
+    let run = run("require");
+    let path = |name: &str| run.working_directory().join(name);
+    let line = format!("ANTHROPIC_API_KEY={KEY}\n");
+    std::fs::write(path(".env"), &line).unwrap();
+    let script = "echo \"first $(cat .env)\"; until [ -e go ]; do sleep 0.1; done; cat .env .env.local";
+    let command = ["sh", "-c", script];
+    let ending = run.ended(&command);
+    let replaced = async {
+        // As editors do it, and git; once the command runs.
+        while !run.processes().iter().any(|process| process.1.starts_with("sleep 0.1")) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        for name in [".env", ".env.local"] {
+            std::fs::write(path("saved"), &line).unwrap();
+            std::fs::rename(path("saved"), path(name)).unwrap();
+        }
+        std::fs::write(path("go"), "").unwrap();
+    };
+    let (ended, ()) = tokio::join!(ending, replaced);
+    assert_eq!(ended.output, format!("first \n{line}{line}"), "{ended:?}");
 }
 
 #[tokio::test]

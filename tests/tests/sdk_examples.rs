@@ -284,7 +284,7 @@ fn hosts(row: &Row) -> Vec<&'static str> {
 #[test]
 fn there_is_a_row_for_every_example_and_an_example_for_every_row() {
     let mut rows: BTreeSet<_> = ROWS.iter().map(|row| row.example.to_owned()).collect();
-    // Its token has to be obtained first: tests/tests/google_tokens.rs runs it.
+    // Its token has to be obtained first: tests/tests/google_tokens/main.rs runs it.
     rows.insert("vertex-ai".to_owned());
     // Some of its hosts pass untouched: tests/tests/egress.rs runs it.
     rows.insert("allow-list".to_owned());

@@ -3,6 +3,7 @@
 
 use harness::client::{Http, Request};
 use harness::gateway::{Gateway, Manifests};
+use harness::objects;
 use harness::provider::aws::{AwsServer, BUCKET, Keys, REGION, verify};
 use harness::provider::{Options, Provider};
 use harness::scenario::PLACEHOLDER;
@@ -10,46 +11,15 @@ use harness::software::{BEDROCK, DYNAMODB, Run, S3, STS, Software};
 
 /// A gateway that signs for one service at these hosts.
 fn manifests(provider: &str, service: &str, hosts: &[&str], keys: &Keys) -> Manifests {
-    let data = [
-        ("access_key_id", Some(&keys.access_key_id)),
-        ("secret_access_key", Some(&keys.secret_access_key)),
-        ("session_token", keys.session_token.as_ref()),
+    let matches = format!("{{provider: {provider}, hosts: [{}]}}", hosts.join(", "));
+    let Keys { access_key_id, secret_access_key, session_token, .. } = keys;
+    let objects = [
+        objects::aws_keys("aws", access_key_id, secret_access_key, session_token.as_deref()),
+        objects::gateway("agents", "deny-all"),
+        objects::route("aws", &["agents"], &matches),
+        objects::policy("aws", "aws", &objects::signing(REGION, service)),
     ];
-    let data = data.iter().filter_map(|(name, value)| Some(format!("{name}: \"{}\"", (*value)?)));
-    let data = data.collect::<Vec<_>>().join(", ");
-    let text = format!(
-        r#"apiVersion: v1
-kind: Secret
-metadata: {{name: aws}}
-stringData: {{{data}}}
----
-apiVersion: clrk.apoxy.dev/v1alpha1
-kind: EgressGateway
-metadata: {{name: agents}}
-spec:
-  defaultPolicy: deny-all
-  listeners: [{{name: egress, protocol: TLS, tls: {{mode: Terminate}}}}]
-  otlp: {{captureBody: {{maxBytes: 65536}}}}
----
-apiVersion: clrk.apoxy.dev/v1alpha1
-kind: AIProviderRoute
-metadata: {{name: aws}}
-spec:
-  parentRefs: [{{group: clrk.apoxy.dev, kind: EgressGateway, name: agents}}]
-  rules: [{{matches: [{{provider: {provider}, hosts: [{hosts}]}}]}}]
----
-apiVersion: clrk.apoxy.dev/v1alpha1
-kind: CredentialInjectionPolicy
-metadata: {{name: aws}}
-spec:
-  parentRefs: [{{group: clrk.apoxy.dev, kind: AIProviderRoute, name: aws}}]
-  secretRef: {{name: aws}}
-  target: ProviderAuth
-  providerAuth: {{type: AWSv4, region: {REGION}, service: {service}}}
-"#,
-        hosts = hosts.join(", ")
-    );
-    Manifests::empty().file("aws.yaml", &text)
+    Manifests::empty().file("aws.yaml", &objects.concat())
 }
 
 /// A gateway that signs for a server with these keys. The server ends with what is returned beside it.

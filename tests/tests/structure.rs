@@ -45,6 +45,18 @@ fn linked(package: &str) -> BTreeSet<String> {
 }
 
 #[test]
+fn on_another_system_the_first_error_of_keyward_says_that_it_builds_for_linux_only() {
+    let output = Command::new("rustc")
+        .args(["--crate-type", "lib", "--edition", "2024", "--target", "wasm32-wasip1", "--emit", "metadata"])
+        .args(["-o", "/dev/null", "controller/src/lib.rs"])
+        .current_dir(root())
+        .output()
+        .expect("rustc can be started");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.starts_with("error: keyward builds for Linux only: "), "{said}");
+}
+
+#[test]
 fn dependencies_point_to_the_policy_and_never_between_filter_and_controller() {
     const OURS: [&str; 6] =
         ["keyward-policy", "keyward-filter", "keyward", "keyward-tests", "keyward-bench", "keyward-fuzz"];

@@ -2,21 +2,13 @@
 
 use harness::client::{Failure, Http, Request};
 use harness::gateway::{Gateway, HOST, Manifests};
+use harness::objects;
 use harness::provider::Provider;
 use harness::scenario::{KEY, PLACEHOLDER};
 
-const SECOND: &str = "
-apiVersion: clrk.apoxy.dev/v1alpha1
-kind: EgressGateway
-metadata: {name: second}
-spec:
-  defaultPolicy: allow-all
-  listeners: [{name: egress, protocol: TLS, tls: {mode: Terminate}}]
-  otlp: {captureBody: {maxBytes: 65536}}
-";
-
 async fn two(provider: &Provider) -> Gateway {
-    let manifests = Manifests::example(provider).file("second.yaml", SECOND);
+    let manifests =
+        Manifests::example(provider).file("second.yaml", &objects::gateway("second", "allow-all"));
     Gateway::builder(manifests).gateways(&["default/echo-bot", "default/second"]).key(KEY).start().await
 }
 

@@ -1,11 +1,11 @@
 //! `keyward completions`: what a shell needs to complete this command line.
 
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap_complete::Shell;
 
-use super::Failure;
+use super::{Failure, print};
 
 /// Print what a shell needs to complete keyward's commands and flags
 #[derive(clap::Args)]
@@ -28,6 +28,6 @@ pub(super) fn run(args: &Args, mut command: clap::Command) -> Result<ExitCode, F
     let name = command.get_name().to_owned();
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut command, name, &mut text);
-    io::stdout().write_all(&text).map_err(|error| Failure::Failed(format!("standard output: {error}")))?;
+    print::text(|output| output.write_all(&text))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::Failure;
+use super::{Failure, print};
 
 /// What can be done with keyrings.
 #[derive(clap::Subcommand)]
@@ -30,6 +30,6 @@ pub(super) fn run(command: &Command) -> Result<ExitCode, Failure> {
     getrandom::fill(key.as_mut_slice()).map_err(Failure::failed)?;
     let line = zeroize::Zeroizing::new(format!("{id}:{}", STANDARD.encode(key.as_slice())));
     policy::seal::Keyring::parse(&line).map_err(|error| Failure::Usage(format!("--id: {error}")))?;
-    println!("{}", line.as_str());
+    print::line(&line)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -5,7 +5,8 @@ mod explain;
 mod findings;
 mod keyring;
 mod offline;
-mod progress;
+mod print;
+pub(crate) mod progress;
 mod remedies;
 mod seal;
 mod secret;
@@ -15,6 +16,7 @@ mod validate;
 
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -136,6 +138,11 @@ fn logging() {
         .init();
 }
 
+/// Nothing that runs answers at a control socket.
+fn no_answer(socket: &Path, error: &std::io::Error) -> Failure {
+    Failure::Failed(format!("no `keyward` answers at {}: {error}; is it running?", socket.display()))
+}
+
 /// Why a command failed, in words that name the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -157,6 +164,11 @@ impl Failure {
             Failure::Usage(_) => ExitCode::from(2),
             Failure::Failed(_) => ExitCode::from(1),
         }
+    }
+
+    /// Standard output cannot be written to.
+    pub(crate) fn output(error: std::io::Error) -> Self {
+        Failure::Failed(format!("standard output: {error}"))
     }
 
     /// A failure whose message is the error's.

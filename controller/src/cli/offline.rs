@@ -1,7 +1,7 @@
 //! Manifests read and compiled as a gateway would have them, with nothing running: no state directory is opened, no
 //! token endpoint asked, nothing sent.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use policy::seal::Keyring;
@@ -51,11 +51,6 @@ impl Offline {
     pub(super) fn keyring(&self) -> Result<Keyring, Failure> {
         Keyring::parse(&self.keyring).map_err(Failure::failed)
     }
-}
-
-/// What the manifests argument is, in messages.
-pub(super) fn shown(directory: &Path) -> String {
-    PathBuf::from(directory).display().to_string()
 }
 
 /// A token that no one issued, in the place of one that a gateway would have.

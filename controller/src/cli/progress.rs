@@ -1,6 +1,6 @@
 //! A sign of life on standard error, for people, when something takes longer than a second.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{IsTerminal as _, Write};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -9,26 +9,30 @@ use std::time::{Duration, Instant};
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Says what is waited for as long as it lives. Silent where standard error is no terminal.
-pub(super) struct Progress(Option<(Sender<()>, JoinHandle<()>)>);
+pub(crate) struct Progress(Option<(Sender<()>, JoinHandle<()>)>);
 
 impl Progress {
     /// Begins.
-    pub(super) fn of(what: &'static str) -> Progress {
-        if !std::io::stderr().is_terminal() {
-            return Progress(None);
+    pub(crate) fn of(what: &'static str) -> Progress {
+        match std::io::stderr().is_terminal() {
+            true => Progress::on(std::io::stderr(), what, SECOND),
+            false => Progress(None),
         }
+    }
+
+    fn on(mut terminal: impl Write + Send + 'static, what: &'static str, interval: Duration) -> Progress {
         let (end, ended) = mpsc::channel();
         let teller = std::thread::spawn(move || {
             let started = Instant::now();
             let mut said = false;
-            while ended.recv_timeout(SECOND) == Err(RecvTimeoutError::Timeout) {
+            while ended.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
                 let line = format!("\r{what}, {} s ", started.elapsed().as_secs());
                 // Nobody misses what a closed terminal does not show.
-                let _ = std::io::stderr().write_all(line.as_bytes());
+                let _ = terminal.write_all(line.as_bytes());
                 said = true;
             }
             if said {
-                let _ = std::io::stderr().write_all(b"\r\x1b[K");
+                let _ = terminal.write_all(b"\r\x1b[K");
             }
         });
         Progress(Some((end, teller)))
@@ -41,5 +45,54 @@ impl Drop for Progress {
             drop(end);
             let _ = teller.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Terminal(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Terminal {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Terminal {
+        fn shown(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    #[test]
+    fn what_takes_long_is_said_again_and_again_and_wiped_out_at_its_end() {
+        let terminal = Terminal::default();
+        let progress = Progress::on(terminal.clone(), "waiting", Duration::from_millis(1));
+        let end = Instant::now() + Duration::from_secs(10);
+        while terminal.shown().matches("\rwaiting, 0 s ").count() < 2 && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        drop(progress);
+        let shown = terminal.shown();
+        assert!(shown.starts_with("\rwaiting, ") && shown.ends_with("\r\x1b[K"), "{shown:?}");
+        assert!(shown.matches("waiting").count() >= 2, "{shown:?}");
+    }
+
+    #[test]
+    fn what_is_over_soon_is_not_said() {
+        let terminal = Terminal::default();
+        drop(Progress::on(terminal.clone(), "waiting", Duration::from_secs(60)));
+        assert_eq!(terminal.shown(), "");
     }
 }

@@ -9,7 +9,7 @@ use policy::secret::Secret;
 use policy::wire::{Config, Outcome, Target};
 use zeroize::Zeroizing;
 
-use super::Failure;
+use super::{Failure, print};
 use crate::google::ServiceAccount;
 
 /// Seal the credentials of a filter configuration, for an Envoy that runs without a controller.
@@ -40,7 +40,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     seal(&mut config, &keyring)?;
     let bytes = serde_json::to_vec(&config).map_err(Failure::failed)?;
     RuleSet::compile(&bytes, &mut Vault::default()).map_err(|error| named(&args.config, error))?;
-    println!("{}", String::from_utf8_lossy(&bytes));
+    print::line(&String::from_utf8_lossy(&bytes))?;
     Ok(ExitCode::SUCCESS)
 }
 

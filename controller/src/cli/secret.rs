@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use policy::secret::Secret;
 
-use super::Failure;
 use super::progress::Progress;
+use super::{Failure, no_answer, print};
 use crate::dev::control::{Answer, SetSecret, send};
 use crate::dev::find::control_socket;
+use crate::hardening::{self, Taken};
 use crate::plan::ObjectKey;
 
 /// What can be done with Secrets.
@@ -46,7 +47,7 @@ Exit codes: 0 every Envoy uses it, 1 refused, or not acknowledged in time, 2 usa
 pub(super) struct SetArgs {
     /// The Secret
     #[arg(value_name = "[NS/]NAME")]
-    secret: String,
+    secret: ObjectKey,
     /// A key and its value (other users of this machine can see it while this command runs)
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     from_literal: Vec<(String, String)>,
@@ -83,21 +84,19 @@ fn duration(text: &str) -> Result<Duration, &'static str> {
 
 pub(super) fn run(command: Command) -> Result<ExitCode, Failure> {
     let Command::Set(args) = command;
+    let variables: Vec<String> = args.from_env.iter().map(|(_, name)| name.clone()).collect();
+    let taken = hardening::take_variables(&variables)?;
     let socket =
         control_socket(args.state_dir.as_deref(), args.manifests.as_deref()).map_err(Failure::failed)?;
     let request = SetSecret {
-        secret: secret_key(&args.secret)?,
-        values: values(&args)?,
+        secret: args.secret.clone(),
+        values: values(&args, &taken)?,
         wait: (!args.no_wait).then_some(args.timeout),
     };
     let progress = Progress::of("waiting until every Envoy uses it");
-    let answer = send(&socket, &request).map_err(|error| unreachable_dev(&socket, &error))?;
+    let answer = send(&socket, &request).map_err(|error| no_answer(&socket, &error))?;
     drop(progress);
     report(&request.secret, answer)
-}
-
-fn unreachable_dev(socket: &Path, error: &std::io::Error) -> Failure {
-    Failure::Failed(format!("no `keyward dev` answers at {}: {error}; is it running?", socket.display()))
 }
 
 fn report(secret: &ObjectKey, answer: Answer) -> Result<ExitCode, Failure> {
@@ -107,25 +106,17 @@ fn report(secret: &ObjectKey, answer: Answer) -> Result<ExitCode, Failure> {
                 eprintln!("note: {note}");
             }
             let s = if proxies == 1 { "" } else { "s" };
-            println!("secret/{} set, used by {proxies} gateway{s}", secret.name);
+            print::line(&format!("secret/{} set, used by {proxies} gateway{s}", secret.name))?;
             Ok(ExitCode::SUCCESS)
         }
         Answer::Refused { message } | Answer::TimedOut { message } => Err(Failure::Failed(message)),
     }
 }
 
-fn secret_key(text: &str) -> Result<ObjectKey, Failure> {
-    let (namespace, name) = text.split_once('/').unwrap_or(("default", text));
-    if namespace.is_empty() || name.is_empty() || name.contains('/') {
-        return Err(Failure::Usage(format!("`{text}` is not a Secret: write NAME or NAMESPACE/NAME")));
-    }
-    Ok(ObjectKey { namespace: namespace.to_owned(), name: name.to_owned() })
-}
-
-fn values(args: &SetArgs) -> Result<BTreeMap<String, Secret>, Failure> {
+fn values(args: &SetArgs, taken: &Taken) -> Result<BTreeMap<String, Secret>, Failure> {
     let literals =
         args.from_literal.iter().map(|(key, value)| (key, Ok(Secret::new(value.clone().into_bytes()))));
-    let variables = args.from_env.iter().map(|(key, name)| (key, from_env(key, name)));
+    let variables = args.from_env.iter().map(|(key, name)| (key, from_env(taken, key, name)));
     let files = args.from_file.iter().map(|(key, path)| (key, from_file(key, path)));
     let mut values = BTreeMap::new();
     for (key, value) in literals.chain(variables).chain(files) {
@@ -136,10 +127,10 @@ fn values(args: &SetArgs) -> Result<BTreeMap<String, Secret>, Failure> {
     Ok(values)
 }
 
-fn from_env(key: &str, name: &str) -> Result<Secret, Failure> {
-    std::env::var_os(name)
-        .map(|value| Secret::new(value.into_encoded_bytes()))
-        .ok_or_else(|| Failure::Failed(format!("--from-env {key}={name}: the variable is not set")))
+fn from_env(taken: &Taken, key: &str, name: &str) -> Result<Secret, Failure> {
+    // Exposed to be copied: two keys may be given the same variable.
+    let value = taken.find(name).map(|value| Secret::new(value.expose().to_vec()));
+    value.ok_or_else(|| Failure::Failed(format!("--from-env {key}={name}: the variable is not set")))
 }
 
 fn from_file(key: &str, path: &str) -> Result<Secret, Failure> {

@@ -1,11 +1,11 @@
-//! `keyward status`: how a running `keyward dev` stands.
+//! `keyward status`: how a running `keyward dev` or `keyward run` stands.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::Failure;
 use super::table::Table;
+use super::{Failure, no_answer, print};
 use crate::dev::control::ask_status;
 use crate::dev::event::ConditionLine;
 use crate::dev::find::control_socket;
@@ -15,10 +15,10 @@ use crate::dev::status::{GatewayReport, ObjectReport, Status, TokenReport};
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// The manifests of the `keyward dev` to ask [default: the only one running]
+    /// The manifests of the one to ask [default: the only one running]
     #[arg(long, value_name = "DIR", conflicts_with = "state_dir")]
     manifests: Option<PathBuf>,
-    /// The state directory of the `keyward dev` to ask
+    /// The state directory of the one to ask
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
     /// Print one JSON document
@@ -40,17 +40,12 @@ Exit codes: 0 every gateway serves, 1 one does not or none runs, 2 usage.";
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let socket =
         control_socket(args.state_dir.as_deref(), args.manifests.as_deref()).map_err(Failure::failed)?;
-    let status = ask_status(&socket).map_err(|error| {
-        Failure::Failed(format!("no `keyward dev` answers at {}: {error}; is it running?", socket.display()))
-    })?;
-    let mut output = io::stdout().lock();
-    let written = match args.json {
-        true => serde_json::to_writer_pretty(&mut output, &status)
-            .map_err(io::Error::from)
-            .and_then(|()| output.write_all(b"\n")),
-        false => show(&status, &mut output),
-    };
-    written.map_err(|error| Failure::Failed(format!("standard output: {error}")))?;
+    let status = ask_status(&socket).map_err(|error| no_answer(&socket, &error))?;
+    if args.json {
+        print::json(&status)?
+    } else {
+        print::text(|output| show(&status, output))?
+    }
     let serves = status.ready && status.gateways.iter().all(|gateway| gateway.ready);
     Ok(ExitCode::from(u8::from(!serves)))
 }

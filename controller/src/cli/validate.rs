@@ -1,14 +1,14 @@
 //! `keyward validate`: every problem of a directory of manifests, with nothing started and nothing sent.
 
-use std::io::Write as _;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::Failure;
 use super::findings::{self, Finding, Severity};
-use super::offline::{Offline, shown};
+use super::offline::Offline;
+use super::{Failure, print};
 use crate::source::SecretFlag;
 
 /// Say everything that is wrong with a directory of manifests
@@ -54,9 +54,12 @@ struct Document {
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let offline = Offline::read(&args.manifests, &args.secret)?;
-    let document = document(shown(&args.manifests), &offline);
-    let written = if args.json { as_json(&document) } else { as_text(&document) };
-    written.map_err(|error| Failure::Failed(format!("standard output: {error}")))?;
+    let document = document(args.manifests.display().to_string(), &offline);
+    if args.json {
+        print::json(&document)?
+    } else {
+        print::text(|output| show(&document, output))?
+    }
     Ok(ExitCode::from(u8::from(!document.valid)))
 }
 
@@ -67,14 +70,7 @@ fn document(directory: String, offline: &Offline) -> Document {
     Document { valid: errors == 0, directory, objects: offline.objects, errors, warnings, problems }
 }
 
-fn as_json(document: &Document) -> std::io::Result<()> {
-    let mut output = std::io::stdout().lock();
-    serde_json::to_writer_pretty(&mut output, document)?;
-    output.write_all(b"\n")
-}
-
-fn as_text(document: &Document) -> std::io::Result<()> {
-    let mut output = std::io::stdout().lock();
+fn show(document: &Document, output: &mut impl Write) -> io::Result<()> {
     for finding in &document.problems {
         writeln!(output, "{finding}")?;
     }

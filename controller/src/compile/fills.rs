@@ -155,13 +155,13 @@ impl Fills {
         self.sources(share).any(|(_, source)| source.maker().is_per_host())
     }
 
-    /// The Google tokens that requests to these hosts need.
-    pub(super) fn needed<'a>(
+    /// Adds the Google tokens that requests to these hosts need.
+    pub(super) fn need<'a>(
         &self,
         share: &Share,
         hosts: impl Iterator<Item = &'a HostPattern> + Clone,
-    ) -> Needed {
-        let mut needed = Needed::new();
+        needed: &mut Needed,
+    ) {
         for (policy, source) in self.sources(share) {
             // Where all hosts have the same one, the first stands for all.
             let count = if source.maker().is_per_host() { usize::MAX } else { 1 };
@@ -170,7 +170,6 @@ impl Fills {
                 entry.1.insert(policy.clone());
             }
         }
-        needed
     }
 
     fn sources<'a>(&'a self, share: &'a Share) -> impl Iterator<Item = (&'a ObjectKey, &'a Source)> {

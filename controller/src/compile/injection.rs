@@ -70,11 +70,6 @@ pub(super) struct Fill {
 }
 
 impl Fill {
-    /// Whether requests are signed, over their bodies.
-    pub(super) fn signs(&self) -> bool {
-        matches!(self.target, wire::Target::AwsV4 { .. })
-    }
-
     /// What condition messages say of it.
     pub(super) fn describe(&self) -> String {
         match &self.target {
@@ -117,13 +112,8 @@ pub(super) fn read(
 /// The places that a target fills.
 fn places(target: &wire::Target) -> Places {
     let header = |name: &str| format!("header {}", name.replace('_', "-"));
-    match target {
-        wire::Target::AwsV4 { .. } => aws::REMOVED_HEADERS.into_iter().map(header).collect(),
-        wire::Target::Query { name } => [format!("query parameter {}", name.to_lowercase())].into(),
-        wire::Target::Header { .. } | wire::Target::GoogleToken {} | wire::Target::GoogleJwt { .. } => {
-            target.header().map(header).into_iter().collect()
-        }
-    }
+    let parameter = target.parameter().map(|name| format!("query parameter {}", name.to_lowercase()));
+    target.headers().map(header).chain(parameter).collect()
 }
 
 fn content(spec: &Spec) -> Result<Fill, Refusal> {

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use policy::aws;
 use policy::host::HostPattern;
 use policy::provider::Provider;
 use policy::seal::Keyring;
@@ -12,7 +11,6 @@ use super::buckets;
 use super::config::{self, Cause, Draft, Then};
 use super::fills::{Fills, Share};
 use super::gateway::Settings;
-use super::injection::Fill;
 use super::scope::Scope;
 use super::tokens::Needed;
 use crate::inputs::Age;
@@ -107,9 +105,7 @@ fn claims(
         for scope in route.scopes {
             let hosts = with_aliases(&scope.hosts, aliases);
             if route.accepted {
-                for (key, (account, policies)) in fills.needed(&share, hosts.iter()) {
-                    needed.entry(key).or_insert((account, BTreeSet::new())).1.extend(policies);
-                }
+                fills.need(&share, hosts.iter(), &mut needed);
             }
             let mut parts: BTreeMap<(Then, Option<HostPattern>), BTreeSet<HostPattern>> = BTreeMap::new();
             for host in hosts {
@@ -138,7 +134,7 @@ fn claims(
 /// nothing.
 fn needs(policies: &BTreeSet<ObjectKey>, fills: &Fills) -> buckets::Needs {
     let policies = || policies.iter().filter_map(|policy| fills.policies.get(policy));
-    let signs = policies().filter_map(|policy| policy.content.as_ref().ok()).any(Fill::signs);
+    let signs = policies().filter_map(|policy| policy.content.as_ref().ok()).any(|fill| fill.target.signs());
     buckets::Needs { secrets: policies().map(|policy| policy.secret.to_string()).collect(), bodies: signs }
 }
 
@@ -165,12 +161,8 @@ fn carriers(provider: Provider, policies: &BTreeSet<ObjectKey>, fills: &Fills) -
     let (mut headers, mut query) = (BTreeSet::from_iter(headers), BTreeSet::from_iter(query));
     let policies = policies.iter().filter_map(|policy| fills.policies.get(policy)?.content.as_ref().ok());
     for fill in policies {
-        headers.extend(fill.target.header().map(str::to_owned));
-        query.extend(fill.target.parameter().map(str::to_lowercase));
-        if matches!(fill.target, Target::AwsV4 { .. }) {
-            headers.extend(aws::REMOVED_HEADERS.map(str::to_owned));
-            query.extend(aws::REMOVED_QUERY.map(str::to_owned));
-        }
+        headers.extend(fill.target.headers().map(str::to_owned));
+        query.extend(fill.target.parameters().map(str::to_lowercase));
         // Whatever the host, it is one of Google's, which would take an account of the agent's own there.
         if fill.target == (Target::GoogleToken {}) {
             let google = Carriers::of(Provider::Google);

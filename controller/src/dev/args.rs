@@ -79,18 +79,10 @@ impl FromStr for Listen {
     fn from_str(text: &str) -> Result<Self, ListenError> {
         let (gateway, address) = match text.split_once('=') {
             None => (None, text),
-            Some((gateway, address)) => (Some(gateway_key(gateway)?), address),
+            Some((gateway, address)) => (Some(gateway.parse().map_err(|_| ListenError::Gateway)?), address),
         };
         Ok(Listen { gateway, address: address.parse().map_err(|_| ListenError::Address)? })
     }
-}
-
-fn gateway_key(text: &str) -> Result<ObjectKey, ListenError> {
-    let (namespace, name) = text.split_once('/').unwrap_or(("default", text));
-    if namespace.is_empty() || name.is_empty() || name.contains('/') {
-        return Err(ListenError::Gateway);
-    }
-    Ok(ObjectKey { namespace: namespace.to_owned(), name: name.to_owned() })
 }
 
 impl fmt::Display for Listen {

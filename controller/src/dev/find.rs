@@ -1,25 +1,30 @@
-//! Which running `keyward dev` a command on the same machine means.
+//! Which running `keyward dev` or `keyward run` a command on the same machine means.
 
 use std::ffi::OsString;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use crate::state::{StateDir, StateError};
+use crate::state::{StateDir, StateError, temporary};
 
 /// Name of the control socket in a state directory.
 pub(crate) const CONTROL_SOCKET: &str = "control.sock";
 
-/// Why no running `keyward dev` is found.
+/// Name of the directory, among the state directories, of those that last as long as a run.
+pub(crate) const RUNS: &str = "runs";
+
+/// Why none is found.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FindError {
     /// The state directory cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
     /// Nothing runs.
-    #[error("no `keyward dev` is running; start one, or name its --state-dir or --manifests")]
+    #[error(
+        "no `keyward dev` or `keyward run` is running; start one, or name its --state-dir or --manifests"
+    )]
     None,
     /// Several run.
-    #[error("several `keyward dev` are running; name one by --state-dir: {}", list(.0))]
+    #[error("several `keyward` are running; name one by --state-dir: {}", list(.0))]
     Several(Vec<PathBuf>),
 }
 
@@ -39,6 +44,15 @@ pub(crate) fn state_path(state_dir: Option<&Path>, manifests: &Path) -> Result<P
             StateDir::default_path(manifests, xdg.as_deref(), home.as_deref())
         }
     }
+}
+
+/// Where the state directories of this user are by default.
+///
+/// # Errors
+/// [`StateError::NoHome`].
+pub(crate) fn default_root() -> Result<PathBuf, StateError> {
+    let (xdg, home) = environment();
+    StateDir::default_root(xdg.as_deref(), home.as_deref())
 }
 
 fn environment() -> (Option<OsString>, Option<OsString>) {
@@ -65,9 +79,10 @@ pub(crate) fn control_socket(
 }
 
 fn only_running() -> Result<PathBuf, FindError> {
-    let (xdg, home) = environment();
-    let root = StateDir::default_root(xdg.as_deref(), home.as_deref())?;
-    let directories = std::fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
+    let root = default_root()?;
+    let directories = std::fs::read_dir(&root).into_iter().flatten().flatten().map(|entry| entry.path());
+    let runs = root.join(RUNS);
+    let directories = directories.chain(temporary::states(&runs));
     let mut running: Vec<PathBuf> = directories.filter(|path| answers(path)).collect();
     running.sort();
     match (running.pop(), running.is_empty()) {

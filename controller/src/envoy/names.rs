@@ -51,6 +51,8 @@ pub const GUARD: &str = "light/guard";
 pub const CONNECTION: &str = "keyward.connection";
 /// Filter state with the CONNECT target as the agent wrote it (`host:port`).
 pub const TARGET: &str = "keyward.target";
+/// Filter state with the SNI, where a chain compares it with the target.
+pub const SNI: &str = "keyward.sni";
 /// Filter state with the host of the CONNECT target.
 pub const TARGET_HOST: &str = "keyward.target_host";
 /// The same as it is dialled: an IPv6 address keeps its brackets.

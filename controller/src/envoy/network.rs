@@ -24,9 +24,6 @@ use crate::plan::GatewayPlan;
 /// How often the bucket of [`limit_rate`] fills.
 const FILL_MILLISECONDS: u32 = 100;
 
-/// Filter state with the SNI, for [`expected_name`] alone.
-const SNI: &str = "keyward.sni";
-
 /// A fact that the filters after this one read.
 pub(super) fn fact(key: &str, operators: &str) -> facts::FilterStateValue {
     use facts::filter_state_value::{Key, Value};
@@ -140,12 +137,15 @@ pub(super) fn expected_name() -> [listener::Filter; 2] {
     let policies = [
         ("address", policy(anything(), address, None)),
         ("no-name", policy(unnamed, anyone(), None)),
-        ("same-name", policy(anything(), anyone(), Some(equal(&state(SNI), &state(names::TARGET_HOST))))),
+        (
+            "same-name",
+            policy(anything(), anyone(), Some(equal(&state(names::SNI), &state(names::TARGET_HOST)))),
+        ),
     ];
     let base = Rbac { stat_prefix: "expected-name.".to_owned(), ..with_policy(None) };
     let policies = policies.map(|policy| with_policy(Some(policy)));
     [
-        note(vec![fact(SNI, "%REQUESTED_SERVER_NAME%")]),
+        note(vec![fact(names::SNI, "%REQUESTED_SERVER_NAME%")]),
         filter("envoy.filters.network.rbac", merged(&base, policies)),
     ]
 }

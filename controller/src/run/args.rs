@@ -15,7 +15,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     pub(super) manifests: Option<PathBuf>,
     /// The EgressGateway of the manifests to use, where there are several
-    #[arg(long, value_name = "[NS/]NAME", value_parser = gateway_key, requires = "manifests")]
+    #[arg(long, value_name = "[NS/]NAME", requires = "manifests")]
     pub(super) gateway: Option<ObjectKey>,
     /// Take a Secret's value from an environment variable, which the command does not get
     #[arg(long, value_name = "[NS/]NAME=VAR[:KEY]", requires = "manifests")]
@@ -56,11 +56,3 @@ Examples:
   keyward run --network=gateway -- python agent.py
   keyward run --manifests DIR --secret anthropic-credentials=ANTHROPIC_API_KEY -- bash
   keyward run --print-manifests > manifests/egress.yaml";
-
-fn gateway_key(text: &str) -> Result<ObjectKey, String> {
-    let (namespace, name) = text.split_once('/').unwrap_or((crate::source::DEFAULT_NAMESPACE, text));
-    if namespace.is_empty() || name.is_empty() || name.contains('/') {
-        return Err("write NAME, or NAMESPACE/NAME".to_owned());
-    }
-    Ok(ObjectKey { namespace: namespace.to_owned(), name: name.to_owned() })
-}

@@ -22,28 +22,28 @@ enum Trust {
     Adds,
 }
 
-/// Each variable, what its file means, and who reads it.
-const VARIABLES: &[(&str, Trust, &str)] = &[
-    ("AWS_CA_BUNDLE", Trust::Replaces, "the AWS command line and SDKs"),
-    ("BUNDLE_SSL_CA_CERT", Trust::Replaces, "Bundler"),
-    ("CARGO_HTTP_CAINFO", Trust::Replaces, "Cargo"),
-    ("CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE", Trust::Replaces, "gcloud"),
-    ("CODEX_CA_CERTIFICATE", Trust::Replaces, "Codex"),
-    ("CURL_CA_BUNDLE", Trust::Replaces, "curl, requests"),
-    ("DENO_CERT", Trust::Adds, "Deno"),
-    ("GIT_SSL_CAINFO", Trust::Replaces, "git"),
-    ("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", Trust::Replaces, "gRPC"),
-    ("HEX_CACERTS_PATH", Trust::Replaces, "Hex of Elixir and Erlang"),
-    ("HTTPLIB2_CA_CERTS", Trust::Replaces, "httplib2"),
-    ("JULIA_SSL_CA_ROOTS_PATH", Trust::Replaces, "Julia"),
-    ("NIX_SSL_CERT_FILE", Trust::Replaces, "Nix and what it builds"),
-    ("NODE_EXTRA_CA_CERTS", Trust::Adds, "Node, Bun, Electron"),
-    ("NPM_CONFIG_CAFILE", Trust::Replaces, "npm, pnpm"),
-    ("PERL_LWP_SSL_CA_FILE", Trust::Replaces, "LWP of Perl"),
-    ("PIP_CERT", Trust::Replaces, "pip"),
-    ("REQUESTS_CA_BUNDLE", Trust::Replaces, "requests"),
-    ("SSL_CERT_FILE", Trust::Replaces, "OpenSSL, Python, Go, Ruby, rustls, uv, httpx"),
-    ("YARN_HTTPS_CA_FILE_PATH", Trust::Replaces, "Yarn"),
+/// Each variable and what its file means; beside it who reads it.
+const VARIABLES: &[(&str, Trust)] = &[
+    ("AWS_CA_BUNDLE", Trust::Replaces),      // the AWS command line and SDKs
+    ("BUNDLE_SSL_CA_CERT", Trust::Replaces), // Bundler
+    ("CARGO_HTTP_CAINFO", Trust::Replaces),  // Cargo
+    ("CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE", Trust::Replaces), // gcloud
+    ("CODEX_CA_CERTIFICATE", Trust::Replaces), // Codex
+    ("CURL_CA_BUNDLE", Trust::Replaces),     // curl, requests
+    ("DENO_CERT", Trust::Adds),              // Deno
+    ("GIT_SSL_CAINFO", Trust::Replaces),     // git
+    ("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", Trust::Replaces), // gRPC
+    ("HEX_CACERTS_PATH", Trust::Replaces),   // Hex of Elixir and Erlang
+    ("HTTPLIB2_CA_CERTS", Trust::Replaces),  // httplib2
+    ("JULIA_SSL_CA_ROOTS_PATH", Trust::Replaces), // Julia
+    ("NIX_SSL_CERT_FILE", Trust::Replaces),  // Nix and what it builds
+    ("NODE_EXTRA_CA_CERTS", Trust::Adds),    // Node, Bun, Electron
+    ("NPM_CONFIG_CAFILE", Trust::Replaces),  // npm, pnpm
+    ("PERL_LWP_SSL_CA_FILE", Trust::Replaces), // LWP of Perl
+    ("PIP_CERT", Trust::Replaces),           // pip
+    ("REQUESTS_CA_BUNDLE", Trust::Replaces), // requests
+    ("SSL_CERT_FILE", Trust::Replaces),      // OpenSSL, Python, Go, Ruby, rustls, uv, httpx
+    ("YARN_HTTPS_CA_FILE_PATH", Trust::Replaces), // Yarn
 ];
 
 /// What the variables are to be, and what is to be said.
@@ -77,10 +77,10 @@ pub(super) fn write(
     let wget = directory.join("wgetrc");
     fs::write(&wget, wgetrc(environment, &whole))?;
     let mut written = Written { variables: BTreeMap::new(), wget, java, notes: Vec::new() };
-    for (variable, trust, _) in VARIABLES {
+    for (variable, trust) in VARIABLES {
         let default = if *trust == Trust::Replaces { &whole } else { &alone };
         let mut names = [*variable].into_iter().chain(instead(variable).iter().copied());
-        let named = names.find_map(|name| environment.get(OsStr::new(name)).filter(|path| !path.is_empty()));
+        let named = names.find_map(|name| value(environment, name));
         let path = match named.map(|path| certificates_of(Path::new(path))) {
             None => default.clone(),
             Some(Ok(before)) => {
@@ -95,12 +95,19 @@ pub(super) fn write(
                 default.clone()
             }
         };
-        // npm reads its variables in any case.
+        // In another case too, for npm.
         let same = environment.keys().filter(|name| name.eq_ignore_ascii_case(variable));
         written.variables.extend(same.map(|name| (name.clone(), path.clone())));
         written.variables.insert(variable.into(), path);
     }
     Ok(written)
+}
+
+/// What a variable is set to. npm reads its own in any case.
+fn value<'a>(environment: &'a BTreeMap<OsString, OsString>, name: &str) -> Option<&'a OsString> {
+    let is_it = |other: &OsStr| other == name || name.starts_with("NPM_") && other.eq_ignore_ascii_case(name);
+    let mut set = environment.iter().filter(|(other, path)| is_it(other) && !path.is_empty());
+    set.next().map(|(_, path)| path)
 }
 
 /// Variables whose certificates count where this one names none: its clients read them then, and do no longer once we have
@@ -164,14 +171,14 @@ mod tests {
         let named = |variable: &str| (OsString::from(variable), before.clone().into_os_string());
         let environment =
             [named("REQUESTS_CA_BUNDLE"), named("NODE_EXTRA_CA_CERTS"), named("npm_config_cafile")].into();
+        let in_any_case = ["NPM_CONFIG_CAFILE", "npm_config_cafile"];
         let written = write(folder.path(), "ours\n", "system\n", &environment).expect("written");
         assert_eq!(read(&written, "SSL_CERT_FILE"), "system\nours\n");
         assert_eq!(read(&written, "DENO_CERT"), "ours\n");
-        for variable in ["REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"] {
+        for variable in ["REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"].into_iter().chain(in_any_case) {
             let text = read(&written, variable);
             assert!(text.contains("before\n") && text.ends_with("-----\nours\n"), "{variable}: {text}");
         }
-        assert_eq!(read(&written, "npm_config_cafile"), "system\nours\n");
         assert!(written.notes.is_empty());
     }
 

@@ -12,6 +12,10 @@ use crate::dev::event::{ConditionLine, Event, GatewayAddress, GatewayState};
 /// Refusals that are told apart. Beyond, they are counted only.
 const MOST: usize = 1000;
 
+/// What is said where the gateway was not used at all.
+const NOTHING: &str =
+    "no request came through the gateway; if one should have, docs/troubleshooting.md says why it may not";
+
 /// Says one line, unless it is to be quiet.
 pub(super) fn say(quiet: bool, line: &str) {
     if !quiet {
@@ -87,7 +91,12 @@ impl Sink for Console {
     }
 
     fn end(&mut self) -> io::Result<()> {
-        for line in self.summary.lines() {
+        let lines = self.summary.lines();
+        // Where it never served, why not is said already.
+        if lines.is_empty() && self.ready.is_none() {
+            say(self.quiet, NOTHING);
+        }
+        for line in lines {
             say(self.quiet, &line);
         }
         Ok(())

@@ -19,19 +19,21 @@ mod providers;
 mod relay;
 mod session;
 mod summary;
+mod upstream;
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use policy::host::HostPattern;
 use policy::secret::{Secret, Unusable};
-use tempfile::TempDir;
 
 pub use args::Args;
 
 use self::console::say;
 use self::environment::Environment;
 use self::keys::{Keys, Secrets};
+use self::providers::Fill;
 use self::session::Session;
 use crate::cli::Failure;
 use crate::dev::signals::Signals;
@@ -39,6 +41,11 @@ use crate::dev::{self, Outline};
 use crate::hardening;
 use crate::plan::ObjectKey;
 use crate::source::Overrides;
+use crate::state::{StateDir, Temporary, temporary};
+
+/// What is said of AWS keys: they are good for far more hosts than a row of the table could name.
+const BEDROCK_ALONE: &str = "AWS keys are put in for Bedrock alone: other AWS services get the placeholder, and refuse it; \
+     examples/aws-s3 shows manifests for one of them";
 
 /// Runs a command. To be called while there is one thread.
 ///
@@ -47,7 +54,7 @@ use crate::source::Overrides;
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let (mut user, secrets) = take(&args)?;
     if args.print_manifests {
-        return print(&keys::find(&secrets, &user));
+        return print(&keys::find(&secrets, &user), &user);
     }
     let name = args.command.first().cloned().unwrap_or_default();
     command::look_for(&name, user.get(std::ffi::OsStr::new("PATH")))?;
@@ -56,8 +63,11 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let code = runtime.block_on(async {
         // Before anything is made or started, so that no signal leaves it behind.
         let signals = Signals::new().map_err(Failure::failed)?;
+        let runs = runs_directory()?;
+        temporary::sweep(&runs);
+        temporary::sweep(&std::env::temp_dir());
         let objects = match &args.manifests {
-            None => Objects::found(&args, &secrets, &user)?,
+            None => Objects::found(&args, &secrets, &user, &runs)?,
             Some(manifests) => Objects::of(manifests.clone(), &args, &secrets)?,
         };
         let named = |name: &String| args.secret.iter().any(|flag| flag.variable == **name);
@@ -100,16 +110,24 @@ fn take(args: &Args) -> Result<(Environment, Secrets), Failure> {
 }
 
 /// Prints the objects for the keys that were found.
-fn print(keys: &Keys) -> Result<ExitCode, Failure> {
+fn print(keys: &Keys, user: &Environment) -> Result<ExitCode, Failure> {
+    let objects = made_of(keys, user, false)?;
+    let written = std::io::stdout().write_all(objects.as_bytes());
+    written.map_err(Failure::output)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The objects for the keys that were found, as YAML. Says what became of the others, and of the user's proxy.
+fn made_of(keys: &Keys, user: &Environment, quiet: bool) -> Result<String, Failure> {
     if keys.used.is_empty() {
         return Err(no_key(keys));
     }
-    for note in &keys.notes {
-        say(false, note);
+    let hosts: Vec<HostPattern> = keys.used.iter().flat_map(|key| key.place.patterns()).collect();
+    let upstream = upstream::find(user, &hosts).map_err(Failure::Usage)?;
+    for note in keys.notes.iter().chain(&upstream.note) {
+        say(quiet, note);
     }
-    let written = std::io::stdout().write_all(objects::yaml(&keys.used).as_bytes());
-    written.map_err(|error| Failure::Failed(format!("standard output: {error}")))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(objects::yaml(&keys.used, &upstream))
 }
 
 /// What is served, and for whom.
@@ -119,29 +137,27 @@ struct Objects {
     /// The gateway that the command uses; nothing where none of the manifests can serve.
     gateway: Option<(ObjectKey, Outline)>,
     /// A directory of ours: state and manifests of a run without `--manifests`. Removed at the end.
-    own: Option<TempDir>,
+    own: Option<Temporary>,
 }
 
 impl Objects {
-    /// Objects for the keys that are found.
-    fn found(args: &Args, secrets: &Secrets, user: &Environment) -> Result<Objects, Failure> {
+    /// Objects for the keys that are found. `runs` is where they are kept.
+    fn found(args: &Args, secrets: &Secrets, user: &Environment, runs: &Path) -> Result<Objects, Failure> {
         let keys = keys::find(secrets, user);
-        if keys.used.is_empty() {
-            return Err(no_key(&keys));
-        }
-        for note in &keys.notes {
-            say(args.quiet, note);
-        }
+        let made = made_of(&keys, user, args.quiet)?;
         for key in &keys.used {
             let hosts: Vec<String> = key.place.patterns().iter().map(ToString::to_string).collect();
             let line = format!("{} stays here; requests to {} get it", key.row.variable(), hosts.join(", "));
             say(args.quiet, &line);
         }
-        let own = private_directory()?;
+        if keys.used.iter().any(|key| matches!(key.row.fill, Fill::Aws)) {
+            say(args.quiet, BEDROCK_ALONE);
+        }
+        let own = Temporary::make(runs).map_err(|error| failed_in(runs, &error))?;
         let directory = own.path().join("manifests");
         let file = directory.join("run.yaml");
         std::fs::create_dir(&directory)
-            .and_then(|()| std::fs::write(&file, objects::yaml(&keys.used)))
+            .and_then(|()| std::fs::write(&file, made))
             .map_err(|error| Failure::Failed(format!("{}: {error}", file.display())))?;
         Ok(Objects { own: Some(own), ..Objects::read(directory, keys.overrides(secrets), args)? })
     }
@@ -194,13 +210,23 @@ impl Objects {
     }
 }
 
-/// A directory of this user's alone.
-fn private_directory() -> Result<TempDir, Failure> {
-    let made = tempfile::Builder::new().prefix("keyward-").tempdir();
-    made.map_err(|error| {
-        let parent = std::env::temp_dir();
-        Failure::Failed(format!("no directory can be made in {}: {error}; set TMPDIR", parent.display()))
-    })
+/// Where runs keep their objects and state: beside the state of every other `keyward` of this user, so that a command
+/// from which all of that is hidden sees nothing of runs that start after it either.
+fn runs_directory() -> Result<PathBuf, Failure> {
+    let root =
+        StateDir::open(dev::find::default_root().map_err(Failure::failed)?).map_err(Failure::failed)?;
+    let runs = StateDir::open(root.path().join(dev::find::RUNS)).map_err(Failure::failed)?;
+    Ok(runs.path().to_owned())
+}
+
+/// For what the command reads: it must see them.
+fn temporary_directory() -> Result<Temporary, Failure> {
+    let parent = std::env::temp_dir();
+    Temporary::make(&parent).map_err(|error| failed_in(&parent, &error))
+}
+
+fn failed_in(parent: &Path, error: &std::io::Error) -> Failure {
+    Failure::Failed(format!("no directory can be made in {}: {error}", parent.display()))
 }
 
 fn no_key(keys: &Keys) -> Failure {

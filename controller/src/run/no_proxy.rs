@@ -24,9 +24,7 @@ impl NoProxy {
     pub(super) fn new<'a>(lists: impl IntoIterator<Item = &'a str>, hosts: &[HostPattern]) -> NoProxy {
         let mut entries: Vec<String> = LOCAL.iter().map(ToString::to_string).collect();
         let mut dropped = Vec::new();
-        let words =
-            lists.into_iter().flat_map(|list| list.split([',', ' ', '\t'])).filter(|word| !word.is_empty());
-        for word in words {
+        for word in lists.into_iter().flat_map(words) {
             let to = if hosts.iter().any(|host| may_match(word, host)) { &mut dropped } else { &mut entries };
             if !to.iter().any(|entry| entry == word) {
                 to.push(word.to_owned());
@@ -51,6 +49,16 @@ impl NoProxy {
         });
         forms.flatten().filter(|form| !form.is_empty()).chain(own).collect::<Vec<_>>().join("|")
     }
+}
+
+/// The entries of a list.
+fn words(list: &str) -> impl Iterator<Item = &str> {
+    list.split([',', ' ', '\t']).filter(|word| !word.is_empty())
+}
+
+/// Whether a list names a host, as some client may read it.
+pub(super) fn names(list: &str, host: &HostPattern) -> bool {
+    words(list).any(|word| may_match(word, host))
 }
 
 /// Whether some client could take this entry for a host that the pattern names.

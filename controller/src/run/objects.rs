@@ -8,6 +8,7 @@ use policy::secret::PLACEHOLDER;
 
 use super::keys::Key;
 use super::providers::Fill;
+use super::upstream::Upstream;
 
 /// Everything but the hosts that have a key passes untouched. Requests over plain HTTP pass too, and get no key.
 const GATEWAY: &str = "\
@@ -22,9 +23,11 @@ spec:
   - {name: cleartext, protocol: HTTP}
 ";
 
-/// The objects for these keys.
-pub(super) fn yaml(keys: &[Key]) -> String {
-    let mut text = format!("{}{GATEWAY}", head(keys));
+/// The objects for these keys, whose gateway goes through this proxy.
+pub(super) fn yaml(keys: &[Key], upstream: &Upstream) -> String {
+    let proxy = upstream.proxy.as_ref();
+    let proxy = proxy.map(|proxy| format!("  upstreamProxy: {{address: \"{proxy}\"}}\n")).unwrap_or_default();
+    let mut text = format!("{}{GATEWAY}{proxy}", head(keys));
     for key in keys {
         object(&mut text, key);
     }
@@ -102,20 +105,20 @@ mod tests {
     use crate::compile::compile;
     use crate::conditions::Statuses;
     use crate::inputs::Inputs;
-    use crate::plan::GatewayPlan;
+    use crate::plan::{GatewayPlan, ProxyHost, UpstreamProxy};
     use crate::run::keys::{self, Secrets};
     use crate::run::providers::TABLE;
     use crate::source::{LastGood, Listing, load};
 
     /// Compiles what is generated for these variables, with their values as `--secret` gives them.
-    fn compiled(set: &[(&str, &str)]) -> (GatewayPlan, Statuses) {
+    fn compiled(set: &[(&str, &str)], upstream: &Upstream) -> (GatewayPlan, Statuses) {
         let environment = set.iter().map(|(name, value)| (name.into(), value.into())).collect();
         let secrets: Secrets = set
             .iter()
             .map(|(name, value)| (name.to_string(), Secret::new(value.as_bytes().to_vec())))
             .collect();
         let keys = keys::find(&secrets, &environment);
-        let text = yaml(&keys.used);
+        let text = yaml(&keys.used, upstream);
         for (_, value) in set.iter().filter(|(_, value)| !value.starts_with("https")) {
             assert!(!text.contains(value), "a value is in the text");
         }
@@ -152,7 +155,7 @@ mod tests {
             }
             let environment: BTreeMap<_, _> =
                 set.iter().map(|(name, value)| (name.into(), value.into())).collect();
-            let (plan, statuses) = compiled(&set);
+            let (plan, statuses) = compiled(&set, &Upstream::default());
             assert_eq!(refusals(&statuses), Vec::<String>::new(), "{}", row.name);
             let mut hosts = row.place(&environment).expect("a place").patterns();
             hosts.sort();
@@ -166,9 +169,26 @@ mod tests {
             .filter(|variable| *variable != "AZURE_OPENAI_API_KEY")
             .map(|variable| (variable, "value-0123456789"))
             .collect();
-        let (plan, statuses) = compiled(&set);
+        let (plan, statuses) = compiled(&set, &Upstream::default());
         assert_eq!(refusals(&statuses), Vec::<String>::new());
         assert!(plan.hosts.len() >= 20, "{}", plan.hosts.len());
+    }
+
+    #[test]
+    fn the_gateway_goes_through_the_proxy_that_was_found() {
+        let set = [("OPENAI_API_KEY", "sk-0123456789")];
+        assert_eq!(compiled(&set, &Upstream::default()).0.upstream_proxy, None);
+        for (proxy, host) in [
+            ("proxy.corp.example:3128", ProxyHost::Name("proxy.corp.example".to_owned())),
+            ("localhost:3128", ProxyHost::Name("localhost".to_owned())),
+            ("10.0.0.9:3128", ProxyHost::Address([10, 0, 0, 9].into())),
+            ("[::1]:3128", ProxyHost::Address(std::net::Ipv6Addr::LOCALHOST.into())),
+        ] {
+            let upstream = Upstream { proxy: Some(proxy.to_owned()), note: None };
+            let (plan, statuses) = compiled(&set, &upstream);
+            assert_eq!(refusals(&statuses), Vec::<String>::new(), "{proxy}");
+            assert_eq!(plan.upstream_proxy, Some(UpstreamProxy { host, port: 3128 }), "{proxy}");
+        }
     }
 
     #[test]
@@ -177,7 +197,10 @@ mod tests {
             &Secrets::from([("OPENAI_API_KEY".to_owned(), Secret::new(b"sk-0123456789".to_vec()))]),
             &BTreeMap::new(),
         );
-        let listing = Listing::from([("run.yaml".to_owned(), Ok(yaml(&keys.used).into_bytes().into()))]);
+        let listing = Listing::from([(
+            "run.yaml".to_owned(),
+            Ok(yaml(&keys.used, &Upstream::default()).into_bytes().into()),
+        )]);
         let loaded = load(&listing, &mut LastGood::default(), &crate::source::Overrides::default());
         let keyring = Keyring::parse(&crate::state::new_keyring().expect("a keyring")).expect("a keyring");
         let statuses = compile(&Inputs::from_objects(&loaded.objects), |_| &keyring, "").statuses;
@@ -188,7 +211,7 @@ mod tests {
     #[test]
     fn the_text_is_what_the_documentation_shows() {
         let secrets = Secrets::from([("ANTHROPIC_API_KEY".to_owned(), Secret::new(b"sk-ant-0123".to_vec()))]);
-        let text = yaml(&keys::find(&secrets, &BTreeMap::new()).used);
+        let text = yaml(&keys::find(&secrets, &BTreeMap::new()).used, &Upstream::default());
         assert!(text.contains("#     --secret anthropic=ANTHROPIC_API_KEY:api-key\n#\n"), "{text}");
         assert!(
             text.contains(

@@ -27,8 +27,8 @@ pub(super) struct Row {
     hosts: &'static [&'static str],
     /// Variables that send clients to another host, the first of which decides; then the key is for that host alone.
     endpoints: &'static [&'static str],
-    /// A host that is meant too where this variable says so.
-    besides: Option<(&'static str, &'static str)>,
+    /// A host that is meant too where the first of these variables that is set says so.
+    besides: Option<(&'static [&'static str], &'static str)>,
     /// How the credential is put in.
     pub(super) fill: Fill,
     /// Whether clients of these hosts are given a placeholder here when the manifests have the key from elsewhere.
@@ -70,27 +70,33 @@ const fn bearer(name: &'static str, parts: &'static [Part; 1], hosts: &'static [
     }
 }
 
-/// What variables and hosts rest on, by row:
+/// What variables and hosts rest on, by row. Where a repository is named, its client reads them so:
 ///
-/// - `ANTHROPIC_AUTH_TOKEN`, `ANTHROPIC_API_KEY`, `ANTHROPIC_BASE_URL`, and that the first goes before the second:
-///   <https://code.claude.com/docs/en/authentication>, <https://code.claude.com/docs/en/settings>
-/// - `CODEX_API_KEY`, which goes before `OPENAI_API_KEY`: <https://developers.openai.com/codex/noninteractive>
-/// - `OPENAI_API_KEY`, `OPENAI_BASE_URL`: <https://github.com/openai/openai-python>
-/// - `GOOGLE_API_KEY` goes before `GEMINI_API_KEY`: <https://ai.google.dev/gemini-api/docs/api-key>;
-///   `GOOGLE_GENAI_USE_VERTEXAI`, `GOOGLE_GEMINI_BASE_URL`: <https://github.com/googleapis/python-genai>
-/// - `AZURE_OPENAI_API_KEY`, `AZURE_OPENAI_ENDPOINT`:
-///   <https://learn.microsoft.com/azure/ai-foundry/openai/supported-languages>
-/// - `AWS_BEARER_TOKEN_BEDROCK`, which goes before access keys:
-///   <https://docs.aws.amazon.com/bedrock/latest/userguide/api-keys-use.html>
-/// - `MISTRAL_API_KEY`: <https://docs.mistral.ai/api>; `GROQ_API_KEY`: <https://console.groq.com/docs/quickstart>;
-///   `OPENROUTER_API_KEY`: <https://openrouter.ai/docs/quickstart>; `DEEPSEEK_API_KEY`: <https://api-docs.deepseek.com>;
-///   `XAI_API_KEY`: <https://docs.x.ai/docs/tutorial>; `TOGETHER_API_KEY`: <https://docs.together.ai/docs/quickstart>;
-///   `FIREWORKS_API_KEY`: <https://docs.fireworks.ai/getting-started/quickstart>;
-///   `CEREBRAS_API_KEY`: <https://inference-docs.cerebras.ai/quickstart>;
-///   `PERPLEXITY_API_KEY`: <https://docs.perplexity.ai/getting-started/quickstart>;
-///   `CO_API_KEY`: <https://github.com/cohere-ai/cohere-python>;
-///   `MOONSHOT_API_KEY`: <https://platform.moonshot.ai/docs/guide/start-using-kimi-api>;
-///   `AI_GATEWAY_API_KEY`: <https://vercel.com/docs/ai-gateway/getting-started>
+/// - `ANTHROPIC_AUTH_TOKEN`, which goes out as a bearer token, `ANTHROPIC_API_KEY`, `ANTHROPIC_BASE_URL`:
+///   <https://code.claude.com/docs/en/env-vars>, <https://code.claude.com/docs/en/llm-gateway>
+/// - `CODEX_API_KEY`, of `codex exec` alone: <https://developers.openai.com/codex/noninteractive>
+/// - `OPENAI_API_KEY`, `OPENAI_BASE_URL`, `AZURE_OPENAI_API_KEY`, `AZURE_OPENAI_ENDPOINT`:
+///   <https://github.com/openai/openai-python>
+/// - `GOOGLE_API_KEY`, which goes before `GEMINI_API_KEY`, `GOOGLE_GENAI_USE_ENTERPRISE`, which goes before
+///   `GOOGLE_GENAI_USE_VERTEXAI`, `GOOGLE_GEMINI_BASE_URL`: <https://googleapis.github.io/python-genai>,
+///   <https://github.com/googleapis/python-genai>
+/// - `AWS_BEARER_TOKEN_BEDROCK`: <https://docs.aws.amazon.com/bedrock/latest/userguide/api-keys-use.html>; that it goes
+///   before access keys: <https://github.com/boto/botocore>
+/// - `MISTRAL_API_KEY`: <https://docs.mistral.ai/inference/quickstarts/send-your-first-request>,
+///   <https://github.com/mistralai/client-python>
+/// - `GROQ_API_KEY`, `GROQ_BASE_URL`: <https://github.com/groq/groq-python>
+/// - `OPENROUTER_API_KEY`: <https://openrouter.ai/docs>
+/// - `DEEPSEEK_API_KEY`: <https://api-docs.deepseek.com>
+/// - `XAI_API_KEY`: <https://docs.x.ai/api>
+/// - `TOGETHER_API_KEY`: <https://docs.together.ai/docs/api-keys-authentication>; its older host:
+///   <https://github.com/togethercomputer/together-python>
+/// - `FIREWORKS_API_KEY`: <https://docs.fireworks.ai/getting-started/quickstart>
+/// - `CEREBRAS_API_KEY`: <https://inference-docs.cerebras.ai/api-reference>
+/// - `PERPLEXITY_API_KEY`, `PERPLEXITY_BASE_URL`: <https://github.com/perplexityai/perplexity-py>
+/// - `CO_API_KEY`, `CO_API_URL`: <https://github.com/cohere-ai/cohere-python>,
+///   <https://docs.cohere.com/docs/create-client>
+/// - `MOONSHOT_API_KEY`: <https://platform.kimi.ai/docs/api/quickstart>
+/// - `AI_GATEWAY_API_KEY`: <https://vercel.com/docs/ai-gateway/agent-quickstart>
 pub(super) const TABLE: &[Row] = &[
     Row {
         name: "anthropic-token",
@@ -138,7 +144,10 @@ pub(super) const TABLE: &[Row] = &[
         provider: Provider::Google,
         hosts: &["generativelanguage.googleapis.com"],
         endpoints: &["GOOGLE_GEMINI_BASE_URL"],
-        besides: Some(("GOOGLE_GENAI_USE_VERTEXAI", "aiplatform.googleapis.com")),
+        besides: Some((
+            &["GOOGLE_GENAI_USE_ENTERPRISE", "GOOGLE_GENAI_USE_VERTEXAI"],
+            "aiplatform.googleapis.com",
+        )),
         fill: Fill::Header("x-goog-api-key", ""),
         usual: false,
     },
@@ -187,15 +196,18 @@ pub(super) const TABLE: &[Row] = &[
         usual: true,
     },
     bearer("mistral", &key("MISTRAL_API_KEY"), &["api.mistral.ai"]),
-    bearer("groq", &key("GROQ_API_KEY"), &["api.groq.com"]),
+    Row { endpoints: &["GROQ_BASE_URL"], ..bearer("groq", &key("GROQ_API_KEY"), &["api.groq.com"]) },
     bearer("openrouter", &key("OPENROUTER_API_KEY"), &["openrouter.ai"]),
     bearer("deepseek", &key("DEEPSEEK_API_KEY"), &["api.deepseek.com"]),
     bearer("xai", &key("XAI_API_KEY"), &["api.x.ai"]),
     bearer("together", &key("TOGETHER_API_KEY"), &["api.together.ai", "api.together.xyz"]),
     bearer("fireworks", &key("FIREWORKS_API_KEY"), &["api.fireworks.ai"]),
     bearer("cerebras", &key("CEREBRAS_API_KEY"), &["api.cerebras.ai"]),
-    bearer("perplexity", &key("PERPLEXITY_API_KEY"), &["api.perplexity.ai"]),
-    bearer("cohere", &key("CO_API_KEY"), &["api.cohere.com"]),
+    Row {
+        endpoints: &["PERPLEXITY_BASE_URL"],
+        ..bearer("perplexity", &key("PERPLEXITY_API_KEY"), &["api.perplexity.ai"])
+    },
+    Row { endpoints: &["CO_API_URL"], ..bearer("cohere", &key("CO_API_KEY"), &["api.cohere.com"]) },
     bearer("moonshot", &key("MOONSHOT_API_KEY"), &["api.moonshot.ai"]),
     bearer("vercel", &key("AI_GATEWAY_API_KEY"), &["ai-gateway.vercel.sh"]),
 ];
@@ -253,9 +265,11 @@ impl Row {
         if self.provider == Provider::AzureOpenAi {
             return Err("AZURE_OPENAI_ENDPOINT, which says at which host it is good, is not set".to_owned());
         }
-        let besides = self.besides.filter(|(variable, _)| {
-            let value = environment.get(OsStr::new(variable)).and_then(|value| value.to_str());
-            value.is_some_and(|value| ["true", "1"].contains(&value.to_ascii_lowercase().as_str()))
+        let besides = self.besides.filter(|(variables, _)| {
+            let value = variables.iter().find_map(|name| environment.get(OsStr::new(name)));
+            value
+                .and_then(|value| value.to_str())
+                .is_some_and(|value| ["true", "1"].contains(&value.to_ascii_lowercase().as_str()))
         });
         let hosts = self.hosts.iter().copied().chain(besides.map(|(_, host)| host));
         Ok(Place { provider: self.provider, hosts: hosts.map(str::to_owned).collect() })
@@ -332,6 +346,11 @@ mod tests {
         let vertex = [("GOOGLE_GENAI_USE_VERTEXAI", "True")];
         assert_eq!(place("GOOGLE_API_KEY", &vertex), at("google", &[gemini, "aiplatform.googleapis.com"]));
         assert_eq!(place("GEMINI_API_KEY", &vertex), at("google", &[gemini]));
+        let neither = [("GOOGLE_GENAI_USE_ENTERPRISE", "false"), vertex[0]];
+        assert_eq!(place("GOOGLE_API_KEY", &neither), at("google", &[gemini]));
+        let own = [("GROQ_BASE_URL", "https://groq.corp.example")];
+        assert_eq!(place("GROQ_API_KEY", &[]), at("custom", &["api.groq.com"]));
+        assert_eq!(place("GROQ_API_KEY", &own), at("custom", &["groq.corp.example"]));
         let azure = [("AZURE_OPENAI_ENDPOINT", "https://contoso.openai.azure.com/")];
         assert_eq!(place("AZURE_OPENAI_API_KEY", &azure), at("azure-openai", &["contoso.openai.azure.com"]));
     }

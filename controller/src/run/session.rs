@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use policy::host::HostPattern;
-use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -15,14 +14,16 @@ use super::console::{Console, say};
 use super::environment::{self, Environment, Given};
 use super::keys::Secrets;
 use super::no_proxy::NoProxy;
-use super::{Args, Objects, certificates, dotenv, private_directory, providers, relay};
+use super::{Args, Objects, certificates, dotenv, providers, relay, temporary_directory};
 use crate::cli::Failure;
+use crate::cli::progress::Progress;
 use crate::dev::event::GatewayAddress;
 use crate::dev::signals::Signals;
 use crate::dev::{self, trust};
 use crate::plan::{DefaultPolicy, ObjectKey};
 use crate::sandbox::{self, Isolation, Network, Program, REACHABLE, Refused, Running, Sandbox};
 use crate::state::StateDir;
+use crate::state::socket::short_root;
 
 /// What a run is made of.
 pub(super) struct Session {
@@ -43,13 +44,17 @@ impl Session {
         let state = StateDir::open(self.state_path(&dev)?).map_err(Failure::failed)?;
         let place = self.place(&state).await?;
         // Of its own: the command reads it, and must not see the state directory.
-        let files = private_directory()?;
+        let files = temporary_directory()?;
         let (ready, gateways) = oneshot::channel();
         let console = Box::new(Console::new(self.args.quiet, ready));
         let flags = std::mem::take(&mut self.objects.flags);
         let command = async {
-            let starting =
-                async { self.start(place, &gateways.await.unwrap_or_default(), files.path()).await };
+            let starting = async {
+                let waiting = (!self.args.quiet).then(|| Progress::of("keyward: starting the gateway"));
+                let gateways = gateways.await.unwrap_or_default();
+                drop(waiting);
+                self.start(place, &gateways, files.path()).await
+            };
             let mut running = tokio::select! {
                 signal = signals.next() => return Ok(signal.exit_code()),
                 running = starting => running?,
@@ -64,7 +69,7 @@ impl Session {
 
     /// What `dev` is started with.
     fn dev_args(&self) -> Result<dev::Args, Failure> {
-        let own = self.objects.own.as_ref().map(|own| own.path().join("state"));
+        let own = self.objects.own.as_ref().map(|own| own.state());
         Ok(dev::Args {
             manifests: self.objects.directory.clone(),
             listen: Vec::new(),
@@ -143,12 +148,11 @@ impl Session {
         }
     }
 
-    /// What the command must not see: state, sockets, manifests, files with keys.
+    /// What the command must not see: the state of every `keyward`, sockets, manifests, files with keys.
     fn hidden(&self, state: &StateDir, with_keys: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
         let mut hidden = vec![state.path().to_owned(), self.objects.directory.clone()];
-        hidden.extend(self.objects.own.as_ref().map(|own: &TempDir| own.path().to_owned()));
-        let socket = state.socket(dev::find::CONTROL_SOCKET).map_err(Failure::failed)?;
-        hidden.extend(socket.parent().map(Path::to_owned).filter(|parent| parent != state.path()));
+        hidden.push(dev::find::default_root().map_err(Failure::failed)?);
+        hidden.push(short_root().map_err(Failure::failed)?);
         hidden.extend(with_keys.iter().cloned());
         Ok(hidden)
     }

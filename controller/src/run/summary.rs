@@ -88,17 +88,17 @@ struct Host {
 impl Summary {
     /// Counts one.
     pub(super) fn add(&mut self, host: &str, outcome: Outcome) {
-        if outcome == Outcome::Untouched {
-            *self.untouched.entry(host.to_owned()).or_default() += 1;
-            return;
-        }
-        let host = self.hosts.entry(host.to_owned()).or_default();
         let count = match outcome {
-            Outcome::Forwarded(decision) => host.forwarded.entry(decision).or_default(),
-            Outcome::Denied(reason) => host.denied.entry(reason).or_default(),
-            Outcome::Distrusted | Outcome::Untouched => &mut host.distrusted,
+            Outcome::Untouched => self.untouched.entry(host.to_owned()).or_default(),
+            Outcome::Forwarded(decision) => self.host(host).forwarded.entry(decision).or_default(),
+            Outcome::Denied(reason) => self.host(host).denied.entry(reason).or_default(),
+            Outcome::Distrusted => &mut self.host(host).distrusted,
         };
         *count += 1;
+    }
+
+    fn host(&mut self, name: &str) -> &mut Host {
+        self.hosts.entry(name.to_owned()).or_default()
     }
 
     /// One line for each host, and one for what passed untouched. None where nothing happened.

@@ -20,9 +20,9 @@ use tokio::net::UnixStream;
 use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::message::{Command, Order, Refused, Report, Way};
+use super::message::{Command, Hidden, Order, Refused, Report, Way};
 use super::terminal::Terminal;
-use super::{channel, loopback, masks, privileges};
+use super::{channel, confine, loopback, masks, privileges};
 use crate::hardening;
 
 /// Runs the stage; returns the exit code.
@@ -194,7 +194,7 @@ fn children_of_this_process() -> Vec<Pid> {
 }
 
 /// Makes everything that the command has of its own, and gives up what that took.
-fn isolate(hidden: &[std::ffi::OsString], own_network: bool) -> Result<Option<TcpListener>, Refused> {
+fn isolate(hidden: &Hidden, own_network: bool) -> Result<Option<TcpListener>, Refused> {
     masks::put(hidden)?;
     let listener = match own_network {
         false => None,
@@ -204,6 +204,7 @@ fn isolate(hidden: &[std::ffi::OsString], own_network: bool) -> Result<Option<Tc
         }
     };
     privileges::give_up().map_err(Refused::kernel("to take capabilities away"))?;
+    confine::confine().map_err(Refused::kernel("a filter of system calls"))?;
     hardening::close_to_others();
     // Not before: the kernel forgets it when capabilities change. If the outer stage has ended meanwhile, so has the
     // socket's other end.

@@ -1,5 +1,5 @@
 //! What the command does not see: each directory under an empty one, each file under an empty file, wherever on the
-//! machine they appear, and `/proc` under one of its own.
+//! machine they appear, and `/proc` and the user's runtime directory under ones of its own.
 //!
 //! The mount namespace belongs to a user namespace in which the command has no capability, so it cannot undo any of
 //! this. In a namespace that it makes inside, the kernel locks what it copies: mounts that came together stay together
@@ -17,8 +17,8 @@ use rustix::mount::{
 };
 use rustix::process::geteuid;
 
-use super::message::Refused;
-use super::root;
+use super::message::{Hidden, Refused};
+use super::{root, runtime};
 
 /// Nothing in it is executed, is a device or changes privileges.
 pub(super) const INERT: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
@@ -29,7 +29,7 @@ pub(super) const EMPTY: &CStr = c"size=4k,nr_inodes=2,mode=0755";
 pub(super) const PROC: &str = "/proc";
 
 /// Hides these, and gives this mount namespace a `/proc` of its PID namespace.
-pub(super) fn put(hidden: &[OsString]) -> Result<(), Refused> {
+pub(super) fn put(hidden: &Hidden) -> Result<(), Refused> {
     // What is mounted outside later would otherwise appear inside, beside what hides it.
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .map_err(|error| Refused::kernel("mounts of its own")(error.into()))?;
@@ -37,7 +37,10 @@ pub(super) fn put(hidden: &[OsString]) -> Result<(), Refused> {
     let mounted = fs::read("/proc/self/mountinfo").map_err(Refused::failed)?;
     let mounts = mountinfo(&mounted);
     let mut places = Vec::new();
-    for path in hidden.iter().map(Path::new) {
+    let runtime = hidden.runtime.as_ref();
+    let kept = runtime.map(runtime::hold).transpose().map_err(Refused::failed)?.flatten();
+    let of_runtime = runtime.map(|runtime| &runtime.directory);
+    for path in hidden.paths.iter().chain(of_runtime).map(Path::new) {
         places.extend(everywhere(path, &mounts).map_err(|error| refused(path, &error))?);
     }
     let is_root = geteuid().is_root();
@@ -53,6 +56,9 @@ pub(super) fn put(hidden: &[OsString]) -> Result<(), Refused> {
         }
         Ok(())
     })?;
+    if let Some(runtime) = runtime {
+        runtime::make(runtime, kept).map_err(Refused::kernel("a runtime directory of its own"))?;
+    }
     mount("proc", PROC, "proc", INERT, None)
         .map_err(|error| Refused::kernel("a /proc of its own")(error.into()))?;
     if is_root {

@@ -17,13 +17,28 @@ pub(super) enum Way {
 #[derive(Serialize, Deserialize)]
 pub(super) enum Order {
     /// Hide these, and say whether everything is ready.
-    Hide(Vec<OsString>),
+    Hide(Hidden),
     /// Run this. Its standard input comes along.
     Run(Command),
     /// Send the command this signal.
     Signal(i32),
     /// Let it go on, with the terminal or without.
     Continue { foreground: bool },
+}
+
+/// What the command does not see.
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct Hidden {
+    pub(super) paths: Vec<OsString>,
+    pub(super) runtime: Option<Runtime>,
+}
+
+/// A directory of which the command gets one of its own.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Runtime {
+    pub(super) directory: OsString,
+    /// A file in it that the command sees all the same.
+    pub(super) kept: Option<OsString>,
 }
 
 /// A command to run.

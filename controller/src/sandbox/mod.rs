@@ -1,7 +1,7 @@
 //! Running a command that must not get at Keyward's keys by way of the machine that both run on.
 //!
-//! On Linux the command gets a user, a PID and a mount namespace of its own, and, where asked for, a network namespace
-//! with a loopback interface only. It has the same user id as before, no capability, and no way to get one. Between
+//! On Linux the command gets a user, a PID, a mount and an IPC namespace of its own, and, where asked for, a network
+//! namespace with a loopback interface only. It has the same user id as before, no capability, and no way to get one. Between
 //! this process and the command stand two others of ours:
 //!
 //! ```text
@@ -13,6 +13,7 @@
 //! however that ends, so does everything inside.
 
 mod channel;
+mod confine;
 mod doors;
 mod inner;
 mod loopback;
@@ -22,6 +23,7 @@ mod outer;
 mod privileges;
 mod root;
 mod running;
+mod runtime;
 mod stage;
 mod terminal;
 
@@ -34,7 +36,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use self::message::{Command, Order, Report, Way};
+use self::message::{Command, Hidden, Order, Report, Way};
 use self::stage::Stages;
 use self::terminal::Terminal;
 
@@ -131,9 +133,15 @@ pub struct Sandbox {
 /// # Errors
 /// [`Refused`], in one line.
 pub async fn open(settings: Settings) -> Result<Sandbox, Refused> {
+    let runtime = doors::runtime();
+    let temporary = std::env::temp_dir();
+    if let Some(runtime) = runtime.as_ref().filter(|runtime| temporary.starts_with(&runtime.directory)) {
+        let cause = "files for the command are to lie in it; set TMPDIR to another directory".to_owned();
+        return Err(Refused::Hidden { path: runtime.directory.display().to_string(), cause });
+    }
     let mut stages = Stages::start(Way::Isolated { own_network: settings.own_network })?;
-    let hidden = settings.hidden.into_iter().chain(doors::doors());
-    let hidden = hidden.map(OsString::from).collect();
+    let paths = settings.hidden.into_iter().chain(doors::doors()).map(OsString::from).collect();
+    let hidden = Hidden { paths, runtime };
     stages.send(&Order::Hide(hidden), &[]).await?;
     match timeout(START, stages.next()).await {
         Ok(Some((Report::Ready, descriptors))) => {

@@ -55,8 +55,8 @@ fn namespaces(own_network: bool) -> Result<(), Refused> {
     map("setgroups", "deny".to_owned())?;
     map("uid_map", format!("{user} {user} 1"))?;
     map("gid_map", format!("{group} {group} 1"))?;
-    unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID)
-        .map_err(kernel("a PID and a mount namespace"))?;
+    unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWIPC)
+        .map_err(kernel("a PID, a mount and an IPC namespace"))?;
     if own_network {
         unshare(CloneFlags::CLONE_NEWNET).map_err(kernel("a network namespace"))?;
     }

@@ -168,7 +168,6 @@ impl FromStr for SecretFlag {
 
     fn from_str(text: &str) -> Result<Self, BadSecretFlag> {
         let (secret, source) = text.split_once('=').ok_or(BadSecretFlag)?;
-        let (namespace, name) = secret.split_once('/').unwrap_or((super::DEFAULT_NAMESPACE, secret));
         let (variable, key) = match source.split_once(':') {
             Some((variable, key)) => (variable, Some(key)),
             None => (source, None),
@@ -176,11 +175,11 @@ impl FromStr for SecretFlag {
         let is_variable = !variable.is_empty()
             && variable.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
             && !variable.starts_with(|letter: char| letter.is_ascii_digit());
-        if namespace.is_empty() || name.is_empty() || name.contains('/') || !is_variable || key == Some("") {
+        if !is_variable || key == Some("") {
             return Err(BadSecretFlag);
         }
         Ok(SecretFlag {
-            secret: ObjectKey { namespace: namespace.to_owned(), name: name.to_owned() },
+            secret: secret.parse().map_err(|_| BadSecretFlag)?,
             variable: variable.to_owned(),
             key: key.map(str::to_owned),
         })

@@ -19,6 +19,7 @@ mod keyring;
 mod lock;
 mod overlay;
 pub mod socket;
+pub mod temporary;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -30,6 +31,7 @@ pub use error::StateError;
 pub(crate) use keyring::generate as new_keyring;
 pub use lock::Lock;
 pub use overlay::Overlay;
+pub use temporary::Temporary;
 
 /// A state directory.
 #[derive(Debug, Clone, PartialEq, Eq)]

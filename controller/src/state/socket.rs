@@ -22,15 +22,24 @@ pub(super) fn path(directory: &Path, name: &str) -> Result<PathBuf, StateError> 
     if path.as_os_str().len() <= PATH_LIMIT {
         return Ok(path);
     }
-    let user = rustix::process::geteuid().as_raw();
-    let short =
-        Path::new(SHORT).join(format!("keyward-{user}-{}", short_hash(directory.as_os_str().as_bytes())));
-    own_directory(&short, user)?;
+    let short = short_root()?.join(short_hash(directory.as_os_str().as_bytes()));
+    own_directory(&short)?;
     Ok(short.join(name))
 }
 
+/// The directory of this user's short ones, made where it is missing.
+///
+/// # Errors
+/// It cannot be made, or is not this user's alone.
+pub fn short_root() -> Result<PathBuf, StateError> {
+    let user = rustix::process::geteuid().as_raw();
+    let root = Path::new(SHORT).join(format!("keyward-{user}"));
+    own_directory(&root)?;
+    Ok(root)
+}
+
 /// Makes a directory in a place where anyone can make one: what is there already must be ours alone.
-fn own_directory(path: &Path, user: u32) -> Result<(), StateError> {
+fn own_directory(path: &Path) -> Result<(), StateError> {
     match fs::DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
             return Err(StateError::io(path)(error));
@@ -39,6 +48,7 @@ fn own_directory(path: &Path, user: u32) -> Result<(), StateError> {
     }
     // Not following a link that someone else made.
     let found = fs::symlink_metadata(path).map_err(StateError::io(path))?;
+    let user = rustix::process::geteuid().as_raw();
     match found.is_dir() && found.uid() == user && found.mode() & 0o077 == 0 {
         true => Ok(()),
         false => Err(StateError::NotOurs { path: path.to_owned() }),

@@ -172,10 +172,7 @@ fn is_carrier(name: &[u8], carriers: &[Rc<Carriers>], credentials: &[Rc<Credenti
 
 /// Whether a header carries what a target fills, or what it replaces.
 fn carries(target: &Target, name: &[u8]) -> bool {
-    match target {
-        Target::AwsV4 { .. } => aws::REMOVED_HEADERS.iter().any(|removed| same_header(name, removed)),
-        other => other.header().is_some_and(|header| same_header(name, header)),
-    }
+    target.headers().any(|header| same_header(name, header))
 }
 
 /// Whether filling a target sets the header of just this name, whatever it was.
@@ -192,9 +189,7 @@ pub(super) fn parameters_of<'a>(
     credentials: &'a [Rc<Credential>],
 ) -> impl Iterator<Item = &'a str> {
     let listed = carriers.iter().flat_map(|table| &table.query).map(String::as_str);
-    let filled = credentials.iter().filter_map(|credential| credential.target().parameter());
-    let signs = credentials.iter().any(|it| matches!(it.target(), Target::AwsV4 { .. }));
-    listed.chain(filled).chain(aws::REMOVED_QUERY.into_iter().filter(move |_| signs))
+    listed.chain(credentials.iter().flat_map(|credential| credential.target().parameters()))
 }
 
 /// The one header that is replaced and is no credential.

@@ -330,19 +330,11 @@ fn targets_of(injections: &[Injection], tables: &Tables, at: At) -> Result<Vec<R
 
 /// Whether two targets would set the same header or parameter.
 fn is_same_place(one: &Target, other: &Target) -> bool {
-    let headers = headers_of(one)
-        .iter()
-        .any(|name| headers_of(other).iter().any(|other| crate::decide::same_header(name.as_bytes(), other)));
+    let mut headers = one.headers();
+    let headers =
+        headers.any(|name| other.headers().any(|other| crate::decide::same_header(name.as_bytes(), other)));
     let parameters = one.parameter().zip(other.parameter());
     headers || parameters.is_some_and(|(one, other)| one.eq_ignore_ascii_case(other))
-}
-
-/// The headers that a target sets. A signature covers the rest of the request, and is made last.
-fn headers_of(target: &Target) -> Vec<&str> {
-    match target {
-        Target::AwsV4 { .. } => aws::REMOVED_HEADERS.to_vec(),
-        other => other.header().into_iter().collect(),
-    }
 }
 
 fn check_header_name(name: &str, at: impl Fn() -> String) -> Result<(), ConfigError> {

@@ -1,6 +1,7 @@
 //! `keyward dev` with the worked example and no alias: names are resolved as in production.
 
-use harness::gateway::{Builder, Gateway, Manifests};
+use harness::gateway::{Builder, Gateway, Manifests, NAME};
+use harness::objects;
 use harness::scenario::KEY;
 
 use crate::scenario::Scenario;
@@ -9,29 +10,14 @@ use crate::scenario::Scenario;
 pub(crate) const SECOND_KEY: &str = "sk-second-real-8Hd2nW5rQ7pL0tVx";
 
 /// A route and policy for a second host.
-const SECOND: &str = r#"
-apiVersion: v1
-kind: Secret
-metadata: {name: second-credentials}
-stringData: {token: SECOND_KEY}
----
-apiVersion: clrk.apoxy.dev/v1alpha1
-kind: AIProviderRoute
-metadata: {name: second}
-spec:
-  parentRefs: [{group: clrk.apoxy.dev, kind: EgressGateway, name: echo-bot}]
-  rules: [{matches: [{provider: openai}]}]
----
-apiVersion: clrk.apoxy.dev/v1alpha1
-kind: CredentialInjectionPolicy
-metadata: {name: second}
-spec:
-  parentRefs: [{group: clrk.apoxy.dev, kind: AIProviderRoute, name: second}]
-  secretRef: {name: second-credentials}
-  target: Header
-  headerName: authorization
-  valuePrefix: "Bearer "
-"#;
+fn second() -> String {
+    [
+        objects::secret("second-credentials", &[("token", SECOND_KEY)]),
+        objects::route("second", &[NAME], "{provider: openai}"),
+        objects::policy("second", "second-credentials", objects::BEARER),
+    ]
+    .concat()
+}
 
 /// The gateway of a scenario, ready.
 pub(crate) async fn start(scenario: &Scenario) -> Gateway {
@@ -63,7 +49,7 @@ pub(crate) fn manifests(scenario: &Scenario) -> Manifests {
         manifests = manifests.gateway_spec(line);
     }
     if scenario.second_credential {
-        manifests = manifests.file("second.yaml", &SECOND.replace("SECOND_KEY", SECOND_KEY));
+        manifests = manifests.file("second.yaml", &second());
     }
     scenario.manifests.iter().fold(manifests, |manifests, (name, text)| manifests.file(name, text))
 }

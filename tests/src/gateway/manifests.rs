@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use serde_json::json;
-
 use crate::artefacts::root;
+use crate::objects;
 use crate::provider::Provider;
 
 /// The line of the worked example after which a test adds to its gateway.
-const ANCHOR: &str = "  otlp: {captureBody: {maxBytes: 65536}}\n";
+pub(crate) const ANCHOR: &str = "  otlp: {captureBody: {maxBytes: 65536}}\n";
 
 /// Files of a manifest directory.
 #[derive(Debug, Clone, Default)]
@@ -96,7 +95,7 @@ impl Manifests {
         );
         let pointed = |text: &String| text.replacen(ANCHOR, &format!("{ANCHOR}{upstream}"), 1);
         let mut files: Vec<_> = self.files.iter().map(|(name, text)| (name.clone(), pointed(text))).collect();
-        files.push(("provider-ca.yaml".into(), secret("provider-ca", "ca.crt", &self.bundle)));
+        files.push(("provider-ca.yaml".into(), objects::secret("provider-ca", &[("ca.crt", &self.bundle)])));
         files
     }
 
@@ -105,12 +104,6 @@ impl Manifests {
             write(folder, &name, &text);
         }
     }
-}
-
-/// A Secret with one key. JSON is YAML.
-fn secret(name: &str, key: &str, value: &str) -> String {
-    let data = json!({key: value});
-    json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data}).to_string()
 }
 
 /// Writes a file whole or not at all.

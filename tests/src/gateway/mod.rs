@@ -18,10 +18,14 @@ use crate::client::{Agent, Http, Way, every_way};
 
 use crate::process::Process;
 pub use builder::Builder;
+pub(crate) use manifests::ANCHOR;
 pub use manifests::Manifests;
 
 /// The host that the worked example puts a credential in for.
 pub const HOST: &str = "api.anthropic.com";
+
+/// The name of the worked example's gateway.
+pub const NAME: &str = "echo-bot";
 
 /// One gateway, as the line that says `ready` describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]

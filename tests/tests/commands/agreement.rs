@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use harness::client::{Agent, Failure, Http, Request, Way, plain};
-use harness::gateway::{Gateway, HOST, Manifests};
+use harness::gateway::{Gateway, HOST, Manifests, NAME};
+use harness::objects;
 use harness::provider::{Options, Provider};
 use harness::scenario::KEY;
 use serde_json::Value;
@@ -53,6 +54,7 @@ const ROWS: &[Row] = &[
     Row { sni: Some(OTHER), ..row("GET", "https://api.anthropic.com/v1/messages") },
     Row { headers: &[("x-api-key", OWN)], ..row("GET", "https://other.example/anything") },
     row("GET", "https://other.example:8443/"),
+    row("GET", "https://Other.Example/anything"),
     row("POST", "https://poor.example/v1"),
     Row { model: Some("gpt-5"), ..row("POST", "https://api.openai.com/v1/responses") },
     Row { model: Some("claude"), ..row("POST", "https://api.openai.com/v1/responses") },
@@ -61,31 +63,20 @@ const ROWS: &[Row] = &[
     row("GET", "http://poor.example/"),
 ];
 
-const MORE: &str = r#"apiVersion: clrk.apoxy.dev/v1alpha1
-kind: AIProviderRoute
-metadata: {name: models}
-spec:
-  parentRefs: [{group: clrk.apoxy.dev, kind: EgressGateway, name: echo-bot}]
-  rules: [{matches: [{provider: openai, hosts: [api.openai.com], endpoints: [/v1/responses], models: ["gpt-*"]}]}]
----
-apiVersion: clrk.apoxy.dev/v1alpha1
-kind: CredentialInjectionPolicy
-metadata: {name: models}
-spec:
-  targetRefs: [{group: clrk.apoxy.dev, kind: AIProviderRoute, name: models}]
-  secretRef: {name: anthropic-credentials}
-  secretKey: api-key
-  target: Header
-  headerName: authorization
-  valuePrefix: "Bearer "
----
-apiVersion: clrk.apoxy.dev/v1alpha1
-kind: AIProviderRoute
-metadata: {name: poor}
-spec:
-  parentRefs: [{group: clrk.apoxy.dev, kind: EgressGateway, name: echo-bot}]
-  rules: [{matches: [{provider: custom, hosts: [poor.example]}]}]
-"#;
+/// A route whose rule is for models, and one without a credential.
+fn more() -> String {
+    let models = "{provider: openai, hosts: [api.openai.com], endpoints: [/v1/responses], models: ['gpt-*']}";
+    [
+        objects::route("models", &[NAME], models),
+        objects::policy(
+            "models",
+            "anthropic-credentials",
+            &format!("secretKey: api-key, {}", objects::BEARER),
+        ),
+        objects::route("poor", &[NAME], "{provider: custom, hosts: [poor.example]}"),
+    ]
+    .concat()
+}
 
 /// A verdict, the exact reason where there is one, and what the agent was answered.
 #[derive(Debug, PartialEq, Eq)]
@@ -193,7 +184,7 @@ async fn agrees(change: impl FnOnce(Manifests) -> Manifests) {
     let names = [HOST, OTHER, MODELS, POOR].map(str::to_owned).to_vec();
     let provider = Provider::start(Options { names, ..Options::default() }).await.unwrap();
     let manifests =
-        Manifests::worked_example().file("more.yaml", MORE).alias(&[HOST, OTHER, MODELS, POOR], &provider);
+        Manifests::worked_example().file("more.yaml", &more()).alias(&[HOST, OTHER, MODELS, POOR], &provider);
     let gateway = Gateway::builder(change(manifests)).key(KEY).start().await;
     let mut compared = 0;
     for row in ROWS {

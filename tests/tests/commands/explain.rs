@@ -2,6 +2,7 @@
 
 use harness::artefacts::root;
 use harness::examples::Example;
+use harness::objects;
 
 use super::{json, manifests, path, run, stderr, stdout};
 
@@ -108,46 +109,23 @@ fn first_url(folder: &std::path::Path, name: &str) -> String {
     readme[at..].split(|c: char| c.is_whitespace() || "'\"`)".contains(c)).next().unwrap().to_owned()
 }
 
-const MODELS: &str = r#"apiVersion: clrk.apoxy.dev/v1alpha1
-kind: EgressGateway
-metadata: {name: g}
-spec:
-  defaultPolicy: deny-all
-  listeners: [{name: l, protocol: TLS, tls: {mode: Terminate}}]
----
-apiVersion: clrk.apoxy.dev/v1alpha1
-kind: EgressGateway
-metadata: {name: h, namespace: team}
-spec:
-  defaultPolicy: allow-all
-  listeners: [{name: l, protocol: TLS, tls: {mode: Terminate}}]
----
-apiVersion: clrk.apoxy.dev/v1alpha1
-kind: AIProviderRoute
-metadata: {name: r}
-spec:
-  parentRefs: [{group: clrk.apoxy.dev, kind: EgressGateway, name: g}]
-  rules: [{matches: [{provider: openai, hosts: [api.openai.com], endpoints: [/v1/responses], models: ["gpt-*"]}]}]
----
-apiVersion: clrk.apoxy.dev/v1alpha1
-kind: CredentialInjectionPolicy
-metadata: {name: p}
-spec:
-  targetRefs: [{group: clrk.apoxy.dev, kind: AIProviderRoute, name: r}]
-  secretRef: {name: s}
-  target: Header
-  headerName: authorization
-  valuePrefix: "Bearer "
----
-apiVersion: v1
-kind: Secret
-metadata: {name: s}
-stringData: {token: sk-canary-0123456789}
-"#;
+/// Two gateways, one of which has a rule for models.
+fn models() -> String {
+    let matches =
+        "{provider: openai, hosts: [api.openai.com], endpoints: [/v1/responses], models: ['gpt-*']}";
+    [
+        objects::gateway("g", "deny-all"),
+        objects::gateway("h, namespace: team", "allow-all"),
+        objects::route("r", &["g"], matches),
+        objects::policy("r", "s", objects::BEARER),
+        objects::secret("s", &[("token", "sk-canary-0123456789")]),
+    ]
+    .concat()
+}
 
 #[test]
 fn a_rule_for_a_model_asks_for_it_and_the_gateway_must_be_named_among_several() {
-    let folder = manifests(&[("m.yaml", MODELS)]);
+    let folder = manifests(&[("m.yaml", &models())]);
     let explain = |arguments: &[&str]| {
         run(&[&["explain", "--json", "--manifests", path(folder.path())], arguments].concat(), &[])
     };
@@ -168,6 +146,24 @@ fn a_rule_for_a_model_asks_for_it_and_the_gateway_must_be_named_among_several() 
         let output = explain(&[arguments, &request].concat());
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(stderr(&output).contains("default/g, team/h"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn what_goes_untouched_through_the_operators_proxy_must_have_the_name_of_its_target() {
+    let through = "interception: Routes\n  upstreamProxy: {address: 'proxy.example:3128'}\n  otlp:";
+    let folder = manifests(&[("g.yaml", &objects::gateway("g", "allow-all").replace("otlp:", through))]);
+    for (arguments, code, verdict) in [
+        (&[][..], 0, "untouched"),
+        (&["--transparent"], 0, "untouched"),
+        (&["--sni", ""], 0, "untouched"),
+        (&["--sni", "another.example"], 1, "closed"),
+    ] {
+        let words =
+            ["explain", "--json", "--manifests", path(folder.path()), "GET", "https://other.example/"];
+        let output = run(&[&words, arguments].concat(), &[]);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", stderr(&output));
+        assert_eq!(json(&output)["verdict"], verdict, "{arguments:?}");
     }
 }
 

@@ -5,6 +5,8 @@ mod aws_keys;
 mod completions;
 mod explain;
 mod help;
+mod output;
+mod secret_set;
 mod status;
 mod validate;
 

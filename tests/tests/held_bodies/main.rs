@@ -9,7 +9,9 @@ mod without;
 
 use harness::client::upload::{Length, Upload};
 use harness::client::{Agent, Http, Request, Response};
-use harness::gateway::{Gateway, Manifests};
+use harness::gateway::{Gateway, Manifests, NAME};
+use harness::objects;
+use harness::provider::aws::REGION;
 use harness::provider::{Options, Provider};
 use harness::scenario::KEY;
 
@@ -22,51 +24,28 @@ const KINDS: [&str; 3] = ["models", "bedrock", "s3"];
 const SIGNING: &str = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY";
 
 /// On `models.*` a rule for certain models, and one for `/v1/plain` that injects a header.
-const MODELS: &str = r#"
-apiVersion: clrk.apoxy.dev/v1alpha1
-kind: AIProviderRoute
-metadata: {name: models}
-spec:
-  parentRefs: [{group: clrk.apoxy.dev, kind: EgressGateway, name: echo-bot}]
-  rules:
-  - matches:
-    - {provider: custom, hosts: [models.two.example, models.one.example], endpoints: [/v1/held], models: [claude-*]}
-    - {provider: custom, hosts: [models.two.example, models.one.example], endpoints: [/v1/plain]}
----
-apiVersion: clrk.apoxy.dev/v1alpha1
-kind: CredentialInjectionPolicy
-metadata: {name: models}
-spec:
-  parentRefs: [{group: clrk.apoxy.dev, kind: AIProviderRoute, name: models}]
-  secretRef: {name: anthropic-credentials}
-  secretKey: api-key
-  target: Header
-  headerName: x-api-key
----
-apiVersion: v1
-kind: Secret
-metadata: {name: aws}
-stringData: {access_key_id: AKIDEXAMPLE, secret_access_key: SIGNING}
-"#;
+fn models() -> String {
+    let hosts = "hosts: [models.two.example, models.one.example]";
+    let matches = format!(
+        "{{provider: custom, {hosts}, endpoints: [/v1/held], models: [claude-*]}}, \
+         {{provider: custom, {hosts}, endpoints: [/v1/plain]}}"
+    );
+    [
+        objects::route("models", &[NAME], &matches),
+        objects::policy("models", "anthropic-credentials", objects::EXAMPLE_KEY),
+    ]
+    .concat()
+}
 
 /// On a service's hosts everything is signed.
-const SIGNED: &str = r#"
-apiVersion: clrk.apoxy.dev/v1alpha1
-kind: AIProviderRoute
-metadata: {name: SERVICE}
-spec:
-  parentRefs: [{group: clrk.apoxy.dev, kind: EgressGateway, name: echo-bot}]
-  rules: [{matches: [{provider: custom, hosts: [SERVICE.two.example, SERVICE.one.example]}]}]
----
-apiVersion: clrk.apoxy.dev/v1alpha1
-kind: CredentialInjectionPolicy
-metadata: {name: SERVICE}
-spec:
-  parentRefs: [{group: clrk.apoxy.dev, kind: AIProviderRoute, name: SERVICE}]
-  secretRef: {name: aws}
-  target: ProviderAuth
-  providerAuth: {type: AWSv4, region: us-east-1, service: SERVICE}
-"#;
+fn signed(service: &str) -> String {
+    let matches = format!("{{provider: custom, hosts: [{service}.two.example, {service}.one.example]}}");
+    [
+        objects::route(service, &[NAME], &matches),
+        objects::policy(service, "aws", &objects::signing(REGION, service)),
+    ]
+    .concat()
+}
 
 /// A gateway, and the two providers behind it.
 struct World {
@@ -80,7 +59,9 @@ impl World {
         let (two, one) =
             (provider(SUFFIXES[0], &["h2", "http/1.1"]).await, provider(SUFFIXES[1], &["http/1.1"]).await);
         let manifests = [(SUFFIXES[0], &two), (SUFFIXES[1], &one)].into_iter().fold(
-            Manifests::worked_example().file("models.yaml", &MODELS.replace("SIGNING", SIGNING)),
+            Manifests::worked_example()
+                .file("models.yaml", &models())
+                .file("aws.yaml", &objects::aws_keys("aws", "AKIDEXAMPLE", SIGNING, None)),
             |manifests, (suffix, provider)| {
                 let hosts = hosts_of(suffix);
                 manifests.alias(&hosts.iter().map(String::as_str).collect::<Vec<_>>(), provider)
@@ -88,7 +69,7 @@ impl World {
         );
         let manifests = manifests.alias(&[harness::gateway::HOST], &two);
         let manifests = KINDS[1..].iter().fold(manifests, |manifests, service| {
-            manifests.file(&format!("{service}.yaml"), &SIGNED.replace("SERVICE", service))
+            manifests.file(&format!("{service}.yaml"), &signed(service))
         });
         let manifests = lines.iter().fold(manifests, |manifests, line| manifests.gateway_spec(line));
         let gateway = Gateway::builder(manifests).key(KEY).start().await;

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::server::TlsStream;
 
-use super::{KINDS, MODELS, SIGNING, SUFFIXES, Watch, World, arrived, contains, held, hosts};
+use super::{KINDS, SUFFIXES, Watch, World, arrived, contains, held, hosts, models};
 
 const MARK: &str = "the-first-bytes-of-a-stream";
 
@@ -186,9 +186,11 @@ async fn answer_early(mut stream: TlsStream<TcpStream>) {
 async fn an_answer_that_comes_before_the_upstream_has_read_the_body_comes_through() {
     let host = hosts()[3].clone();
     let scripted = Scripted::start(&[&host], &["http/1.1"], answer_early).await.unwrap();
-    let manifests = Manifests::worked_example()
-        .file("models.yaml", &MODELS.replace("SIGNING", SIGNING))
-        .alias_at(&[&host], scripted.port(), scripted.ca());
+    let manifests = Manifests::worked_example().file("models.yaml", &models()).alias_at(
+        &[&host],
+        scripted.port(),
+        scripted.ca(),
+    );
     let gateway = Gateway::builder(manifests).key(KEY).start().await;
     for (way, agent) in [
         ("HTTP/1.1", gateway.agent(Http::One, &host)),

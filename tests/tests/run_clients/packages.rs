@@ -39,6 +39,6 @@ async fn pip_and_npm_install_from_an_index_that_is_read_through_the_gateway() {
 #[tokio::test]
 async fn pip_and_npm_install_from_an_index_that_is_let_through_untouched() {
     let world = World::start().await;
-    let manifests = world.manifests().replace("interception: All", "interception: Routes");
+    let manifests = world.manifests().gateway_spec("interception: Routes");
     check(&world, &manifests, Some(&world.packages)).await;
 }

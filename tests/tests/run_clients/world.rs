@@ -2,6 +2,7 @@
 
 use harness::artefacts::tool;
 use harness::gateway::Manifests;
+use harness::objects;
 use harness::provider::{Behaviour, Options, Packages, Projects, Provider};
 use harness::run::Run;
 use harness::scenario::KEY;
@@ -15,16 +16,6 @@ pub(crate) const GIT_BASIC: &str = "YWdlbnQ6dG9rZW4tcmVhbC03UTJ3RTRyVDZ5";
 const OTHERS: &[&str] = &["chatgpt.com", "github.com", "api.github.com"];
 
 const PACKAGES: &str = "packages.example";
-
-const MANIFESTS: &str = r#"apiVersion: clrk.apoxy.dev/v1alpha1
-kind: EgressGateway
-metadata: {name: agents}
-spec:
-  defaultPolicy: allow-all
-  interception: All
-  listeners: [{name: egress, protocol: TLS, tls: {mode: Terminate}}]
-  otlp: {captureBody: {maxBytes: 65536}}
-"#;
 
 /// Each host, the route's match, the header and its prefix, and the variable with the key.
 const ROUTES: &[(&str, &str, &str, &str, &str)] = &[
@@ -76,7 +67,7 @@ impl World {
 
     /// The objects.
     pub(crate) fn manifests(&self) -> Manifests {
-        let mut text = MANIFESTS.to_owned();
+        let mut text = objects::gateway("agents", "allow-all");
         for (name, matches, header, prefix, _) in ROUTES {
             text.push_str(&route(name, matches, header, prefix));
         }
@@ -116,30 +107,12 @@ async fn provider(hosts: &[&str], behaviour: Behaviour) -> Provider {
 }
 
 fn route(name: &str, matches: &str, header: &str, prefix: &str) -> String {
-    format!(
-        r#"---
-apiVersion: v1
-kind: Secret
-metadata: {{name: {name}-credentials}}
-data: {{key: ""}}
----
-apiVersion: clrk.apoxy.dev/v1alpha1
-kind: AIProviderRoute
-metadata: {{name: {name}}}
-spec:
-  parentRefs: [{{group: clrk.apoxy.dev, kind: EgressGateway, name: agents}}]
-  rules: [{{matches: [{matches}]}}]
----
-apiVersion: clrk.apoxy.dev/v1alpha1
-kind: CredentialInjectionPolicy
-metadata: {{name: {name}}}
-spec:
-  parentRefs: [{{group: clrk.apoxy.dev, kind: AIProviderRoute, name: {name}}}]
-  secretRef: {{name: {name}-credentials}}
-  secretKey: key
-  target: Header
-  headerName: {header}
-  valuePrefix: "{prefix}"
-"#
-    )
+    let secret = format!("{name}-credentials");
+    let spec = format!("secretKey: key, target: Header, headerName: {header}, valuePrefix: '{prefix}'");
+    [
+        objects::secret(&secret, &[("key", "")]),
+        objects::route(name, &["agents"], matches),
+        objects::policy(name, &secret, &spec),
+    ]
+    .concat()
 }

@@ -6,7 +6,8 @@ mod server;
 
 use harness::client::frames::{self, Frame, Frames};
 use harness::client::{Agent, Http, Http1, Request, Response};
-use harness::gateway::{Gateway, Manifests};
+use harness::gateway::{Gateway, Manifests, NAME};
+use harness::objects;
 use harness::scenario::{KEY, PLACEHOLDER};
 use server::{Answer, Server};
 use tokio::net::TcpStream;
@@ -23,29 +24,15 @@ const OWN: &str = "sk-agents-own-account-0123456789";
 
 const REALTIME: &str = "/v1/realtime?model=gpt-realtime";
 
-const MANIFESTS: &str = r#"
-apiVersion: v1
-kind: Secret
-metadata: {name: openai-credentials}
-stringData: {token: REAL}
----
-apiVersion: clrk.apoxy.dev/v1alpha1
-kind: AIProviderRoute
-metadata: {name: openai}
-spec:
-  parentRefs: [{group: clrk.apoxy.dev, kind: EgressGateway, name: echo-bot}]
-  rules: [{matches: [{provider: openai}]}]
----
-apiVersion: clrk.apoxy.dev/v1alpha1
-kind: CredentialInjectionPolicy
-metadata: {name: openai}
-spec:
-  parentRefs: [{group: clrk.apoxy.dev, kind: AIProviderRoute, name: openai}]
-  secretRef: {name: openai-credentials}
-  target: Header
-  headerName: authorization
-  valuePrefix: "Bearer "
-"#;
+/// A route and policy for the host.
+fn objects() -> String {
+    [
+        objects::secret("openai-credentials", &[("token", REAL)]),
+        objects::route("openai", &[NAME], "{provider: openai}"),
+        objects::policy("openai", "openai-credentials", objects::BEARER),
+    ]
+    .concat()
+}
 
 type Socket = Http1<TlsStream<TcpStream>>;
 
@@ -54,7 +41,7 @@ async fn gateway(alpn: &[&'static str], change: impl FnOnce(Manifests) -> Manife
     let server = Server::start(&[OPENAI, OTHER], alpn).await;
     let manifests = Manifests::worked_example()
         .alias_at(&[OPENAI, OTHER], server.port(), server.ca())
-        .file("openai.yaml", &MANIFESTS.replace("REAL", REAL));
+        .file("openai.yaml", &objects());
     let gateway = Gateway::builder(change(manifests)).key(KEY).start().await;
     (server, gateway)
 }

@@ -10,9 +10,8 @@ mod verdict;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::Failure;
-use super::findings;
-use super::offline::{Offline, shown};
+use super::offline::Offline;
+use super::{Failure, findings, print};
 use crate::plan::{GatewayPlan, ObjectKey};
 use crate::source::SecretFlag;
 
@@ -25,7 +24,7 @@ pub(super) struct Args {
     manifests: PathBuf,
     /// The EgressGateway, where there are several
     #[arg(long, value_name = "[NS/]NAME")]
-    gateway: Option<String>,
+    gateway: Option<ObjectKey>,
     /// Take a Secret's value from an environment variable instead of its manifest, as `keyward dev` does
     #[arg(long, value_name = "[NS/]NAME=ENVVAR[:KEY]")]
     secret: Vec<SecretFlag>,
@@ -71,9 +70,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let verdict = verdict::of(plan, &offline, &request)?;
     let causes = report::causes(findings::all(&offline), &verdict, &plan.key);
     let code = verdict.exit_code();
-    report::Report::new(&plan.key, &request, verdict, causes)
-        .write(args.json)
-        .map_err(|error| Failure::Failed(format!("standard output: {error}")))?;
+    let report = report::Report::new(&plan.key, &request, verdict, causes);
+    if args.json {
+        print::json(&report)?
+    } else {
+        print::text(|output| report.write(output))?
+    }
     Ok(ExitCode::from(code))
 }
 
@@ -81,21 +83,18 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
 fn gateway<'a>(args: &Args, offline: &'a Offline) -> Result<&'a GatewayPlan, Failure> {
     let plans = &offline.compiled.gateways;
     let names = || plans.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    match (&args.gateway, plans.len()) {
-        (_, 0) => Err(Failure::Failed(format!(
+    let mut all = plans.values();
+    match (&args.gateway, all.next(), all.next()) {
+        (_, None, _) => Err(Failure::Failed(format!(
             "{0}: no EgressGateway can serve; `keyward validate {0}` says why",
-            shown(&args.manifests)
+            args.manifests.display()
         ))),
-        (None, 1) => plans.values().next().ok_or_else(|| Failure::Usage("no gateway".to_owned())),
-        (None, _) => {
+        (None, Some(only), None) => Ok(only),
+        (None, ..) => {
             Err(Failure::Usage(format!("there are several gateways; name one by --gateway: {}", names())))
         }
-        (Some(name), _) => {
-            let (namespace, name) = name.split_once('/').unwrap_or(("default", name));
-            let key = ObjectKey { namespace: namespace.to_owned(), name: name.to_owned() };
-            plans.get(&key).ok_or_else(|| {
-                Failure::Usage(format!("--gateway: no EgressGateway {key} can serve; there is: {}", names()))
-            })
-        }
+        (Some(key), ..) => plans.get(key).ok_or_else(|| {
+            Failure::Usage(format!("--gateway: no EgressGateway {key} can serve; there is: {}", names()))
+        }),
     }
 }

@@ -157,30 +157,25 @@ impl Report {
         Report { verdict: "denied", reason: Some(exact), route, answer, explanation, ..self }
     }
 
-    /// Writes it to standard output.
-    pub(super) fn write(&self, as_json: bool) -> io::Result<()> {
-        let mut output = io::stdout().lock();
-        if as_json {
-            serde_json::to_writer_pretty(&mut output, self)?;
-            return output.write_all(b"\n");
-        }
+    /// Writes it for people.
+    pub(super) fn write(&self, output: &mut impl Write) -> io::Result<()> {
         writeln!(output, "{} {}: {}", self.method, self.url, self.verdict)?;
-        self.line(&mut output, "gateway", &[format!("EgressGateway {}", self.gateway)])?;
-        self.line(&mut output, "route", self.route.as_slice())?;
-        self.line(&mut output, "reason", &self.reason.map(str::to_owned).into_iter().collect::<Vec<_>>())?;
+        self.line(output, "gateway", &[format!("EgressGateway {}", self.gateway)])?;
+        self.line(output, "route", self.route.as_slice())?;
+        self.line(output, "reason", &self.reason.map(str::to_owned).into_iter().collect::<Vec<_>>())?;
         for Credential { policy, place } in &self.credentials {
-            self.line(&mut output, "puts in", &[format!("{place}, by CredentialInjectionPolicy {policy}")])?;
+            self.line(output, "puts in", &[format!("{place}, by CredentialInjectionPolicy {policy}")])?;
         }
         // What a credential's place says already is not said again.
         let is_new = |name: &String| !self.credentials.iter().any(|it| it.place.starts_with(name.as_str()));
-        self.line(&mut output, "sets", &named(&self.set).into_iter().filter(is_new).collect::<Vec<_>>())?;
-        self.line(&mut output, "takes out", &named(&self.removed))?;
+        self.line(output, "sets", &named(&self.set).into_iter().filter(is_new).collect::<Vec<_>>())?;
+        self.line(output, "takes out", &named(&self.removed))?;
         if let Some(Answer { status, reason }) = &self.answer {
-            self.line(&mut output, "agent sees", &[format!("{status}, x-keyward-reason: {reason}")])?;
+            self.line(output, "agent sees", &[format!("{status}, x-keyward-reason: {reason}")])?;
         }
-        self.line(&mut output, "so", std::slice::from_ref(&self.explanation))?;
+        self.line(output, "so", std::slice::from_ref(&self.explanation))?;
         let causes: Vec<String> = self.causes.iter().map(ToString::to_string).collect();
-        causes.iter().try_for_each(|cause| self.line(&mut output, "cause", std::slice::from_ref(cause)))
+        causes.iter().try_for_each(|cause| self.line(output, "cause", std::slice::from_ref(cause)))
     }
 
     fn line(&self, output: &mut impl Write, label: &str, parts: &[String]) -> io::Result<()> {

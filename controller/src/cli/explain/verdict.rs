@@ -122,7 +122,7 @@ impl Judge<'_> {
                 End::Closed => {
                     return Ok(Verdict::Closed("this gateway takes no connection with this server name"));
                 }
-                End::Untouched if self.is_misnamed() => {
+                End::Misnamed => {
                     return Ok(Verdict::Closed("the server name is not that of the target"));
                 }
                 End::Untouched => return Ok(Verdict::Untouched),
@@ -131,14 +131,6 @@ impl Judge<'_> {
             }
         }
         Err(Failure::Failed("the connection comes to no end in the gateway's configuration".to_owned()))
-    }
-
-    /// What passes untouched must at least be named as its target is (`envoy/network.rs`, `expected_name`).
-    fn is_misnamed(&self) -> bool {
-        let host = self.request.host();
-        let is_address = host.contains(':') || host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-        let sni = self.request.sni.as_deref().filter(|_| !self.request.is_transparent && !is_address);
-        sni.is_some_and(|sni| !sni.eq_ignore_ascii_case(host))
     }
 
     fn intercepted(&self, target: Option<&str>) -> Result<Verdict, Failure> {

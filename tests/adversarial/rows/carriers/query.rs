@@ -1,6 +1,7 @@
 //! H6: the query of a request whose policy puts the credential there. Every spelling of the parameter goes, ours comes
 //! once, and no other byte moves.
 
+use harness::objects;
 use harness::scenario::KEY;
 
 use super::{OWN, only_ours};
@@ -10,21 +11,15 @@ use crate::stage::Stage;
 use crate::wire::Request;
 
 /// The key of the worked example as the parameter `key` as well.
-const POLICY: &str = r"apiVersion: clrk.apoxy.dev/v1alpha1
-kind: CredentialInjectionPolicy
-metadata: {name: query}
-spec:
-  parentRefs: [{group: clrk.apoxy.dev, kind: AIProviderRoute, name: anthropic}]
-  secretRef: {name: anthropic-credentials}
-  secretKey: api-key
-  target: QueryParam
-  queryParamName: key
-";
+fn policy() -> String {
+    let spec = "secretKey: api-key, target: QueryParam, queryParamName: key";
+    objects::policy_on("anthropic", "query", "anthropic-credentials", spec)
+}
 
 pub(super) fn rows() -> Vec<Row> {
     let row = |id, what, case: fn(Stage) -> super::Case| {
         Row::new(id, what, EVERY, case)
-            .under(Scenario::default().manifest("query.yaml", POLICY))
+            .under(Scenario::default().manifest("query.yaml", &policy()))
             .beyond_others("needs a credential in the query")
     };
     vec![

@@ -2,6 +2,7 @@
 //! the request is refused. botocore judges what arrived.
 
 use harness::gateway::HOST;
+use harness::objects;
 use harness::provider::Received;
 use harness::provider::aws::{Keys, REGION, verify};
 
@@ -16,22 +17,11 @@ const ENDPOINTS: &str = "endpoints: [/v1/messages, /v1/complete]";
 /// The worked example's requests are signed besides.
 fn scenario() -> Scenario {
     let Keys { access_key_id, secret_access_key, .. } = Keys::made_up();
-    let objects = format!(
-        r#"apiVersion: v1
-kind: Secret
-metadata: {{name: aws}}
-stringData: {{access_key_id: "{access_key_id}", secret_access_key: "{secret_access_key}", session_token: "{TOKEN}"}}
----
-apiVersion: clrk.apoxy.dev/v1alpha1
-kind: CredentialInjectionPolicy
-metadata: {{name: aws}}
-spec:
-  parentRefs: [{{group: clrk.apoxy.dev, kind: AIProviderRoute, name: anthropic}}]
-  secretRef: {{name: aws}}
-  target: ProviderAuth
-  providerAuth: {{type: AWSv4, region: {REGION}, service: bedrock}}
-"#
-    );
+    let objects = [
+        objects::aws_keys("aws", &access_key_id, &secret_access_key, Some(TOKEN)),
+        objects::policy_on("anthropic", "aws", "aws", &objects::signing(REGION, "bedrock")),
+    ]
+    .concat();
     let endpoints = "endpoints: [/v1/messages, /v1/complete, /model/*/invoke]";
     Scenario::default().replace(ENDPOINTS, endpoints).manifest("aws.yaml", &objects)
 }

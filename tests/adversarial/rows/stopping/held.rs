@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use harness::client::Http;
 use harness::client::upload::http2_head;
+use harness::gateway::NAME;
+use harness::objects;
+use harness::provider::aws::REGION;
 use harness::scenario::KEY;
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinSet;
@@ -23,31 +26,17 @@ const EACH: usize = 700 << 10;
 const WORKER: usize = 64 << 20;
 
 /// Requests to a second host are signed, with the key of the suite as the secret: it may be seen nowhere at all.
-const SIGNED: &str = r#"
-apiVersion: v1
-kind: Secret
-metadata: {name: aws}
-stringData: {access_key_id: AKIDEXAMPLE, secret_access_key: KEY}
----
-apiVersion: clrk.apoxy.dev/v1alpha1
-kind: AIProviderRoute
-metadata: {name: signed}
-spec:
-  parentRefs: [{group: clrk.apoxy.dev, kind: EgressGateway, name: echo-bot}]
-  rules: [{matches: [{provider: custom, hosts: [other.example]}]}]
----
-apiVersion: clrk.apoxy.dev/v1alpha1
-kind: CredentialInjectionPolicy
-metadata: {name: signed}
-spec:
-  parentRefs: [{group: clrk.apoxy.dev, kind: AIProviderRoute, name: signed}]
-  secretRef: {name: aws}
-  target: ProviderAuth
-  providerAuth: {type: AWSv4, region: us-east-1, service: bedrock}
-"#;
+fn objects() -> String {
+    [
+        objects::aws_keys("aws", "AKIDEXAMPLE", KEY, None),
+        objects::route("signed", &[NAME], "{provider: custom, hosts: [other.example]}"),
+        objects::policy("signed", "aws", &objects::signing(REGION, "bedrock")),
+    ]
+    .concat()
+}
 
 pub(super) fn rows() -> Vec<Row> {
-    let signed = || Scenario::default().manifest("signed.yaml", &SIGNED.replace("KEY", KEY));
+    let signed = || Scenario::default().manifest("signed.yaml", &objects());
     vec![
         Row::new(
             "A7.held",

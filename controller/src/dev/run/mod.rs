@@ -1,0 +1,224 @@
+//! The running `keyward dev`: manifests, control requests and Envoys come in; snapshots and events go out.
+//!
+//! One task owns everything that changes. It never blocks on an Envoy: what takes time comes back as an event.
+
+mod hand_out;
+mod tell;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::UnixListener;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+
+use super::args::Args;
+use super::control::{self, Answer, Pending, SetSecret};
+use super::envoys::{Envoys, Output as EnvoyOutput};
+use super::event::{Event, GatewayState};
+use super::find::{CONTROL_SOCKET, state_path};
+use super::gateway::Gateway;
+use super::manifests::Manifests;
+use super::output::Sink;
+use super::peers::Peers;
+use super::report::Report;
+use super::secrets;
+use super::tokens::Tokens;
+use crate::cli::Failure;
+use crate::conditions::Statuses;
+use crate::plan::ObjectKey;
+use crate::source::Overrides;
+use crate::state::{Lock, StateDir, socket};
+use crate::xds::{Callers, Server};
+
+/// Name of the socket that serves Envoys, in the state directory.
+const XDS_SOCKET: &str = "xds.sock";
+
+/// How long the first start may take before it counts as failed.
+const START: Duration = Duration::from_secs(30);
+
+/// How long Envoys get to end by themselves.
+const STOP: Duration = Duration::from_secs(3);
+
+pub(super) struct Dev {
+    args: Args,
+    sink: Box<dyn Sink>,
+    state: StateDir,
+    manifests: Manifests,
+    tokens: Tokens,
+    server: Server,
+    /// The socket that serves Envoys.
+    xds: PathBuf,
+    envoys: Envoys,
+    gateways: BTreeMap<ObjectKey, Gateway>,
+    /// What the compiler says of gateways; their Envoys have a say in it.
+    of_gateways: Statuses,
+    /// What the compiler says of all other objects, until it was reported.
+    of_others: Statuses,
+    report: Report,
+    peers: Peers,
+    /// An Envoy acknowledged or refused something.
+    answered: Arc<Notify>,
+    ready: bool,
+    _lock: Lock,
+}
+
+impl Dev {
+    /// Starts everything, and runs until `end` says with what to end. Events go to `sink`; `flags` are the values that
+    /// stand above those of the manifests.
+    ///
+    /// # Errors
+    /// [`Failure`] where it cannot start; what was started has ended by then.
+    pub(super) async fn run(
+        args: Args,
+        flags: Overrides,
+        sink: Box<dyn Sink>,
+        end: impl Future<Output = Result<ExitCode, Failure>>,
+    ) -> Result<ExitCode, Failure> {
+        let mut dev = Dev::open(args, flags, sink)?;
+        let (requests, control) = mpsc::channel(16);
+        let control_path = dev.state.socket(CONTROL_SOCKET).map_err(Failure::failed)?;
+        let listener = socket::bind(&control_path).map_err(Failure::failed)?;
+        tokio::spawn(control::serve(listener, requests));
+        for message in dev.manifests.shadowed() {
+            dev.emit(Event::Problem { message })?;
+        }
+        let result = dev.serve(control, end).await;
+        dev.stop().await?;
+        for socket in [control_path, dev.xds] {
+            let _ = std::fs::remove_file(socket);
+        }
+        dev.sink.end().map_err(Failure::failed)?;
+        result
+    }
+
+    fn open(args: Args, flags: Overrides, sink: Box<dyn Sink>) -> Result<Dev, Failure> {
+        let path = state_path(args.state_dir.as_deref(), &args.manifests).map_err(Failure::failed)?;
+        let state = StateDir::open(path).map_err(Failure::failed)?;
+        let lock = state.lock().map_err(Failure::failed)?;
+        let manifests = Manifests::open(&args.manifests, flags, &state)?;
+        let (xds, callers) = (state.socket(XDS_SOCKET).map_err(Failure::failed)?, Callers::listed());
+        let envoys = Envoys::open(&args, &state, callers.clone())?;
+        let server = Server::new().with_callers(callers);
+        let listener = socket::bind(&xds).map_err(Failure::failed)?;
+        tokio::spawn(serve(server.clone(), listener));
+        Ok(Dev {
+            sink,
+            of_gateways: Statuses::default(),
+            of_others: Statuses::default(),
+            report: Report::default(),
+            peers: Peers::default(),
+            answered: Arc::default(),
+            gateways: BTreeMap::new(),
+            ready: false,
+            _lock: lock,
+            args,
+            state,
+            manifests,
+            tokens: Tokens::none(),
+            server,
+            xds,
+            envoys,
+        })
+    }
+
+    async fn serve(
+        &mut self,
+        mut control: mpsc::Receiver<Pending>,
+        end: impl Future<Output = Result<ExitCode, Failure>>,
+    ) -> Result<ExitCode, Failure> {
+        self.reload()?;
+        self.announce()?;
+        if self.gateways.is_empty() {
+            return Err(no_gateway(&self.args));
+        }
+        let deadline = Instant::now() + START;
+        let mut end = pin!(end);
+        loop {
+            tokio::select! {
+                result = &mut end => return result,
+                () = self.manifests.changed() => self.reload()?,
+                Some(pending) = control.recv() => self.answer(pending),
+                Some(output) = self.envoys.next() => self.envoy(output)?,
+                () = self.tokens.changed() => self.renew()?,
+                () = self.answered.notified() => {}
+                () = sleep_until(deadline), if !self.ready => return Err(self.not_ready()),
+            }
+            self.announce()?;
+        }
+    }
+
+    /// Ends the Envoys, and says what their access logs still held.
+    async fn stop(&mut self) -> Result<(), Failure> {
+        self.envoys.stop(STOP);
+        while let Some(output) = self.envoys.next().await {
+            if let EnvoyOutput::Line(key, line) = output {
+                self.access(&key, &line)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What keeps it from starting ends it; later it goes on with what it has.
+    fn fail_or_report(&mut self, failure: Failure) -> Result<(), Failure> {
+        if self.ready { self.emit(Event::Problem { message: failure.to_string() }) } else { Err(failure) }
+    }
+
+    fn answer(&mut self, pending: Pending) {
+        match pending {
+            Pending::Set { request, answer } => self.set_secret(request, answer),
+            // Whoever asked may have gone.
+            Pending::Status(answer) => drop(answer.send(Box::new(self.status()))),
+        }
+    }
+
+    /// Takes new values of a Secret in: judged first, then kept, then handed out.
+    fn set_secret(&mut self, request: SetSecret, answer: oneshot::Sender<Answer>) {
+        let SetSecret { secret, values, wait } = request;
+        let note = match self.manifests.judge(&secret, &values) {
+            Ok(note) => note,
+            Err(message) => return drop(answer.send(Answer::Refused { message })),
+        };
+        let kept = self.manifests.set(&secret, values, &self.state).map_err(|error| error.to_string());
+        let applied = kept.and_then(|change| self.apply(change).map_err(|error| error.to_string()));
+        if let Err(message) = applied {
+            return drop(answer.send(Answer::Refused { message }));
+        }
+        let settled: Vec<_> = self.gateways.values().map(Gateway::settled).collect();
+        tokio::spawn(async move { answer.send(secrets::wait(settled, wait, note).await) });
+    }
+
+    fn envoy(&mut self, output: EnvoyOutput) -> Result<(), Failure> {
+        match output {
+            EnvoyOutput::Line(key, line) => self.access(&key, &line),
+            EnvoyOutput::Live(key) if self.ready => self.gateway_event(&key, GatewayState::Started),
+            EnvoyOutput::Live(_) => Ok(()),
+            EnvoyOutput::Ended(key, why) => {
+                tracing::warn!(gateway = %key, "{why}");
+                if !self.ready {
+                    return Err(Failure::Failed(format!("EgressGateway {key}: {why}")));
+                }
+                self.gateway_event(&key, GatewayState::Restarting)
+            }
+        }
+    }
+}
+
+fn no_gateway(args: &Args) -> Failure {
+    Failure::Failed(format!(
+        "{}: no EgressGateway that can serve is among the manifests; see the problems and conditions above, and \
+         examples/anthropic for one that works",
+        args.manifests.display()
+    ))
+}
+
+async fn serve(server: Server, listener: UnixListener) {
+    // It ends with the program: what runs then are Envoys that end too.
+    if let Err(error) = server.serve(listener, std::future::pending()).await {
+        tracing::error!(%error, "the xDS server ended");
+    }
+}

@@ -1,0 +1,147 @@
+//! `docs/troubleshooting.md` has an entry for whatever Keyward says, and for nothing else.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use harness::artefacts::root;
+use policy::denial::Reason;
+
+use super::{document, reasons, rows, section};
+
+/// The first cell of every row of a table, without its backticks and without the heading.
+fn first_cells(section: &str) -> Vec<&str> {
+    let cells = rows(section).into_iter().map(|row| row[0]);
+    cells.filter_map(|cell| cell.strip_prefix('`')?.strip_suffix('`')).collect()
+}
+
+/// The files of a folder and of those in it, or a file.
+fn files(path: PathBuf) -> Vec<PathBuf> {
+    if !path.is_dir() {
+        return vec![path];
+    }
+    let entries = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> = entries.flat_map(files).collect();
+    files.sort();
+    files
+}
+
+/// The sources of files and folders of the controller without their tests and comments, joined.
+fn sources(paths: &[&str]) -> String {
+    let mut text = String::new();
+    for path in paths {
+        let mut files = files(root().join("controller/src").join(path));
+        files.retain(|file| file.extension().is_some_and(|kind| kind == "rs") && !file.ends_with("tests.rs"));
+        for file in files {
+            let whole = std::fs::read_to_string(file).unwrap();
+            let code = whole.split("#[cfg(test)]").next().unwrap();
+            text.extend(
+                code.lines()
+                    .filter(|line| !line.trim_start().starts_with("//"))
+                    .map(|line| format!("{line}\n")),
+            );
+        }
+    }
+    text
+}
+
+/// String literals: what stands between two quotes of one line.
+fn literals(code: &str) -> impl Iterator<Item = &str> {
+    code.lines().flat_map(|line| line.split('"').skip(1).step_by(2))
+}
+
+/// `NoMatchingParent`, and nothing like `TRACE`.
+fn is_word(text: &&str) -> bool {
+    let letters = text.chars().all(|c| c.is_ascii_alphabetic());
+    letters
+        && text.starts_with(|c: char| c.is_ascii_uppercase())
+        && text.contains(|c: char| c.is_ascii_lowercase())
+}
+
+/// Every word that the compiler, or what an Envoy says, gives as the reason of a condition that does not hold.
+fn condition_reasons() -> BTreeSet<String> {
+    let code = sources(&["compile", "conditions.rs"]);
+    // Types of conditions, what holds, and words that are none of either.
+    let others = [
+        "Accepted",
+        "False",
+        "Gi",
+        "Ki",
+        "Mi",
+        "Origin",
+        "PartiallySupported",
+        "Programmed",
+        "Ready",
+        "ResolvedRefs",
+        "Scheduled",
+        "TokenRenewal",
+        "True",
+        "Unknown",
+    ];
+    literals(&code).filter(is_word).filter(|word| !others.contains(word)).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_reason_has_its_entry_in_troubleshooting_and_no_entry_is_of_another() {
+    let text = document("docs/troubleshooting.md");
+    let coarse: BTreeSet<_> = reasons::all().into_iter().map(|reason| reason.coarse().as_str()).collect();
+    let headings = section(&text, "What the agent was answered").lines();
+    let headings: Vec<_> = headings.filter_map(|line| line.strip_prefix("### ")).collect();
+    assert_eq!(headings.iter().copied().collect::<BTreeSet<_>>(), coarse);
+    assert_eq!(headings.len(), coarse.len(), "an entry stands twice");
+    let exact = first_cells(section(&text, "Exact reasons"));
+    assert_eq!(exact, reasons::all().into_iter().map(Reason::as_str).collect::<Vec<_>>());
+}
+
+#[test]
+fn every_reason_of_a_condition_has_its_entry_and_its_remedy_and_nothing_else_has() {
+    let known = condition_reasons();
+    assert!(known.len() > 15 && known.contains("NoMatchingParent"), "{known:?}");
+    let text = document("docs/troubleshooting.md");
+    let entries = first_cells(section(&text, "Reasons of conditions"));
+    assert!(entries.is_sorted(), "{entries:?}");
+    assert_eq!(entries.into_iter().map(str::to_owned).collect::<BTreeSet<_>>(), known);
+    let remedies = sources(&["cli/remedies.rs"]);
+    let named: BTreeSet<_> = literals(&remedies).filter(is_word).collect();
+    assert_eq!(named.into_iter().map(str::to_owned).collect::<BTreeSet<_>>(), known);
+}
+
+/// The code in which the command ends before it serves, or a line of its output is made.
+const START: &[&str] = &[
+    "state/error.rs",
+    "dev/ports.rs",
+    "dev/trust.rs",
+    "dev/find.rs",
+    "dev/args.rs",
+    "source/directory.rs",
+    "source/overrides.rs",
+    "envoy/binary.rs",
+    "envoy/module.rs",
+    "envoy/process.rs",
+];
+
+/// Code as one line, string literals that are broken over lines joined.
+fn flat(code: &str) -> String {
+    code.replace("\\\n", "").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn every_message_at_the_start_has_its_entry_and_every_entry_is_in_the_code() {
+    let text = document("docs/troubleshooting.md");
+    let entries = first_cells(section(&text, "Messages at the start"));
+    let code = flat(&sources(START));
+    let messages: Vec<&str> = code
+        .split("#[error(")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').nth(1))
+        // Whatever the system or a file's reader says, behind a path.
+        .filter(|message| !["{}: {source}", "{}: {cause}. {remedy}"].contains(message))
+        .collect();
+    assert!(messages.len() > 20, "only {} messages were recognised", messages.len());
+    let is_told = |message: &&&str| entries.iter().any(|entry| message.contains(entry));
+    let untold: Vec<_> = messages.iter().filter(|message| !is_told(message)).collect();
+    assert!(untold.is_empty(), "no entry for {untold:#?}");
+    let all = flat(&sources(&[START, &["dev", "cli"]].concat()));
+    for entry in entries.iter().chain(&first_cells(section(&text, "Hints in the lines of `keyward dev`"))) {
+        assert!(all.contains(entry), "no message has {entry:?}");
+    }
+}
