@@ -73,6 +73,27 @@ pub(crate) fn request_body(start: usize, length: usize) -> Result<Vec<u8>, Refus
     Ok(part.unwrap_or_default())
 }
 
+/// What arrived of the response's body.
+pub(crate) fn response_body(length: usize) -> Result<Vec<u8>, Refused> {
+    let part = hostcalls::get_buffer(BufferType::HttpResponseBody, 0, length).map_err(|_| Refused)?;
+    Ok(part.unwrap_or_default())
+}
+
+/// Bytes of the request's body, once it has ended; `None`: the host does not say.
+pub(crate) fn request_size() -> Option<u64> {
+    size(vec!["request", "size"])
+}
+
+/// Bytes of the response's.
+pub(crate) fn response_size() -> Option<u64> {
+    size(vec!["response", "size"])
+}
+
+fn size(property: Vec<&str>) -> Option<u64> {
+    let bytes = hostcalls::get_property(property).ok().flatten()?;
+    u64::try_from(i64::from_le_bytes(bytes.try_into().ok()?)).ok()
+}
+
 /// The response's head. To be called while its headers are held, not after.
 pub(crate) fn response_headers() -> Result<HeaderMap, Refused> {
     header_map(MapType::HttpResponseHeaders)
@@ -197,6 +218,27 @@ pub(crate) fn sign(key: &Secret, text: &[u8]) -> Result<Vec<u8>, Refused> {
 /// Asks for a tick of this root context every `period`.
 pub(crate) fn tick_every(period: Duration) -> Result<(), Refused> {
     hostcalls::set_tick_period(period).map_err(|_| Refused)
+}
+
+/// Posts to a cluster; the number by which the answer is called.
+pub(crate) fn post(
+    cluster: &str,
+    headers: Vec<(&str, &str)>,
+    body: &[u8],
+    patience: Duration,
+) -> Result<u32, Refused> {
+    hostcalls::dispatch_http_call(cluster, headers, Some(body), Vec::new(), patience).map_err(|_| Refused)
+}
+
+/// The head of the answer to [`post`]; none where there was no answer.
+pub(crate) fn posted_headers() -> Result<HeaderMap, Refused> {
+    header_map(MapType::HttpCallResponseHeaders)
+}
+
+/// Its body.
+pub(crate) fn posted_body(size: usize) -> Result<Vec<u8>, Refused> {
+    let body = hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, size).map_err(|_| Refused)?;
+    Ok(body.unwrap_or_default())
 }
 
 /// Logs one line. Callers put no header and no configuration value into it.

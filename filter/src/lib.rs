@@ -9,7 +9,9 @@ mod host;
 mod jwt;
 mod root;
 mod stream;
+mod telling;
 mod vm;
+mod watch;
 
 mod entry {
     use crate::root::Root;

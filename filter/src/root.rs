@@ -1,5 +1,6 @@
 //! Configuration: bytes to rules, swapped whole.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,18 +11,29 @@ use proxy_wasm::types::ContextType;
 use crate::configuration;
 use crate::host;
 use crate::stream::Stream;
+use crate::telling;
 use crate::vm;
 
 /// How often a VM looks for values that nobody uses any more.
 const SWEEP: Duration = Duration::from_secs(30);
 
+/// How often spans are sent while some wait.
+pub(crate) const TELL: Duration = Duration::from_millis(500);
+
 /// One plugin configuration. Without rules it refuses every request.
 #[derive(Default)]
 pub(crate) struct Root {
     rules: Option<Rc<RuleSet>>,
+    /// What was posted and not answered yet: the host's number, and the collector's cluster.
+    posted: BTreeMap<u32, Rc<str>>,
 }
 
-impl Context for Root {}
+impl Context for Root {
+    fn on_http_call_response(&mut self, number: u32, _headers: usize, body: usize, _trailers: usize) {
+        let (Some(cluster), Ok(now)) = (self.posted.remove(&number), host::now()) else { return };
+        telling::answered(&cluster, now, body);
+    }
+}
 
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
@@ -39,8 +51,13 @@ impl RootContext for Root {
 
     /// A sweep that is missed is made up for by the next one.
     fn on_tick(&mut self) {
-        if let Ok(now) = host::now() {
-            vm::with(|vm| vm.sweep(now, SWEEP));
+        let Ok(now) = host::now() else { return };
+        vm::with(|vm| vm.sweep(now, SWEEP));
+        if let Some(rules) = &self.rules {
+            self.posted.extend(telling::tell(rules.collectors(), now));
+        }
+        if vm::with(|vm| vm.is_all_told()) == Some(true) {
+            let _ = host::tick_every(SWEEP);
         }
     }
 

@@ -20,7 +20,9 @@ use proxy_wasm::types::Action;
 use crate::body::Body;
 use crate::host::{self, Refused};
 use crate::jwt;
+use crate::root::TELL;
 use crate::vm;
+use crate::watch::Watch;
 
 /// A request and what its response needs. It keeps the rules that it started with.
 pub(crate) struct Stream {
@@ -28,6 +30,7 @@ pub(crate) struct Stream {
     progress: Progress,
     /// `None` until the request is judged, and where the vault is out of reach: what cannot be scrubbed is not written.
     record: Option<Record>,
+    watch: Option<Watch>,
 }
 
 enum Progress {
@@ -66,7 +69,7 @@ impl Held {
 
 impl Stream {
     pub(crate) fn new(rules: Option<Rc<RuleSet>>) -> Self {
-        Stream { rules, progress: Progress::Forwarded, record: None }
+        Stream { rules, progress: Progress::Forwarded, record: None, watch: None }
     }
 
     /// Judges the request by its head: edits it in place, or holds it back.
@@ -81,6 +84,7 @@ impl Stream {
         let known = known_of_connection(&rules, &mut headers).map_err(host_failed)?;
         let request = Request { headers, known };
         let head = Head::of(&request.headers);
+        self.watch = Watch::begin(&rules, &head);
         let body = if ended || head.is_endless() { model::Body::None } else { model::Body::Unread };
         let verdict = match rules.decide(&request.facts(&rules), &head, body) {
             Ok(Step::Forward(plan)) if plan.needs() != Needs::Body => {
@@ -106,12 +110,20 @@ impl Stream {
     fn arrive(&mut self, size: usize, ended: bool) -> Result<Action, Denial> {
         match (&mut self.progress, &self.rules) {
             (Progress::Held(held), Some(rules)) => {
+                if let Some(watch) = &mut self.watch {
+                    watch.held_piece(size);
+                }
                 if let Err(denial) = held.arrive(size, rules.max_held_body()) {
                     return self.release(Err(denial));
                 }
             }
             (Progress::Refused, _) => return Ok(Action::Pause),
-            _ => return Ok(Action::Continue),
+            _ => {
+                if let Some(watch) = &mut self.watch {
+                    watch.request_piece(size);
+                }
+                return Ok(Action::Continue);
+            }
         }
         if ended { self.release(Ok(())) } else { Ok(Action::Pause) }
     }
@@ -156,6 +168,9 @@ impl Stream {
         let scrubber =
             scrubber.ok_or_else(|| outcome.clone().err().unwrap_or(Reason::HostCallFailed.into()))?;
         self.record = Some(Record::new(rules, &facts, headers, verdict, scrubber));
+        if let (Ok(_), Some(watch)) = (&outcome, &self.watch) {
+            watch.pass_on();
+        }
         outcome
     }
 
@@ -166,6 +181,9 @@ impl Stream {
         for rewrite in record.scrubber().rewrite(&headers) {
             replace(&rewrite, &IN_HEAD)?;
         }
+        if let Some(watch) = &mut self.watch {
+            watch.answer(&headers);
+        }
         record.answered(headers);
         Ok(())
     }
@@ -175,6 +193,15 @@ impl Stream {
         let (Progress::Forwarded, Some(record)) = (&self.progress, &self.record) else { return Ok(()) };
         let rewrites = record.scrubber().rewrite(&host::response_trailers()?);
         rewrites.iter().try_for_each(|rewrite| replace(rewrite, &IN_TRAILERS))
+    }
+
+    /// Leaves a span for the collectors, and has the root context wake up to send it.
+    fn tell(&mut self, record: &Record) {
+        let (Some(watch), Some(rules)) = (self.watch.take(), &self.rules) else { return };
+        if let Some(span) = watch.end(record) {
+            vm::with(|vm| vm.tell(rules.collectors(), &span));
+            let _ = host::tick_every(TELL);
+        }
     }
 
     fn answer(&mut self, judged: Result<Action, Denial>) -> Action {
@@ -222,6 +249,13 @@ impl HttpContext for Stream {
         }
     }
 
+    fn on_http_response_body(&mut self, size: usize, _end_of_stream: bool) -> Action {
+        if let Some(watch) = &mut self.watch {
+            watch.response_piece(size);
+        }
+        Action::Continue
+    }
+
     fn on_http_response_trailers(&mut self, _count: usize) -> Action {
         passing(self.scrub_trailers())
     }
@@ -231,11 +265,11 @@ impl HttpContext for Stream {
             // The agent went away. Nobody is left to be answered.
             let _ = self.release(Err(Reason::RequestIncomplete.into()));
         }
-        if let Some(record) = self.record.take()
-            && host::set_record(&record.to_text()).is_err()
-        {
+        let Some(record) = self.record.take() else { return };
+        if host::set_record(&record.to_text()).is_err() {
             host::log_error("keyward: a record could not be handed to the access log");
         }
+        self.tell(&record);
     }
 }
 

@@ -1,5 +1,5 @@
-//! What the requests and the buckets of one VM share: the credentials, the keyring that opens them, and what each
-//! bucket's configuration was last.
+//! What the requests and the buckets of one VM share: the credentials, the keyring that opens them, what each bucket's
+//! configuration was last, and the spans that wait to be sent.
 //!
 //! The only global. Envoy gives each update of a bucket a new root context in the same VM; values that an old one
 //! opened are needed after it is gone (responses are scrubbed of them for ten more minutes), and values that other
@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use policy::rules::{ConfigError, RuleSet, Vault};
+use policy::outbox::Outbox;
+use policy::rules::{Collector, ConfigError, RuleSet, Vault};
 use policy::seal::Keyring;
 
 use crate::host;
@@ -23,9 +24,28 @@ pub(crate) struct Vm {
     /// The rules that each root id was given last, as long as a root context or a request holds them.
     latest: BTreeMap<Vec<u8>, Weak<RuleSet>>,
     swept: Duration,
+    /// Spans for each collector, by its cluster.
+    outboxes: BTreeMap<Rc<str>, Outbox>,
 }
 
 impl Vm {
+    /// Keeps a span for each of these.
+    pub(crate) fn tell(&mut self, collectors: &[Collector], span: &[u8]) {
+        for collector in collectors {
+            self.outboxes.entry(Rc::clone(collector.cluster())).or_default().add(span.to_vec());
+        }
+    }
+
+    /// The spans for the collector behind this cluster.
+    pub(crate) fn outbox(&mut self, cluster: &str) -> Option<&mut Outbox> {
+        self.outboxes.get_mut(cluster)
+    }
+
+    /// Whether nobody waits for a span.
+    pub(crate) fn is_all_told(&self) -> bool {
+        self.outboxes.values().all(Outbox::is_empty)
+    }
+
     /// Compiles what this root id is given now, and forgets the values that nothing uses any more because of it.
     pub(crate) fn compile(
         &mut self,
@@ -62,6 +82,7 @@ thread_local! {
         vault: Vault::new(read_keyring()),
         latest: BTreeMap::new(),
         swept: Duration::ZERO,
+        outboxes: BTreeMap::new(),
     });
 }
 

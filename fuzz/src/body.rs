@@ -79,6 +79,7 @@ fn rules(target: Target, by_model: bool) -> RuleSet {
         agent_side: AgentSide::Tls,
         connection_facts: ConnectionFacts::FilterState,
         record: RecordText::Json,
+        telemetry: None,
         unlisted: Unlisted::Deny,
         other_hosts: Unlisted::Deny,
         endpoints: Vec::new(),

@@ -207,6 +207,7 @@ fn rules(unlisted: Unlisted) -> RuleSet {
         agent_side: AgentSide::Tls,
         connection_facts: ConnectionFacts::FilterState,
         record: RecordText::Json,
+        telemetry: None,
         unlisted,
         other_hosts: unlisted,
         endpoints: vec![texts(&["/v1/*"])],

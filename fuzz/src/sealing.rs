@@ -126,6 +126,7 @@ impl Sealed {
             agent_side: AgentSide::Tls,
             connection_facts: ConnectionFacts::FilterState,
             record: RecordText::Json,
+            telemetry: None,
             unlisted: Unlisted::Pass,
             other_hosts: Unlisted::Pass,
             endpoints,

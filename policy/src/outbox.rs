@@ -11,11 +11,15 @@ use std::time::Duration;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
-use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans};
 use prost::Message as _;
 use prost::encoding::{WireType, encode_key, encode_varint};
+
+/// `service.name`.
+const SERVICE: &str = "keyward";
 
 /// Bytes of spans that are kept at most; what comes then is dropped.
 pub const MOST: usize = 4 << 20;
@@ -109,8 +113,8 @@ impl Outbox {
         std::mem::take(&mut self.counts)
     }
 
-    /// What is to be sent now, compressed by gzip; `None`: nothing, or not yet. `resource` says whose spans they are.
-    pub fn batch(&mut self, now: Duration, resource: &Resource, scope: &InstrumentationScope) -> Option<Vec<u8>> {
+    /// What is to be sent now, an `ExportTraceServiceRequest` compressed by gzip; `None`: nothing, or not yet.
+    pub fn batch(&mut self, now: Duration) -> Option<Vec<u8>> {
         if self.on_its_way.as_ref().is_some_and(|sent| sent.until <= now) {
             self.ended(now, &Ended::Failed);
         }
@@ -124,7 +128,7 @@ impl Outbox {
             more
         });
         let spans = first.count();
-        let request = request(resource, scope, self.waiting.iter().take(spans));
+        let request = request(self.waiting.iter().take(spans));
         self.on_its_way = Some(OnItsWay { spans, until: now + PATIENCE });
         // Compressing into memory does not fail; were it to, the batch would run out of patience.
         gzip(&request)
@@ -176,22 +180,37 @@ fn seconds(value: &[u8]) -> Option<Duration> {
 
 /// An `ExportTraceServiceRequest`. The spans are encoded already, so what stands around them is written here: a message
 /// inside another one is its field's key, its length and itself.
-fn request<'a>(
-    resource: &Resource,
-    scope: &InstrumentationScope,
-    spans: impl Iterator<Item = &'a Vec<u8>>,
-) -> Vec<u8> {
+fn request<'a>(spans: impl Iterator<Item = &'a Vec<u8>>) -> Vec<u8> {
     const RESOURCE_SPANS: u32 = 1;
     const SCOPE_SPANS: u32 = 2;
     const SPANS: u32 = 2;
-    let mut of_scope = ScopeSpans { scope: Some(scope.clone()), ..ScopeSpans::default() }.encode_to_vec();
+    let mut of_scope = ScopeSpans { scope: Some(scope()), ..ScopeSpans::default() }.encode_to_vec();
     spans.for_each(|span| put(&mut of_scope, SPANS, span));
-    let of_resource = ResourceSpans { resource: Some(resource.clone()), ..ResourceSpans::default() };
+    let of_resource = ResourceSpans { resource: Some(resource()), ..ResourceSpans::default() };
     let mut of_resource = of_resource.encode_to_vec();
     put(&mut of_resource, SCOPE_SPANS, &of_scope);
     let mut request = Vec::with_capacity(of_resource.len() + 8);
     put(&mut request, RESOURCE_SPANS, &of_resource);
     request
+}
+
+/// Whose spans they are (<https://opentelemetry.io/docs/specs/semconv/resource/service/>).
+fn resource() -> Resource {
+    let attribute = |(key, value): (&str, &str)| KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue { value: Some(Value::StringValue(value.to_owned())) }),
+        ..KeyValue::default()
+    };
+    let attributes = [("service.name", SERVICE), ("service.version", env!("CARGO_PKG_VERSION"))];
+    Resource { attributes: attributes.map(attribute).into(), ..Resource::default() }
+}
+
+fn scope() -> InstrumentationScope {
+    InstrumentationScope {
+        name: SERVICE.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..InstrumentationScope::default()
+    }
 }
 
 fn put(buffer: &mut Vec<u8>, field: u32, message: &[u8]) {
@@ -231,16 +250,15 @@ mod tests {
 
     /// Names of the spans that are sent at this time.
     fn sent(outbox: &mut Outbox, now: Duration) -> Option<Vec<String>> {
-        let scope = InstrumentationScope { name: "keyward".to_owned(), ..InstrumentationScope::default() };
-        let batch = outbox.batch(now, &Resource::default(), &scope)?;
+        let batch = outbox.batch(now)?;
         let mut bytes = Vec::new();
         flate2::read::GzDecoder::new(batch.as_slice()).read_to_end(&mut bytes).unwrap();
         let request = ExportTraceServiceRequest::decode(bytes.as_slice()).unwrap();
-        let [ResourceSpans { resource: Some(_), scope_spans, .. }] = &request.resource_spans[..] else {
+        let [ResourceSpans { resource: Some(whose), scope_spans, .. }] = &request.resource_spans[..] else {
             panic!("{request:?}")
         };
         let [ScopeSpans { scope: Some(named), spans, .. }] = &scope_spans[..] else { panic!("{request:?}") };
-        assert_eq!(*named, scope);
+        assert_eq!((whose, named), (&resource(), &scope()));
         Some(spans.iter().map(|span| span.name.clone()).collect())
     }
 
@@ -339,8 +357,7 @@ mod tests {
         assert!((0..fit).all(|_| outbox.add(vec![0; LARGEST])));
         assert!(!outbox.add(vec![0]));
         assert_eq!(outbox.take_counts(), Counts { dropped: 2, ..Counts::default() });
-        let scope = InstrumentationScope::default();
-        assert!(outbox.batch(at(0), &Resource::default(), &scope).is_some());
+        assert!(outbox.batch(at(0)).is_some());
         outbox.ended(at(0), &OK);
         assert_eq!(outbox.take_counts().sent, 4, "a batch of 1 MiB");
         assert!(outbox.add(vec![0; LARGEST]));

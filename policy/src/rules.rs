@@ -3,6 +3,7 @@
 //! The controller compiles exactly the bytes that it sends, so that a configuration which the filter refuses is found
 //! before it is sent.
 
+mod collectors;
 mod compile;
 mod credential;
 mod error;
@@ -13,6 +14,7 @@ mod vault;
 
 use std::rc::Rc;
 
+pub use collectors::Collector;
 pub(crate) use compile::NEVER_METHODS;
 pub use compile::is_settable_header;
 use hosts::Hosts;
@@ -34,6 +36,7 @@ pub struct RuleSet {
     hosts: Hosts,
     /// The configuration without its rules.
     pub(crate) frame: Config,
+    collectors: Vec<Collector>,
     /// Each rule beside the text that it was read from: what the next configuration repeats is not read again.
     read: Vec<(Box<str>, Rc<Rule>)>,
 }
@@ -108,6 +111,12 @@ impl RuleSet {
     #[must_use]
     pub fn connection_facts(&self) -> ConnectionFacts {
         self.frame.connection_facts
+    }
+
+    /// Who is told of each request.
+    #[must_use]
+    pub fn collectors(&self) -> &[Collector] {
+        &self.collectors
     }
 
     /// The largest body that a request may be held back with, in bytes.

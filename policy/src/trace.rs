@@ -33,7 +33,13 @@ impl Trace {
     pub fn of(head: &Head<'_>, random: &[u8; 24]) -> Trace {
         let (new_trace, span_id) = split(random);
         let Some((trace_id, parent, flags)) = parent(head) else {
-            return Trace { trace_id: new_trace, span_id, parent: None, flags: SAMPLED, state: String::new() };
+            return Trace {
+                trace_id: new_trace,
+                span_id,
+                parent: None,
+                flags: SAMPLED,
+                state: String::new(),
+            };
         };
         let states = values(head, TRACESTATE).map(|value| String::from_utf8_lossy(value));
         let state = states.collect::<Vec<_>>().join(",");

@@ -35,6 +35,9 @@ pub struct Config<R = Rule> {
     /// How records are written. Absent means `Json`.
     #[serde(default, skip_serializing_if = "is_json")]
     pub record: RecordText,
+    /// What is told of each request, and to whom. Absent means records alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub telemetry: Option<Telemetry>,
     /// What happens to a request whose host a rule names, and whose endpoint and method none does.
     pub unlisted: Unlisted,
     /// What happens to a request whose host no rule names. Absent means `Deny`: a bucket meets such a host only while
@@ -69,15 +72,16 @@ pub struct Config<R = Rule> {
 impl<R> Config<R> {
     /// The configuration without its rules, and the rules.
     pub(crate) fn split(self) -> (Config, Vec<R>) {
-        let Config { version, gateway, agent_side, connection_facts, record, unlisted, other_hosts, .. } =
-            self;
-        let Config { endpoints, methods, models, max_held_body, carriers, targets, rules, .. } = self;
+        let Config { version, gateway, agent_side, connection_facts, record, telemetry, .. } = self;
+        let Config { unlisted, other_hosts, endpoints, methods, models, max_held_body, .. } = self;
+        let Config { carriers, targets, rules, .. } = self;
         let frame = Config {
             version,
             gateway,
             agent_side,
             connection_facts,
             record,
+            telemetry,
             unlisted,
             other_hosts,
             endpoints,
@@ -126,6 +130,39 @@ pub enum RecordText {
     /// The same with its quotes exchanged ([`crate::record::exchange_quotes`]), so that Envoy's JSON access log seldom
     /// has to escape anything in it: text that needs no escape is copied.
     Exchanged,
+}
+
+/// What is told of requests besides their records.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Telemetry {
+    /// Where spans go: each of them gets every span.
+    pub collectors: Vec<Collector>,
+}
+
+/// A collector that takes spans over OTLP/HTTP.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Collector {
+    /// The Envoy cluster that leads to it.
+    pub cluster: String,
+    /// Its `:authority`.
+    pub authority: String,
+    /// Path and query that spans are posted to.
+    pub path: String,
+    /// Headers that go with them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<CollectorHeader>,
+}
+
+/// A header for a collector. Its value may be a token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CollectorHeader {
+    /// Lower-case name.
+    pub name: String,
+    /// The sealed value ([`crate::seal`]).
+    pub sealed: String,
 }
 
 /// What happens to a request that no rule covers.

@@ -32,6 +32,7 @@ pub fn worked_example(key: &str) -> Config {
         agent_side: AgentSide::Tls,
         connection_facts: ConnectionFacts::FilterState,
         record: RecordText::Json,
+        telemetry: None,
         unlisted: Unlisted::Pass,
         other_hosts: Unlisted::Pass,
         endpoints: vec![texts(&["/v1/complete", "/v1/messages"])],

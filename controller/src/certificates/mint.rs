@@ -134,6 +134,7 @@ mod tests {
                 agent_side: wire::AgentSide::Tls,
                 connection_facts: wire::ConnectionFacts::FilterState,
                 record: wire::RecordText::Json,
+                telemetry: None,
                 unlisted: wire::Unlisted::Deny,
                 other_hosts: wire::Unlisted::Deny,
                 endpoints: Vec::new(),

@@ -70,6 +70,7 @@ pub(super) fn empty(gateway: &ObjectKey, other_hosts: Unlisted) -> Config {
         agent_side: AgentSide::Tls,
         connection_facts: ConnectionFacts::Header,
         record: RecordText::Exchanged,
+        telemetry: None,
         unlisted: Unlisted::Deny,
         other_hosts,
         endpoints: Vec::new(),

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use serde_json::value::RawValue;
 
-use super::{ConfigError, Fault, Hosts, Models, Rule, RuleSet, Then, Vault};
+use super::{ConfigError, Fault, Hosts, Models, Rule, RuleSet, Then, Vault, collectors};
 use crate::aws;
 use crate::decide::is_control_header;
 use crate::denial::Reason;
@@ -89,7 +89,8 @@ pub(super) fn compile(
         read.push((text.into(), rule));
     }
     let hosts = Hosts::of(read.iter().map(|(_, rule)| Rc::clone(rule)));
-    Ok(RuleSet { gateway: frame.gateway.as_str().into(), hosts, frame, read })
+    let collectors = collectors::compile(&frame.gateway, frame.telemetry.as_ref(), vault.keyring.as_ref())?;
+    Ok(RuleSet { gateway: frame.gateway.as_str().into(), hosts, frame, collectors, read })
 }
 
 /// The rule that had the same text before, looked for where it must be unless many changed: `before` is what follows
@@ -337,7 +338,7 @@ fn is_same_place(one: &Target, other: &Target) -> bool {
     headers || parameters.is_some_and(|(one, other)| one.eq_ignore_ascii_case(other))
 }
 
-fn check_header_name(name: &str, at: impl Fn() -> String) -> Result<(), ConfigError> {
+pub(super) fn check_header_name(name: &str, at: impl Fn() -> String) -> Result<(), ConfigError> {
     let lower =
         !name.is_empty() && name.bytes().all(|b| crate::decide::is_token_byte(b) && !b.is_ascii_uppercase());
     ensure(lower, &at, Fault::HeaderName)?;
@@ -356,7 +357,11 @@ fn check_sorted<T: PartialOrd>(items: &[T], at: impl FnOnce() -> String) -> Resu
     ensure(items.is_sorted_by(|a, b| a < b), at, Fault::Unsorted)
 }
 
-fn ensure<S: Into<String>>(holds: bool, at: impl FnOnce() -> S, fault: Fault) -> Result<(), ConfigError> {
+pub(super) fn ensure<S: Into<String>>(
+    holds: bool,
+    at: impl FnOnce() -> S,
+    fault: Fault,
+) -> Result<(), ConfigError> {
     if holds { Ok(()) } else { Err(ConfigError::new(at(), fault)) }
 }
 

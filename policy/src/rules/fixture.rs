@@ -29,6 +29,7 @@ pub(crate) fn config() -> Config {
         agent_side: AgentSide::Tls,
         connection_facts: ConnectionFacts::FilterState,
         record: RecordText::Json,
+        telemetry: None,
         unlisted: Unlisted::Pass,
         other_hosts: Unlisted::Pass,
         endpoints: vec![texts(&["/v1/complete", "/v1/messages"])],

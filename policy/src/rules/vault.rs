@@ -31,7 +31,7 @@ const RETIRED_AT_MOST: usize = 16;
 /// The credentials that rules use, and those they used until lately. One per VM.
 #[derive(Default)]
 pub struct Vault {
-    keyring: Option<Rc<Keyring>>,
+    pub(super) keyring: Option<Rc<Keyring>>,
     policies: BTreeMap<Rc<str>, Held>,
 }
 

@@ -5,13 +5,16 @@
 
 use thiserror::Error;
 
-use crate::wire::{AgentSide, Carriers, Config, Injection, ModelSource, Models, Rule, Target};
+use crate::wire::{AgentSide, Carriers, Collector, Config, Injection, ModelSource, Models, Rule, Target};
 
 /// The version of the encoding; part of it.
 const VERSION: u8 = 2;
 
 /// What stands in the place of the version where no rule is meant.
 const KEPT: u8 = 0;
+
+/// What stands there for a header of a collector.
+const COLLECTOR: u8 = u8::MAX;
 
 /// Bytes of most encodings, so that few of ten thousand grow while they are written.
 const LIKELY_LENGTH: usize = 512;
@@ -29,6 +32,16 @@ impl Binding {
         encoded.text(namespace);
         encoded.text(name);
         encoded.text(key);
+        Binding(encoded.0)
+    }
+
+    /// What a header for a collector of this gateway is sealed for: it goes nowhere else, and into no other header.
+    #[must_use]
+    pub fn of_collector(gateway: &str, collector: &Collector, header: &str) -> Binding {
+        let mut encoded = Encoder(vec![COLLECTOR]);
+        [gateway, &collector.cluster, &collector.authority, &collector.path, header]
+            .into_iter()
+            .for_each(|text| encoded.text(text));
         Binding(encoded.0)
     }
 

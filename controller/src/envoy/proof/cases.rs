@@ -44,6 +44,7 @@ fn filter(unlisted: wire::Unlisted) -> wire::Config {
         agent_side: wire::AgentSide::Tls,
         connection_facts: wire::ConnectionFacts::Header,
         record: wire::RecordText::Exchanged,
+        telemetry: None,
         unlisted,
         other_hosts: unlisted,
         endpoints: Vec::new(),
