@@ -79,6 +79,53 @@ async fn a_killed_keyward_leaves_no_process_and_no_listening_socket() {
     }
 }
 
+/// Thousands of connections to the way out that a command has take nothing from anybody else, and end with it.
+#[tokio::test]
+async fn a_command_that_takes_every_connection_harms_only_itself() {
+    let run = Run::new().environment("ANTHROPIC_API_KEY", KEY).arguments(&["--network=gateway"]);
+    let script = "\
+import os, resource, socket, time
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+host, port = os.environ['HTTPS_PROXY'].removeprefix('http://').rstrip('/').split(':')
+held = []
+for _ in range(3000):
+    held.append(socket.socket())
+    held[-1].setblocking(False)
+    held[-1].connect_ex((host, int(port)))
+print('held', flush=True)
+while not os.path.exists('go'):
+    time.sleep(0.05)
+for one in held:
+    one.close()
+with socket.create_connection((host, int(port)), 60) as last:
+    last.sendall(b'CONNECT localhost:443 HTTP/1.1\\r\\nHost: localhost:443\\r\\n\\r\\n')
+    assert last.recv(100).startswith(b'HTTP/1.1 '), 'no answer'
+";
+    let mut process = run.spawn(&["python3", "-c", script]);
+    let held = process.first_line(Duration::from_secs(60)).await.expect("it starts");
+    assert_eq!(held, "held");
+    // Two for each connection that is carried; the others wait.
+    let files = |(id, command): (i32, String)| match command.contains("keyward run") {
+        true => std::fs::read_dir(format!("/proc/{id}/fd")).map_or(0, Iterator::count),
+        false => 0,
+    };
+    let most = || run.processes().into_iter().map(files).max().unwrap_or_default();
+    let started = Instant::now();
+    while most() < 2_048 {
+        assert!(started.elapsed() < Duration::from_secs(60), "{} files", most());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(most() < 2_300, "{} files", most());
+    let status = run.keyward().arg("status").output().unwrap();
+    assert_eq!(status.status.code(), Some(0), "{}", String::from_utf8_lossy(&status.stderr));
+    std::fs::write(run.working_directory().join("go"), "").unwrap();
+    let ended = process.ended(Duration::from_secs(60)).await.unwrap();
+    assert_eq!(ended, Some(0), "{}", process.errors().join("\n"));
+    run.gone().await;
+}
+
 /// What is hidden of a directory's file is the file: SECURITY.md says so.
 #[tokio::test]
 async fn a_dot_env_that_is_there_at_the_start_is_hidden_and_one_that_comes_later_is_not() {

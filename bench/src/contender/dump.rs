@@ -76,6 +76,8 @@ impl Dump {
             "node": {"id": "bench", "cluster": "bench"},
             "admin": {"address": {"pipe": {"path": admin, "mode": 0o600}}},
             "bootstrap_extensions": kept("bootstrap_extensions"),
+            "layered_runtime": kept("layered_runtime"),
+            "memory_allocator_manager": kept("memory_allocator_manager"),
             "overload_manager": kept("overload_manager"),
             "stats_config": kept("stats_config"),
             "static_resources": {"listeners": listeners, "clusters": clusters},

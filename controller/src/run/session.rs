@@ -165,7 +165,8 @@ impl Session {
         files: &Path,
     ) -> Result<Running, Failure> {
         let Some((gateway, address)) = self.gateway(gateways) else {
-            return Err(Failure::Failed("the EgressGateway is gone".to_owned()));
+            let message = "no EgressGateway of the manifests serves the command: `keyward validate` says why";
+            return Err(Failure::Failed(message.to_owned()));
         };
         let mut proxy = address.proxy.strip_prefix("http://").unwrap_or_default().parse::<SocketAddr>();
         let inside = place.listener();

@@ -23,7 +23,7 @@ pub(super) fn path(directory: &Path, name: &str) -> Result<PathBuf, StateError> 
         return Ok(path);
     }
     let short = short_root()?.join(short_hash(directory.as_os_str().as_bytes()));
-    own_directory(&short)?;
+    own_directory(&short, rustix::process::geteuid().as_raw())?;
     Ok(short.join(name))
 }
 
@@ -34,12 +34,12 @@ pub(super) fn path(directory: &Path, name: &str) -> Result<PathBuf, StateError> 
 pub fn short_root() -> Result<PathBuf, StateError> {
     let user = rustix::process::geteuid().as_raw();
     let root = Path::new(SHORT).join(format!("keyward-{user}"));
-    own_directory(&root)?;
+    own_directory(&root, user)?;
     Ok(root)
 }
 
 /// Makes a directory in a place where anyone can make one: what is there already must be ours alone.
-fn own_directory(path: &Path) -> Result<(), StateError> {
+fn own_directory(path: &Path, user: u32) -> Result<(), StateError> {
     match fs::DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
             return Err(StateError::io(path)(error));
@@ -48,7 +48,6 @@ fn own_directory(path: &Path) -> Result<(), StateError> {
     }
     // Not following a link that someone else made.
     let found = fs::symlink_metadata(path).map_err(StateError::io(path))?;
-    let user = rustix::process::geteuid().as_raw();
     match found.is_dir() && found.uid() == user && found.mode() & 0o077 == 0 {
         true => Ok(()),
         false => Err(StateError::NotOurs { path: path.to_owned() }),

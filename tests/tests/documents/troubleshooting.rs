@@ -145,3 +145,34 @@ fn every_message_at_the_start_has_its_entry_and_every_entry_is_in_the_code() {
         assert!(all.contains(entry), "no message has {entry:?}");
     }
 }
+
+/// What `keyward run` says by itself: texts that are given to the terminal, or that it ends with.
+fn said_by_run(code: &str) -> Vec<&str> {
+    let calls = ["say(", "Failure::Usage(", "Failure::Failed(", "#[error("];
+    let arguments = calls.into_iter().flat_map(|call| code.split(call).skip(1));
+    let texts = arguments.filter_map(|rest| rest.split(");").next()?.split(")]").next()?.split('"').nth(1));
+    texts.filter(|text| words(text) > 2).collect()
+}
+
+/// How many words a message has of its own: others say what stands in its places.
+fn words(message: &str) -> usize {
+    let own = message.split('{').map(|part| part.split_once('}').map_or(part, |(_, rest)| rest));
+    let words = own.flat_map(str::split_whitespace);
+    words.filter(|word| word.len() > 2 && word.chars().all(char::is_alphabetic)).count()
+}
+
+#[test]
+fn whatever_keyward_run_says_has_its_entry_and_every_entry_is_in_the_code() {
+    let text = document("docs/troubleshooting.md");
+    let entries = first_cells(section(&text, "What `keyward run` says"));
+    let code = flat(&sources(&["run", "sandbox"]));
+    let said = said_by_run(&code);
+    assert!(said.len() > 12, "only {} messages were recognised", said.len());
+    let untold: Vec<_> =
+        said.iter().filter(|message| !entries.iter().any(|entry| message.contains(entry))).collect();
+    assert!(untold.is_empty(), "no entry for {untold:#?}");
+    let all = flat(&sources(&["run", "sandbox", "dev", "cli", "source"]));
+    for entry in entries {
+        assert!(all.contains(entry), "no message has {entry:?}");
+    }
+}
