@@ -96,6 +96,23 @@ pub struct GatewayPlan {
     pub egress: Egress,
     /// The HTTP proxy that connections to upstreams go through, but those to aliases. It resolves their names.
     pub upstream_proxy: Option<UpstreamProxy>,
+    /// Who is told of requests.
+    pub collector: Option<Collector>,
+}
+
+/// A collector that takes spans over OTLP/HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collector {
+    /// Whether it is spoken to in TLS.
+    pub tls: bool,
+    /// Its name or address.
+    pub host: ProxyHost,
+    /// Its port.
+    pub port: u16,
+    /// `:authority` of what is posted to it.
+    pub authority: String,
+    /// Path and query.
+    pub path: String,
 }
 
 /// An HTTP proxy between the gateway and upstreams.
@@ -107,7 +124,7 @@ pub struct UpstreamProxy {
     pub port: u16,
 }
 
-/// Where an HTTP proxy is.
+/// Where something of the operator's is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProxyHost {
     /// At an address.

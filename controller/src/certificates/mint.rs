@@ -152,6 +152,7 @@ mod tests {
             allowed_private_networks: Vec::new(),
             egress: crate::plan::Egress::default(),
             upstream_proxy: None,
+            collector: None,
         }
     }
 

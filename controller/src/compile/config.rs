@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use policy::seal::Keyring;
 use policy::wire::{
     AgentSide, Carriers, Config, ConnectionFacts, DEFAULT_MAX_HELD_BODY, DenyCause, Injection, Models,
-    Outcome, RecordText, Rule, Target, Unlisted, VERSION,
+    Outcome, RecordText, Rule, Target, Telemetry, Unlisted, VERSION,
 };
 
 use super::fills::Fills;
@@ -63,14 +63,14 @@ impl PartialOrd for Cause {
 }
 
 /// A configuration without rules: the guard's, for hosts that no route names, or that of an empty bucket.
-pub(super) fn empty(gateway: &ObjectKey, other_hosts: Unlisted) -> Config {
+pub(super) fn empty(frame: &Frame<'_>, other_hosts: Unlisted) -> Config {
     Config {
         version: VERSION,
-        gateway: gateway.to_string(),
+        gateway: frame.gateway.to_string(),
         agent_side: AgentSide::Tls,
         connection_facts: ConnectionFacts::Header,
         record: RecordText::Exchanged,
-        telemetry: None,
+        telemetry: frame.telemetry.cloned(),
         unlisted: Unlisted::Deny,
         other_hosts,
         endpoints: Vec::new(),
@@ -88,6 +88,7 @@ pub(super) struct Frame<'a> {
     pub(super) gateway: &'a ObjectKey,
     pub(super) unlisted: Unlisted,
     pub(super) max_held_body: u32,
+    pub(super) telemetry: Option<&'a Telemetry>,
 }
 
 impl Frame<'_> {
@@ -101,7 +102,7 @@ impl Frame<'_> {
 /// The configuration of a bucket with these rules.
 pub(super) fn build(frame: &Frame<'_>, drafts: &BTreeSet<Draft>, fills: &Fills, keyring: &Keyring) -> Config {
     let policies = &fills.policies;
-    let mut config = Config { unlisted: frame.unlisted, ..empty(frame.gateway, Unlisted::Deny) };
+    let mut config = Config { unlisted: frame.unlisted, ..empty(frame, Unlisted::Deny) };
     config.max_held_body = frame.max_held_body;
     config.endpoints = table(drafts.iter().filter_map(|draft| draft.endpoints.as_ref()));
     config.methods = table(drafts.iter().filter_map(|draft| draft.methods.as_ref()));

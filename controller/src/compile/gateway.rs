@@ -8,11 +8,12 @@ use policy::api::egress_gateway::{self as api, Listener, Protocol, Quantity, Spe
 use policy::host::HostPattern;
 use policy::wire::DEFAULT_MAX_HELD_BODY;
 
+use super::collector;
 use super::support::{self, Support};
 use super::values::{go_duration, network, quantity};
 use super::verdict::Refusal;
 use crate::plan::{
-    Alias, DefaultPolicy, Dns, Interception, LookupFamily, PortSet, Ports, ProxyHost, UpstreamProxy,
+    Alias, Collector, DefaultPolicy, Dns, Interception, LookupFamily, PortSet, Ports, ProxyHost, UpstreamProxy,
 };
 
 /// `requestTimeout` where the spec gives none.
@@ -36,6 +37,7 @@ pub(super) struct Settings {
     pub(super) allowed_private_networks: Vec<(IpAddr, u8)>,
     pub(super) max_held_body: u32,
     pub(super) upstream_proxy: Option<UpstreamProxy>,
+    pub(super) collector: Option<Collector>,
 }
 
 /// Checks a spec.
@@ -55,6 +57,7 @@ pub(super) fn settings(spec: &Spec) -> Result<Settings, Refusal> {
         allowed_private_networks: networks(spec).map_err(invalid)?,
         max_held_body: max_held_body(spec).map_err(invalid)?,
         upstream_proxy: upstream_proxy(spec).map_err(invalid)?,
+        collector: collector::at(spec).map_err(invalid)?,
     })
 }
 

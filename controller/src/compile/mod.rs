@@ -5,6 +5,7 @@
 
 mod attach;
 mod buckets;
+mod collector;
 mod config;
 mod denials;
 mod egress;
@@ -113,15 +114,22 @@ impl Resolved<'_> {
     ) {
         let own = trust::own(key, &gateway.spec, self.inputs);
         let (own, trust) = own.map_or_else(|refusal| (String::new(), Err(refusal)), |own| (own, Ok(())));
+        // Without its headers a collector is not told.
+        let headers = collector::headers(key, &gateway.spec, self.inputs);
+        let references = trust.and(headers.as_ref().map(|_| ()).map_err(Refusal::clone));
         let verdict = settings.as_ref().map(|_| ());
         let partly = gateway::partly_supported(&gateway.spec);
         let mut status =
-            report::gateway(gateway, verdict, &partly, trust.as_ref().copied(), &self.attached_to(key));
+            report::gateway(gateway, verdict, &partly, references.as_ref().copied(), &self.attached_to(key));
         if let Ok(settings) = settings {
             let bundle = joined(self.system_trust, &own);
             let egress = egress::at(key, &self.l4_routes, &self.denials, &settings.aliases);
+            let telemetry = settings.collector.as_ref().zip(headers.as_ref().ok()).and_then(
+                |(collector, headers)| collector::telemetry(key, collector, headers, keyring),
+            );
+            let around = plan::Around { egress, trust_bundle: bundle, telemetry };
             let (mut plan, needed) =
-                plan::plan(key.clone(), settings, &self.at(key), egress, &self.fills, bundle, keyring);
+                plan::plan(key.clone(), settings, &self.at(key), around, &self.fills, keyring);
             compiled.tokens.add(needed, &own);
             let refused = prove::deny_what_the_filter_refuses(&mut plan);
             report::filter_refused(&mut status, gateway.generation, &refused);

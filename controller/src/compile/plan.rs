@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use policy::host::HostPattern;
 use policy::provider::Provider;
 use policy::seal::Keyring;
-use policy::wire::{Carriers, Config, DenyCause, Models, Target, Unlisted};
+use policy::wire::{Carriers, Config, DenyCause, Models, Target, Telemetry, Unlisted};
 
 use super::buckets;
 use super::config::{self, Cause, Draft, Then};
@@ -28,14 +28,20 @@ pub(super) struct Attached<'a> {
     pub(super) denied: bool,
 }
 
+/// What is decided elsewhere.
+pub(super) struct Around {
+    pub(super) egress: Egress,
+    pub(super) trust_bundle: String,
+    pub(super) telemetry: Option<Telemetry>,
+}
+
 /// Plans a gateway, and says which Google tokens that takes.
 pub(super) fn plan(
     key: ObjectKey,
     settings: Settings,
     routes: &[Attached<'_>],
-    egress: Egress,
+    around: Around,
     fills: &Fills,
-    trust_bundle: String,
     keyring: &Keyring,
 ) -> (GatewayPlan, Needed) {
     let unlisted = match settings.default_policy {
@@ -44,11 +50,18 @@ pub(super) fn plan(
     };
     let (claims, needed) = claims(&key, routes, fills, &settings.aliases);
     let hosts = hosts(&claims, &settings.aliases);
-    let frame = config::Frame { gateway: &key, unlisted, max_held_body: settings.max_held_body };
+    let Around { egress, trust_bundle, telemetry } = around;
+    let frame = config::Frame {
+        gateway: &key,
+        unlisted,
+        max_held_body: settings.max_held_body,
+        telemetry: telemetry.as_ref(),
+    };
     let buckets = configurations(&frame, &claims, &hosts, fills, keyring);
     let open_aliases = settings.aliases.into_iter().filter(|(name, _)| !is_claimed(name, &hosts)).collect();
+    let guard = config::empty(&frame, guarded(unlisted, &egress));
     let plan = GatewayPlan {
-        guard: config::empty(&key, guarded(unlisted, &egress)),
+        guard,
         key,
         default_policy: settings.default_policy,
         interception: settings.interception,
@@ -63,6 +76,7 @@ pub(super) fn plan(
         allowed_private_networks: settings.allowed_private_networks,
         egress,
         upstream_proxy: settings.upstream_proxy,
+        collector: settings.collector,
     };
     (plan, needed)
 }
@@ -213,7 +227,7 @@ fn configurations(
     let buckets: Vec<usize> = (0..BUCKETS).collect();
     parallel::map(&buckets, |bucket| match drafts.get(bucket) {
         Some(drafts) => config::build(&frame.of_bucket(*bucket), drafts, fills, keyring),
-        None => config::empty(frame.gateway, Unlisted::Deny),
+        None => config::empty(frame, Unlisted::Deny),
     })
 }
 

@@ -32,7 +32,7 @@ pub fn rotate<'k>(
     values: BTreeMap<String, SecretValue>,
     keyring: impl Fn(&ObjectKey) -> &'k Keyring,
 ) -> Option<Touched> {
-    if is_trusted(inputs, secret) {
+    if is_of_a_gateway(inputs, secret) {
         return None;
     }
     // Both must be usable: else a condition or a denial comes or goes.
@@ -112,12 +112,14 @@ struct Sealed {
     text: String,
 }
 
-/// Whether a gateway verifies upstreams by this Secret.
-fn is_trusted(inputs: &Inputs, secret: &ObjectKey) -> bool {
+/// Whether a gateway verifies upstreams, or tells a collector, by this Secret.
+fn is_of_a_gateway(inputs: &Inputs, secret: &ObjectKey) -> bool {
     inputs.gateways.iter().any(|(key, gateway)| {
         let tls = gateway.spec.upstream_tls.as_ref();
         let reference = tls.and_then(|tls| tls.additional_trust_bundle_secret_ref.as_ref());
-        key.namespace == secret.namespace && reference.is_some_and(|reference| reference.name == secret.name)
+        let headers = gateway.spec.otlp.as_ref().and_then(|otlp| otlp.headers_secret_ref.as_ref());
+        key.namespace == secret.namespace
+            && reference.into_iter().chain(headers).any(|reference| reference.name == secret.name)
     })
 }
 

@@ -39,7 +39,9 @@ impl<S> Field<S> {
 
 /// Fields of an EgressGateway's spec.
 pub const GATEWAY: &[Field<egress_gateway::Spec>] = &[
-    Field::partial("otlp", |spec| spec.otlp.is_some()),
+    Field::partial("otlp.captureBody", |spec| {
+        spec.otlp.as_ref().is_some_and(|otlp| otlp.capture_body.is_some())
+    }),
     Field::partial("extProc", |spec| spec.ext_proc.is_some()),
     Field::partial("infrastructure", |spec| spec.infrastructure.is_some()),
     Field::refused("scrub", |spec| !spec.scrub.is_empty()),

@@ -16,7 +16,7 @@ use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_optio
 use super::any::{internal_address, number, pack, seconds, socket_address};
 use super::dns::{self, Cache};
 use super::{hosts, limits, names, tls, tunnel, upstream_guard, upstream_proxy};
-use crate::plan::{Alias, GatewayPlan, UpstreamProxy};
+use crate::plan::{Alias, Collector, GatewayPlan, ProxyHost, UpstreamProxy};
 
 /// Envoy's default of 1,024 connections, requests and waiting requests would bite. What one agent may hold is a
 /// matter for the listeners.
@@ -51,6 +51,7 @@ pub(super) fn clusters(plan: &GatewayPlan) -> Vec<cluster::Cluster> {
         Some(proxy) => all.push(of_proxy(plan, proxy)),
         None => all.push(resolved(plan, names::PASSTHROUGH, Cache::Open, Speaks::Bytes)),
     }
+    all.extend(plan.collector.as_ref().map(|collector| of_collector(plan, collector)));
     if tunnel::exists(plan) {
         all.extend([internal(names::TUNNEL), internal(names::TUNNEL_SERVER_FIRST)]);
     }
@@ -100,13 +101,24 @@ fn tunnelled(name: &str, speaks: Speaks) -> cluster::Cluster {
 
 /// The operator's proxy itself, exempt from the guard.
 fn of_proxy(plan: &GatewayPlan, proxy: &UpstreamProxy) -> cluster::Cluster {
-    let (address, discovery) = upstream_proxy::address(proxy);
+    named(plan, &proxy.host, proxy.port, base(names::UPSTREAM_PROXY))
+}
+
+/// The operator's collector, exempt from it too.
+fn of_collector(plan: &GatewayPlan, collector: &Collector) -> cluster::Cluster {
+    let speaks = if collector.tls { Speaks::Https } else { Speaks::Http1 };
+    named(plan, &collector.host, collector.port, speaking(names::COLLECTOR, speaks, Vec::new()))
+}
+
+/// A cluster of what the operator named.
+fn named(plan: &GatewayPlan, host: &ProxyHost, port: u16, cluster: cluster::Cluster) -> cluster::Cluster {
+    let (address, discovery) = upstream_proxy::address(host, port);
     cluster::Cluster {
-        load_assignment: Some(one_endpoint(names::UPSTREAM_PROXY, address)),
+        load_assignment: Some(one_endpoint(&cluster.name, address)),
         cluster_discovery_type: Some(cluster::cluster::ClusterDiscoveryType::Type(discovery as i32)),
         typed_dns_resolver_config: Some(dns::resolver(plan)),
         dns_lookup_family: dns::family(plan.dns.family) as i32,
-        ..base(names::UPSTREAM_PROXY)
+        ..cluster
     }
 }
 

@@ -50,6 +50,11 @@ const LIGHT: [&str; 26] = [
 /// requests that do not wait for theirs), and the seed of the hash tables in the library that signs.
 const FULL: [&str; 2] = ["proxy_on_request_body", "random_get"];
 
+/// What a filter needs besides that tells a collector of requests: bodies, for what they cost, of both sides; calls of
+/// its own, and their answers; ids that nobody guesses.
+const TELLING: [&str; 5] =
+    ["proxy_http_call", "proxy_on_http_call_response", "proxy_on_request_body", "proxy_on_response_body", "random_get"];
+
 /// Every filter configuration with its name, in the order of their names.
 pub(super) fn filters(
     plan: &GatewayPlan,
@@ -57,7 +62,7 @@ pub(super) fn filters(
 ) -> Result<Vec<(String, Any)>, GenerateError> {
     let buckets = (0..plan.buckets.len()).map(|index| of_bucket(plan, index, placement));
     let mut all = buckets.collect::<Result<Vec<_>, GenerateError>>()?;
-    all.push(named(names::GUARD.to_owned(), &plan.guard, Class::Light, placement)?);
+    all.push(named(names::GUARD.to_owned(), &plan.guard, Kind::Light, placement)?);
     Ok(all)
 }
 
@@ -70,12 +75,19 @@ pub(super) fn of_bucket(
     let config = plan.buckets.get(bucket).ok_or(GenerateError::NoSuchBucket)?;
     // Without rules there is nothing to wait for, and no VM of another class to be made for it.
     let full = bucket >= LIGHT_BUCKETS && !config.rules.is_empty();
-    named(names::bucket(bucket), config, if full { Class::Full } else { Class::Light }, placement)
+    named(names::bucket(bucket), config, if full { Kind::Full } else { Kind::Light }, placement)
 }
 
 /// What the module may do.
 #[derive(Clone, Copy)]
-enum Class {
+struct Class {
+    kind: Kind,
+    /// Whether it tells a collector of requests.
+    tells: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
     Light,
     Full,
 }
@@ -83,27 +95,28 @@ enum Class {
 impl Class {
     /// Filters of one class share a VM.
     fn vm_id(self) -> &'static str {
-        match self {
-            Class::Light => "keyward-light",
-            Class::Full => "keyward-full",
+        match (self.kind, self.tells) {
+            (Kind::Light, false) => "keyward-light",
+            (Kind::Light, true) => "keyward-light-telling",
+            (Kind::Full, false) => "keyward-full",
+            (Kind::Full, true) => "keyward-full-telling",
         }
     }
 
     fn capabilities(self) -> impl Iterator<Item = &'static str> {
-        let besides = match self {
-            Class::Light => &[][..],
-            Class::Full => &FULL,
-        };
-        LIGHT.iter().chain(besides).copied()
+        let full = if matches!(self.kind, Kind::Full) { &FULL[..] } else { &[] };
+        let telling = if self.tells { &TELLING[..] } else { &[] };
+        LIGHT.iter().chain(full).chain(telling).copied()
     }
 }
 
 fn named(
     name: String,
     config: &wire::Config,
-    class: Class,
+    kind: Kind,
     placement: &Placement,
 ) -> Result<(String, Any), GenerateError> {
+    let class = Class { kind, tells: config.telemetry.is_some() };
     let module = placement.module.to_str().ok_or(GenerateError::ModulePath)?;
     let body = plugin(&name, config, class, module, placement.epoch)?;
     Ok((name, body))
@@ -138,7 +151,7 @@ fn plugin(
         configuration: Some(redacted(config)?),
         failure_policy: wasm::FailurePolicy::FailReload as i32,
         // Without it a request whose head waits for its body never gets one.
-        allow_on_headers_stop_iteration: boolean(matches!(class, Class::Full)),
+        allow_on_headers_stop_iteration: boolean(matches!(class.kind, Kind::Full)),
         ..with_vm(vm)
     };
     Ok(merged(&Wasm { config: Some(plugin) }, class.capabilities().map(allowing)))

@@ -41,6 +41,8 @@ pub const OPEN_CLEARTEXT: &str = "open-cleartext";
 pub const PASSTHROUGH: &str = "passthrough";
 /// Internal listener that opens tunnels through the operator's HTTP proxy, and the cluster of that proxy.
 pub const UPSTREAM_PROXY: &str = "upstream-proxy";
+/// Cluster of the collector that requests are told to.
+pub const COLLECTOR: &str = "collector";
 /// Cluster of the controller in the bootstrap.
 pub const XDS_CLUSTER: &str = "xds";
 

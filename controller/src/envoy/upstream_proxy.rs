@@ -20,7 +20,7 @@ use super::network::filter;
 use super::refusal::Refusal;
 use super::route::{Route, connects, requests, with_authority};
 use super::{limits, names};
-use crate::plan::{GatewayPlan, ProxyHost, UpstreamProxy};
+use crate::plan::{GatewayPlan, ProxyHost};
 
 /// Hosts that are no names of other machines, as an expression over `:authority` with any port or none.
 const LOCAL: &str = r"(?i)(?:(?:.*\.)?(?:localhost|localdomain)|[0-9.]+|\[.*\])(?::[0-9]*)?";
@@ -80,15 +80,15 @@ pub(super) fn tunnel(target: &str) -> listener::Filter {
     filter("envoy.filters.network.tcp_proxy", pack(&config))
 }
 
-/// Where the proxy is, and how its name is found.
-pub(super) fn address(proxy: &UpstreamProxy) -> (core::Address, cluster::cluster::DiscoveryType) {
-    let (host, discovery) = match &proxy.host {
+/// Where something of the operator's is, and how its name is found.
+pub(super) fn address(host: &ProxyHost, port: u16) -> (core::Address, cluster::cluster::DiscoveryType) {
+    let (host, discovery) = match host {
         ProxyHost::Address(address) => (address.to_string(), cluster::cluster::DiscoveryType::Static),
         ProxyHost::Name(name) => (name.clone(), cluster::cluster::DiscoveryType::LogicalDns),
     };
     let address = core::SocketAddress {
         address: host,
-        port_specifier: Some(core::socket_address::PortSpecifier::PortValue(proxy.port.into())),
+        port_specifier: Some(core::socket_address::PortSpecifier::PortValue(port.into())),
         ..Default::default()
     };
     (core::Address { address: Some(core::address::Address::SocketAddress(address)) }, discovery)

@@ -169,6 +169,7 @@ fn plain() -> Vec<GatewayPlan> {
                         allowed_private_networks: Vec::new(),
                         egress: Egress::default(),
                         upstream_proxy: None,
+                        collector: None,
                     });
                 }
             }
