@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod artefacts;
 pub mod client;
+pub mod collector;
 pub mod dump;
 pub mod examples;
 pub mod gateway;

@@ -1,0 +1,123 @@
+//! A real OpenTelemetry Collector, which decodes what it is sent and writes it into a file.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::artefacts::tool;
+use crate::process::Process;
+
+/// How long it may take to start, or until it has what was sent.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A collector on a port of its own.
+pub struct Collector {
+    folder: tempfile::TempDir,
+    port: u16,
+    process: Process,
+}
+
+impl Collector {
+    /// Starts one and waits until it listens. Panics when it does not.
+    pub async fn start() -> Collector {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let port = free_port();
+        let configuration = serde_json::json!({
+            "receivers": {"otlp": {"protocols": {"http": {"endpoint": format!("127.0.0.1:{port}")}}}},
+            "exporters": {"file": {"path": folder.path().join("traces.jsonl"), "flush_interval": "50ms"}},
+            "service": {
+                "telemetry": {"metrics": {"level": "none"}},
+                "pipelines": {"traces": {"receivers": ["otlp"], "exporters": ["file"]}},
+            },
+        });
+        // JSON is YAML.
+        let path = folder.path().join("collector.yaml");
+        std::fs::write(&path, configuration.to_string()).expect("a file");
+        let mut command = Command::new(tool("bin/collector"));
+        command.arg(format!("--config=file:{}", path.display()));
+        let mut collector = Collector { folder, port, process: Process::spawn(command) };
+        let started = Instant::now();
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            let waits = !collector.process.is_over() && started.elapsed() < PATIENCE;
+            assert!(waits, "no collector: {}", collector.process.errors().join("\n"));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        collector
+    }
+
+    /// What `spec.otlp.endpoint` names.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// The spans that it has taken.
+    #[must_use]
+    pub fn spans(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.file()).unwrap_or_default();
+        // A line that is being written has no end yet.
+        let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        let exports = lines.map(|line| serde_json::from_str::<Value>(line).expect("OTLP in JSON"));
+        exports.flat_map(|export| spans_of(&export)).collect()
+    }
+
+    /// The same, once there are so many. Panics when they do not come.
+    pub async fn wait_for(&self, count: usize) -> Vec<Value> {
+        let started = Instant::now();
+        loop {
+            let spans = self.spans();
+            if spans.len() >= count {
+                return spans;
+            }
+            assert!(started.elapsed() < PATIENCE, "{} spans of {count}", spans.len());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("traces.jsonl")
+    }
+}
+
+/// The spans of an export, each with the attributes of its resource under `resource`.
+fn spans_of(export: &Value) -> Vec<Value> {
+    let list = |value: &Value, name: &str| value[name].as_array().cloned().unwrap_or_default();
+    let mut spans = Vec::new();
+    for of_resource in list(export, "resourceSpans") {
+        for of_scope in list(&of_resource, "scopeSpans") {
+            for mut span in list(&of_scope, "spans") {
+                span["resource"] = of_resource["resource"].clone();
+                spans.push(span);
+            }
+        }
+    }
+    spans
+}
+
+/// The value of an attribute, of a span or of an event of it: text, or whatever JSON has for it.
+#[must_use]
+pub fn attribute(of: &Value, key: &str) -> Option<Value> {
+    let attributes = of["attributes"].as_array()?;
+    let value = &attributes.iter().find(|attribute| attribute["key"] == key)?["value"];
+    Some(plain(value))
+}
+
+/// OTLP's JSON says a value's type as its only member.
+fn plain(value: &Value) -> Value {
+    let Some((kind, inside)) = value.as_object().and_then(|object| object.iter().next()) else {
+        return Value::Null;
+    };
+    match (kind.as_str(), inside) {
+        ("intValue", Value::String(digits)) => digits.parse::<i64>().map_or(Value::Null, Value::from),
+        ("arrayValue", list) => list["values"].as_array().into_iter().flatten().map(plain).collect(),
+        (_, inside) => inside.clone(),
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("its address").port()
+}
