@@ -27,9 +27,9 @@ pub(super) type Headers = BTreeMap<String, Secret>;
 
 /// Where the collector is.
 pub(super) fn at(spec: &Spec) -> Result<Option<Collector>, String> {
-    let Some(otlp) = &spec.otlp else { return Ok(None) };
+    let Some(endpoint) = spec.otlp.as_ref().and_then(|otlp| otlp.endpoint.as_deref()) else { return Ok(None) };
     let fault = "spec.otlp.endpoint: write the URL of an OTLP/HTTP receiver, such as http://otel-collector:4318";
-    let uri: Uri = otlp.endpoint.as_deref().unwrap_or_default().parse().map_err(|_| fault)?;
+    let uri: Uri = endpoint.parse().map_err(|_| fault)?;
     let tls = match uri.scheme_str() {
         Some("http") => false,
         Some("https") => true,

@@ -14,9 +14,9 @@ fn check(span: &Value, key: &str, expected: impl Into<Value>) {
 #[tokio::test]
 async fn a_request_is_one_span_with_what_was_decided_and_what_it_cost() {
     let collector = Collector::start().await;
-    let endpoint = collector.endpoint();
+    let otlp = format!("otlp: {{endpoint: '{}'}}", collector.endpoint());
     let (provider, gateway) =
-        adjusted_example(|manifests| manifests.replace("http://otel-collector:4318", &endpoint)).await;
+        adjusted_example(|manifests| manifests.replace("otlp: {captureBody: {maxBytes: 65536}}", &otlp)).await;
     for http in [Http::One, Http::Two] {
         let request = Request::messages().header("x-api-key", PLACEHOLDER);
         let answer = gateway.agent(http, HOST).send(&request).await.unwrap();
