@@ -49,7 +49,7 @@ impl Neighbour {
         Neighbour::move_in(stage, Upstream::Goes).await
     }
 
-    /// The same where the attack is forwarded, and some of it is nothing that the upstream's HTTP/2 takes: agents share
+    /// The same where the attack is forwarded, and some of it is nothing that the upstream's HTTP/2 takes for long: agents share
     /// its connections, so when the upstream ends one, a neighbour's request under way may end with it.
     pub(crate) async fn start_beside_what_upstreams_refuse(stage: &Stage) -> Neighbour {
         Neighbour::move_in(stage, Upstream::MayEndConnections).await
