@@ -27,8 +27,11 @@ pub(super) type Headers = BTreeMap<String, Secret>;
 
 /// Where the collector is.
 pub(super) fn at(spec: &Spec) -> Result<Option<Collector>, String> {
-    let Some(endpoint) = spec.otlp.as_ref().and_then(|otlp| otlp.endpoint.as_deref()) else { return Ok(None) };
-    let fault = "spec.otlp.endpoint: write the URL of an OTLP/HTTP receiver, such as http://otel-collector:4318";
+    let Some(endpoint) = spec.otlp.as_ref().and_then(|otlp| otlp.endpoint.as_deref()) else {
+        return Ok(None);
+    };
+    let fault =
+        "spec.otlp.endpoint: write the URL of an OTLP/HTTP receiver, such as http://otel-collector:4318";
     let uri: Uri = endpoint.parse().map_err(|_| fault)?;
     let tls = match uri.scheme_str() {
         Some("http") => false,
@@ -136,7 +139,13 @@ mod tests {
             ("http://otel:4318", false, name("otel"), 4318, "/v1/traces"),
             ("http://otel:4318/", false, name("otel"), 4318, "/v1/traces"),
             ("https://OTEL.example", true, name("otel.example"), 443, "/v1/traces"),
-            ("https://otel.example/otlp/v1/traces?k=1", true, name("otel.example"), 443, "/otlp/v1/traces?k=1"),
+            (
+                "https://otel.example/otlp/v1/traces?k=1",
+                true,
+                name("otel.example"),
+                443,
+                "/otlp/v1/traces?k=1",
+            ),
             ("http://127.0.0.1", false, ProxyHost::Address([127, 0, 0, 1].into()), 80, "/v1/traces"),
             ("http://[::1]:4318", false, ProxyHost::Address("::1".parse().unwrap()), 4318, "/v1/traces"),
         ] {
@@ -144,7 +153,15 @@ mod tests {
             assert_eq!((collector.tls, &collector.host, collector.port), (tls, &host, port), "{endpoint}");
             assert_eq!(collector.path, path, "{endpoint}");
         }
-        for wrong in ["", "otel:4318", "grpc://otel:4317", "http://", "http://user:s3cret@otel", "/v1/traces", "http://a*b"] {
+        for wrong in [
+            "",
+            "otel:4318",
+            "grpc://otel:4317",
+            "http://",
+            "http://user:s3cret@otel",
+            "/v1/traces",
+            "http://a*b",
+        ] {
             let said = found(wrong).expect_err(wrong);
             assert!(said.starts_with("spec.otlp.endpoint") && !said.contains("s3cret"), "{said}");
         }
@@ -154,7 +171,9 @@ mod tests {
     fn only_headers_that_can_be_sent_are_taken() {
         let name = |name: &str| header("place", name, b"Bearer x").map(|(name, _)| name);
         assert_eq!(name("Authorization").as_deref(), Ok("authorization"));
-        for wrong in ["", "a b", ":path", "host", "content-length", "content-type", "Content-Encoding", "connection"] {
+        for wrong in
+            ["", "a b", ":path", "host", "content-length", "content-type", "Content-Encoding", "connection"]
+        {
             assert!(name(wrong).is_err(), "{wrong}");
         }
         for wrong in [&b""[..], b" ", b"a\nb", b"\xff"] {

@@ -13,7 +13,8 @@ use super::support::{self, Support};
 use super::values::{go_duration, network, quantity};
 use super::verdict::Refusal;
 use crate::plan::{
-    Alias, Collector, DefaultPolicy, Dns, Interception, LookupFamily, PortSet, Ports, ProxyHost, UpstreamProxy,
+    Alias, Collector, DefaultPolicy, Dns, Interception, LookupFamily, PortSet, Ports, ProxyHost,
+    UpstreamProxy,
 };
 
 /// `requestTimeout` where the spec gives none.

@@ -3,7 +3,6 @@
 use policy::rules::{RuleSet, Vault};
 use policy::wire::{Config, Unlisted};
 
-use super::config::empty;
 use crate::parallel;
 use crate::plan::GatewayPlan;
 
@@ -15,7 +14,7 @@ pub(super) fn deny_what_the_filter_refuses(plan: &mut GatewayPlan) -> Vec<String
     for (index, (bucket, taken)) in plan.buckets.iter_mut().zip(taken).enumerate() {
         if !taken {
             refused.push(index.to_string());
-            *bucket = empty(&plan.key, Unlisted::Deny);
+            *bucket = Config { other_hosts: Unlisted::Deny, telemetry: None, ..plan.guard.clone() };
         }
     }
     refused

@@ -52,8 +52,13 @@ const FULL: [&str; 2] = ["proxy_on_request_body", "random_get"];
 
 /// What a filter needs besides that tells a collector of requests: bodies, for what they cost, of both sides; calls of
 /// its own, and their answers; ids that nobody guesses.
-const TELLING: [&str; 5] =
-    ["proxy_http_call", "proxy_on_http_call_response", "proxy_on_request_body", "proxy_on_response_body", "random_get"];
+const TELLING: [&str; 5] = [
+    "proxy_http_call",
+    "proxy_on_http_call_response",
+    "proxy_on_request_body",
+    "proxy_on_response_body",
+    "random_get",
+];
 
 /// Every filter configuration with its name, in the order of their names.
 pub(super) fn filters(

@@ -16,7 +16,8 @@ async fn a_request_is_one_span_with_what_was_decided_and_what_it_cost() {
     let collector = Collector::start().await;
     let otlp = format!("otlp: {{endpoint: '{}'}}", collector.endpoint());
     let (provider, gateway) =
-        adjusted_example(|manifests| manifests.replace("otlp: {captureBody: {maxBytes: 65536}}", &otlp)).await;
+        adjusted_example(|manifests| manifests.replace("otlp: {captureBody: {maxBytes: 65536}}", &otlp))
+            .await;
     for http in [Http::One, Http::Two] {
         let request = Request::messages().header("x-api-key", PLACEHOLDER);
         let answer = gateway.agent(http, HOST).send(&request).await.unwrap();
