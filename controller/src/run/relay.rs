@@ -30,7 +30,12 @@ fn at_once(files: Option<u64>) -> usize {
 
 async fn serve_at_once(connections: usize, listener: TcpListener, gateway: SocketAddr) {
     let free = Arc::new(Semaphore::new(connections));
+    let mut is_said = false;
     loop {
+        if free.available_permits() == 0 && !is_said {
+            is_said = true;
+            tracing::error!(connections, "the command has all its connections to the gateway; others wait");
+        }
         // It is never closed.
         let Ok(permit) = Arc::clone(&free).acquire_owned().await else { return };
         match listener.accept().await {
