@@ -45,7 +45,6 @@ kind: EgressGateway
 metadata: {{name: {name}}}
 spec:
   defaultPolicy: {default_policy}
-  listeners: [{{name: egress, protocol: TLS, tls: {{mode: Terminate}}}}]
 {}",
         crate::gateway::ANCHOR
     )

@@ -7,7 +7,7 @@ use crate::objects;
 use crate::provider::Provider;
 
 /// The line of the worked example after which a test adds to its gateway.
-pub(crate) const ANCHOR: &str = "  otlp: {captureBody: {maxBytes: 65536}}\n";
+pub(crate) const ANCHOR: &str = "  listeners: [{name: egress, protocol: TLS, tls: {mode: Terminate}}]\n";
 
 /// Files of a manifest directory.
 #[derive(Debug, Clone, Default)]

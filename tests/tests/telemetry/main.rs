@@ -21,7 +21,7 @@ async fn a_request_is_one_span_with_what_was_decided_and_what_it_cost() {
     for http in [Http::One, Http::Two] {
         let request = Request::messages().header("x-api-key", PLACEHOLDER);
         let answer = gateway.agent(http, HOST).send(&request).await.unwrap();
-        assert_eq!(answer.status, 200);
+        assert_eq!(answer.status, 200, "{answer:?}");
         assert_eq!(provider.only_request().values("x-api-key"), [KEY]);
     }
     for span in collector.wait_for(2).await {
