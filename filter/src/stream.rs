@@ -84,7 +84,7 @@ impl Stream {
         let known = known_of_connection(&rules, &mut headers).map_err(host_failed)?;
         let request = Request { headers, known };
         let head = Head::of(&request.headers);
-        self.watch = Watch::begin(&rules, &head);
+        self.watch = Watch::begin(&rules, &request.headers);
         let body = if ended || head.is_endless() { model::Body::None } else { model::Body::Unread };
         let verdict = match rules.decide(&request.facts(&rules), &head, body) {
             Ok(Step::Forward(plan)) if plan.needs() != Needs::Body => {
@@ -167,10 +167,10 @@ impl Stream {
         };
         let scrubber =
             scrubber.ok_or_else(|| outcome.clone().err().unwrap_or(Reason::HostCallFailed.into()))?;
-        self.record = Some(Record::new(rules, &facts, headers, verdict, scrubber));
-        if let (Ok(_), Some(watch)) = (&outcome, &self.watch) {
-            watch.pass_on();
+        if let (Ok(plan), Some(watch)) = (&verdict, &mut self.watch) {
+            watch.pass_on(plan, &headers);
         }
+        self.record = Some(Record::new(rules, &facts, headers, verdict, scrubber));
         outcome
     }
 
@@ -197,8 +197,7 @@ impl Stream {
 
     /// Leaves a span for the collectors, and has the root context wake up to send it.
     fn tell(&mut self, record: &Record) {
-        let (Some(watch), Some(rules)) = (self.watch.take(), &self.rules) else { return };
-        if let Some(span) = watch.end(record) {
+        if let Some((rules, span)) = self.watch.take().and_then(|watch| watch.end(record)) {
             vm::with(|vm| vm.tell(rules.collectors(), &span));
             let _ = host::tick_every(TELL);
         }

@@ -1,84 +1,124 @@
 //! What is seen of a request for its span. Nothing that fails here changes what becomes of the request.
 
+use std::rc::Rc;
 use std::time::Duration;
 
-use policy::decide::Head;
+use policy::bodies::{self, Body};
+use policy::decide::{Head, Plan};
 use policy::header_map::HeaderMap;
-use policy::record::{Observed, Record};
+use policy::outbox::LARGEST;
+use policy::record::{Observed, Record, leave_out_bodies};
 use policy::rules::RuleSet;
 use policy::trace::{TRACEPARENT, Trace};
-use policy::usage::{AskedReader, Meter};
+use policy::usage::{AskedReader, Meter, Unknown};
 use prost::Message as _;
 
 use crate::host;
 
+const ACCEPT_ENCODING: &str = "accept-encoding";
+
 /// One request, where somebody is told of it.
 pub(crate) struct Watch {
+    rules: Rc<RuleSet>,
     trace: Trace,
     started: Duration,
-    asked: AskedReader,
+    request: Body<AskedReader>,
+    /// Of a request that is held, how much of its body was seen.
     seen: usize,
-    meter: Option<Meter>,
+    /// Whether anything is to be read of the answer.
+    reads: bool,
+    response: Option<Body<Option<Meter>>>,
+    /// Whether the answer is of a kind that says what it cost.
+    metered: bool,
 }
 
 impl Watch {
     /// Begins with the request's head; `None`: nobody is told.
-    pub(crate) fn begin(rules: &RuleSet, head: &Head<'_>) -> Option<Watch> {
+    pub(crate) fn begin(rules: &Rc<RuleSet>, headers: &HeaderMap) -> Option<Watch> {
         if rules.collectors().is_empty() {
             return None;
         }
         let mut random = [0; 24];
         getrandom::fill(&mut random).ok()?;
-        let started = host::now().ok()?;
-        let trace = Trace::of(head, &random);
-        Some(Watch { trace, started, asked: AskedReader::default(), seen: 0, meter: None })
+        Some(Watch {
+            rules: Rc::clone(rules),
+            trace: Trace::of(&Head::of(headers), &random),
+            started: host::now().ok()?,
+            request: Body::of(headers, AskedReader::default(), rules.capture()),
+            seen: 0,
+            reads: false,
+            response: None,
+            metered: false,
+        })
     }
 
-    /// Tells the upstream which trace it is in. To be called while the request's head is held.
-    pub(crate) fn pass_on(&self) {
+    /// Tells the upstream which trace the request is in, and how its answer can be read here. To be called while the
+    /// request's head is held.
+    pub(crate) fn pass_on(&mut self, plan: &Plan, headers: &HeaderMap) {
         let _ = host::set_request_header(TRACEPARENT, self.trace.traceparent().as_bytes());
+        // Elsewhere nothing says what anything costs.
+        self.reads = plan.route.is_some() || self.rules.capture().is_some();
+        if self.reads && let Some(narrowed) = headers.first(ACCEPT_ENCODING).and_then(bodies::narrowed) {
+            let _ = host::set_request_header(ACCEPT_ENCODING, narrowed.as_bytes());
+        }
     }
 
     /// Sees what arrived of a request's body that is passed on as it comes.
     pub(crate) fn request_piece(&mut self, size: usize) {
         if let Ok(piece) = host::request_body(0, size) {
-            self.asked.feed(&piece);
+            self.request.feed(&piece);
         }
     }
 
     /// The same of one that is held: `size` is that of all that arrived.
     pub(crate) fn held_piece(&mut self, size: usize) {
         if let Ok(piece) = host::request_body(self.seen, size.saturating_sub(self.seen)) {
-            self.asked.feed(&piece);
             self.seen += piece.len();
+            self.request.feed(&piece);
         }
     }
 
     /// Sees the answer's head.
     pub(crate) fn answer(&mut self, headers: &HeaderMap) {
-        let encoded = headers.first("content-encoding").is_some_and(|value| value != b"identity");
-        self.meter = headers.first("content-type").filter(|_| !encoded).and_then(Meter::of);
+        if self.reads {
+            let meter = headers.first("content-type").and_then(Meter::of);
+            self.metered = meter.is_some();
+            self.response = Some(Body::of(headers, meter, self.rules.capture()));
+        }
     }
 
     /// Sees what arrived of its body.
     pub(crate) fn response_piece(&mut self, size: usize) {
-        let Some(meter) = &mut self.meter else { return };
+        let Some(response) = &mut self.response else { return };
         if let Ok(piece) = host::response_body(size) {
-            meter.feed(&piece);
+            response.feed(&piece);
         }
     }
 
-    /// The encoded span.
-    pub(crate) fn end(self, record: &Record) -> Option<Vec<u8>> {
+    /// Leaves the encoded span with everyone who is told.
+    pub(crate) fn end(self, record: &Record) -> Option<(Rc<RuleSet>, Vec<u8>)> {
+        let request = self.request.end();
+        let response = self.response.map(Body::end);
+        let (meter, response_body) = response.map_or((None, None), |seen| (Some(seen.reader), seen.shown));
         let observed = Observed {
             trace: self.trace,
             started: self.started,
             ended: host::now().ok()?,
             request_bytes: host::request_size(),
             response_bytes: host::response_size(),
-            asked: self.asked.asked().clone(),
-            usage: self.meter.and_then(Meter::end).unwrap_or_default(),
+            asked: request.reader.map(AskedReader::end).unwrap_or_default(),
+            usage: match meter {
+                Some(Some(meter)) => meter.map(Meter::end),
+                Some(None) if self.metered => Some(Err(Unknown::Encoding)),
+                _ => None,
+            },
+            request_body: request.shown,
+            response_body,
         };
-        Some(record.span(&observed).encode_to_vec())
+        let mut span = record.span(observed);
+        if span.encoded_len() > LARGEST {
+            leave_out_bodies(&mut span);
+        }
+        Some((self.rules, span.encode_to_vec()))
     }
 }

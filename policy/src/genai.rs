@@ -1,12 +1,14 @@
 //! What a request asks of a model, by the names of OpenTelemetry's conventions for generative AI
 //! (<https://opentelemetry.io/docs/specs/semconv/registry/attributes/gen-ai/>).
 
+use crate::host::HostPattern;
 use crate::provider::Provider;
 
-/// `gen_ai.provider.name` of a provider's host; `None`: the conventions have no name for it.
+/// `gen_ai.provider.name` of a host; `None`: it is no provider's.
 #[must_use]
-pub fn provider_name(provider: Provider, host: &str) -> Option<&'static str> {
-    match provider {
+pub fn provider_name(host: &str) -> Option<&'static str> {
+    let is_at = |pattern: &&str| HostPattern::parse(pattern).is_ok_and(|pattern| pattern.matches(host));
+    match Provider::ALL.into_iter().find(|provider| provider.hosts().iter().any(|pattern| is_at(&pattern)))? {
         Provider::Anthropic => Some("anthropic"),
         Provider::OpenAi => Some("openai"),
         Provider::Google if host.starts_with("generativelanguage.") => Some("gcp.gemini"),
@@ -49,6 +51,22 @@ pub fn operation(path: &[u8]) -> Option<&'static str> {
 mod tests {
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn a_providers_host_has_its_name() {
+        for (host, name) in [
+            ("api.anthropic.com", Some("anthropic")),
+            ("eu.api.openai.com", Some("openai")),
+            ("generativelanguage.googleapis.com", Some("gcp.gemini")),
+            ("europe-west4-aiplatform.googleapis.com", Some("gcp.vertex_ai")),
+            ("team.openai.azure.com", Some("azure.ai.openai")),
+            ("bedrock-runtime.eu-west-1.amazonaws.com", Some("aws.bedrock")),
+            ("example.com", None),
+            ("", None),
+        ] {
+            assert_eq!(super::provider_name(host), name, "{host}");
+        }
+    }
 
     #[test]
     fn a_path_says_what_is_asked_for() {

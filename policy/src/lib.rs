@@ -6,6 +6,7 @@
 pub mod api;
 pub mod authority;
 pub mod aws;
+pub mod bodies;
 pub mod decide;
 pub mod denial;
 pub mod genai;

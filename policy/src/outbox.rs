@@ -21,8 +21,8 @@ use prost::encoding::{WireType, encode_key, encode_varint};
 /// `service.name`.
 const SERVICE: &str = "keyward";
 
-/// Bytes of spans that are kept at most; what comes then is dropped.
-pub const MOST: usize = 4 << 20;
+/// Bytes of spans that are kept at most; what comes then is dropped. A worker has two VMs, so it is 4 MiB in all.
+pub const MOST: usize = 2 << 20;
 
 /// Bytes of one span at most. Whoever makes a larger one leaves out its bodies.
 pub const LARGEST: usize = 256 << 10;

@@ -16,7 +16,7 @@ use crate::rules::RuleSet;
 use crate::scrub::Scrubber;
 use crate::wire::RecordText;
 use line::Line;
-pub use span::Observed;
+pub use span::{Observed, leave_out_bodies};
 
 /// The size of a record at most, in bytes.
 pub const MAX_BYTES: usize = 4096;

@@ -28,7 +28,7 @@ pub use vault::{RETIRED_FOR, Vault};
 use crate::denial::Reason;
 use crate::glob::Glob;
 use crate::host::{HostPattern, Specificity};
-use crate::wire::{AgentSide, Carriers, Config, ConnectionFacts, ModelSource};
+use crate::wire::{AgentSide, Capture, Carriers, Config, ConnectionFacts, ModelSource};
 
 /// The rules of one filter. A request keeps the set that it started with.
 pub struct RuleSet {
@@ -117,6 +117,12 @@ impl RuleSet {
     #[must_use]
     pub fn collectors(&self) -> &[Collector] {
         &self.collectors
+    }
+
+    /// What they are shown of bodies.
+    #[must_use]
+    pub fn capture(&self) -> Option<&Capture> {
+        self.frame.telemetry.as_ref()?.capture.as_ref()
     }
 
     /// The largest body that a request may be held back with, in bytes.

@@ -133,6 +133,31 @@ impl Scrubber {
     }
 }
 
+/// Where a text was cut off from a longer one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// There was more before it.
+    Before,
+    /// There was more after it.
+    After,
+}
+
+impl Scrubber {
+    /// The text with `[redacted]` in place of each credential, and of whatever is left of one where it was cut.
+    #[must_use]
+    pub fn scrub_part(&self, text: Vec<u8>, cut: Option<Cut>) -> Vec<u8> {
+        let mut found = Vec::new();
+        for view in View::all(&text) {
+            for live in &self.live {
+                live.find(&view, &mut found);
+                let parts = live.forms.iter().filter_map(|form| form.find_part(view.bytes(), cut?));
+                found.extend(parts.map(|range| view.original(range)));
+            }
+        }
+        if found.is_empty() { text } else { replace(&text, found) }
+    }
+}
+
 /// A header, and all the values that it is to have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rewrite {

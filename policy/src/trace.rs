@@ -99,3 +99,85 @@ fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     }
     Some(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+    use crate::header_map::HeaderMap;
+
+    const RANDOM: [u8; 24] = [7; 24];
+    const GIVEN: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+    fn trace(headers: &[(&str, &str)]) -> Trace {
+        let headers: HeaderMap = headers.iter().copied().collect();
+        Trace::of(&Head::of(&headers), &RANDOM)
+    }
+
+    #[test]
+    fn a_request_with_a_parent_belongs_to_its_trace() {
+        let trace = trace(&[(TRACEPARENT, GIVEN), (TRACESTATE, "a=1,b=2"), (TRACESTATE, "c=3")]);
+        assert_eq!(hex(&trace.trace_id), "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!(trace.parent.map(|id| hex(&id)).as_deref(), Some("00f067aa0ba902b7"));
+        assert_eq!(trace.state, "a=1,b=2,c=3");
+        assert_eq!(trace.traceparent(), "00-4bf92f3577b34da6a3ce929d0e0e4736-0707070707070707-01");
+    }
+
+    #[test]
+    fn a_request_without_one_begins_a_trace() {
+        let trace = trace(&[(TRACESTATE, "a=1")]);
+        assert_eq!((trace.parent, trace.state.as_str()), (None, ""));
+        assert_eq!(trace.traceparent(), "00-07070707070707070707070707070707-0707070707070707-01");
+    }
+
+    #[test]
+    fn the_flags_go_on_as_they_came() {
+        for flags in ["00", "01", "02", "ff"] {
+            let value = format!("{}-{flags}", &GIVEN[..52]);
+            assert!(trace(&[(TRACEPARENT, &value)]).traceparent().ends_with(flags), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_later_version_may_say_more() {
+        for value in [format!("01{}", &GIVEN[2..]), format!("cc{}-more", &GIVEN[2..])] {
+            let trace = trace(&[(TRACEPARENT, &value)]);
+            assert!(trace.parent.is_some(), "{value}");
+            assert!(trace.traceparent().starts_with("00-4bf9"), "{value}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_valid_is_no_parent() {
+        let zeros = "0".repeat(32);
+        for value in [
+            "",
+            "00",
+            "01-",
+            &GIVEN[..54],
+            &format!("{GIVEN}-more"),
+            &format!("{GIVEN}-"),
+            &format!("ff{}", &GIVEN[2..]),
+            &GIVEN.to_uppercase(),
+            &format!("00-{zeros}-00f067aa0ba902b7-01"),
+            &format!("00-4bf92f3577b34da6a3ce929d0e0e4736-{}-01", &zeros[..16]),
+            &GIVEN.replace('4', "g"),
+            &GIVEN.replace('-', "_"),
+            &format!("{GIVEN}, {GIVEN}"),
+        ] {
+            assert_eq!(trace(&[(TRACEPARENT, value)]).parent, None, "{value}");
+        }
+        assert_eq!(trace(&[(TRACEPARENT, GIVEN), (TRACEPARENT, GIVEN)]).parent, None, "two of them");
+    }
+
+    proptest! {
+        #[test]
+        fn what_goes_on_is_always_valid(value: String) {
+            let given = trace(&[(TRACEPARENT, &value)]).traceparent();
+            prop_assert_eq!(trace(&[(TRACEPARENT, &given)]).parent, Some([7; 8]));
+        }
+    }
+}

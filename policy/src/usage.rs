@@ -33,6 +33,26 @@ pub struct Usage {
     pub reasoning: Option<u64>,
 }
 
+/// Why the usage of an answer is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unknown {
+    /// Its body is encoded in a way that is not decoded here, or wrongly, or decodes to too much.
+    Encoding,
+    /// Its body is not what its type says, or was broken off.
+    Malformed,
+}
+
+impl Unknown {
+    /// Its name in a span.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Unknown::Encoding => "encoding",
+            Unknown::Malformed => "malformed",
+        }
+    }
+}
+
 /// Counts as they stand in an answer, before what a provider counts apart is added up.
 #[derive(Clone, Default)]
 struct Counts {
@@ -142,10 +162,10 @@ impl AskedReader {
         }
     }
 
-    /// What was found so far.
+    /// What was found.
     #[must_use]
-    pub fn asked(&self) -> &Asked {
-        &self.asked
+    pub fn end(self) -> Asked {
+        self.asked
     }
 }
 
@@ -204,16 +224,18 @@ impl Meter {
         }
     }
 
-    /// The usage; `None`: unknown, because the body is not what it says, or was broken off.
-    #[must_use]
-    pub fn end(mut self) -> Option<Usage> {
+    /// The usage.
+    ///
+    /// # Errors
+    /// The body is not what its type says, or was broken off.
+    pub fn end(mut self) -> Result<Usage, Unknown> {
         let whole = match &mut self.framing {
             Framing::Whole(text) | Framing::Lines(text) => text.end(&mut self.counts).is_ok(),
             // What follows the last event is no event: the specification has it discarded.
             Framing::Events { .. } => true,
             Framing::Aws(messages) => messages.are_whole(),
         };
-        (whole && !self.malformed).then(|| self.counts.usage())
+        if whole && !self.malformed { Ok(self.counts.usage()) } else { Err(Unknown::Malformed) }
     }
 }
 

@@ -138,6 +138,19 @@ pub enum RecordText {
 pub struct Telemetry {
     /// Where spans go: each of them gets every span.
     pub collectors: Vec<Collector>,
+    /// What spans show of bodies. Absent means nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capture: Option<Capture>,
+}
+
+/// Which bodies spans show.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Capture {
+    /// Bytes of each body at most, decoded.
+    pub max_bytes: u32,
+    /// Media types, lower-case.
+    pub content_types: Vec<String>,
 }
 
 /// A collector that takes spans over OTLP/HTTP.

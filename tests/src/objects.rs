@@ -45,8 +45,8 @@ kind: EgressGateway
 metadata: {{name: {name}}}
 spec:
   defaultPolicy: {default_policy}
-{}",
-        crate::gateway::ANCHOR
+  listeners: [{{name: egress, protocol: TLS, tls: {{mode: Terminate}}}}]
+"
     )
 }
 

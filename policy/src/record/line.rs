@@ -39,9 +39,6 @@ pub(super) struct Line<'a> {
     pub(super) response_headers: Texts<'a>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) truncated: bool,
-    /// Of a span.
-    #[serde(skip)]
-    pub(super) provider: Option<&'static str>,
 }
 
 impl<'a> Line<'a> {
@@ -69,7 +66,6 @@ impl<'a> Line<'a> {
             request_headers: headers::request(head, plan, scrubber),
             response_headers: headers::response(&record.response, plan, scrubber),
             truncated: false,
-            provider: None,
         }
     }
 

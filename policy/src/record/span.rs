@@ -1,7 +1,10 @@
 //! The record as a span of OpenTelemetry, with what was seen of the bodies.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue};
 use opentelemetry_proto::tonic::trace::v1::span::{Event, SpanKind};
@@ -11,10 +14,11 @@ use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 use super::Record;
 use super::headers::{clean, cut};
 use super::line::{Line, Texts};
+use crate::bodies::Shown;
 use crate::decide::{Head, Plan};
 use crate::genai;
 use crate::trace::Trace;
-use crate::usage::{Asked, Usage};
+use crate::usage::{Asked, Unknown, Usage};
 
 /// The longest that a name or value of a span's may be, in bytes.
 const LONGEST: usize = 8 << 10;
@@ -31,62 +35,71 @@ pub struct Observed {
     pub started: Duration,
     /// When it ended.
     pub ended: Duration,
-    /// Bytes that the agent sent, and got, as far as they are known.
+    /// Bytes that the agent sent, as far as they are known.
     pub request_bytes: Option<u64>,
     /// Bytes that it got.
     pub response_bytes: Option<u64>,
     /// What its body asks for.
     pub asked: Asked,
-    /// What the answer cost.
-    pub usage: Usage,
+    /// What the answer cost; `None`: it is of no kind that says so.
+    pub usage: Option<Result<Usage, Unknown>>,
+    /// What is shown of its body.
+    pub request_body: Option<Shown>,
+    /// What is shown of the answer's.
+    pub response_body: Option<Shown>,
 }
 
 impl Record {
-    /// The span of this request.
+    /// The span of this request. What is shown of bodies is the last thing in it, so that it can be left out.
     #[must_use]
-    pub fn span(&self, observed: &Observed) -> Span {
+    pub fn span(&self, observed: Observed) -> Span {
+        let Observed { trace, started, ended, request_bytes, response_bytes, asked, usage, .. } = observed;
         let head = Head::of(&self.request);
         let plan = self.verdict.as_ref().ok();
         let path = plan.and_then(Plan::path).unwrap_or(head.path);
         let line = Line::of(self, plan, &head, path);
-        let told = |model: &Option<String>| {
-            model.as_ref().map(|model| clean(model.as_bytes(), &self.scrubber).into_owned())
-        };
-        let (asked, answered) = (told(&observed.asked.model), told(&observed.usage.model));
         let operation = genai::operation(line.path.as_bytes());
-        let name = match (operation, &asked) {
+        let asked = Asked { model: asked.model.map(|model| self.told(&model)), ..asked };
+        let name = match (operation, &asked.model) {
             (Some(operation), Some(model)) => format!("{operation} {model}"),
             (Some(operation), None) => operation.to_owned(),
             (None, _) => format!("{} {}", line.method, line.host),
         };
         let mut attributes = Attributes::default();
         attributes.of_http(&line);
-        attributes.of_genai(&line, operation, observed);
-        attributes.of_models(asked, answered);
-        attributes.of_decision(&line, observed);
-        let started = nanoseconds(observed.started);
-        let trace = &observed.trace;
+        attributes.of_genai(&line, operation, &asked);
+        match usage {
+            Some(Ok(usage)) => {
+                let usage = Usage { model: usage.model.map(|model| self.told(&model)), ..usage };
+                attributes.of_usage(usage);
+            }
+            Some(Err(unknown)) => attributes.text("keyward.usage.unknown", unknown.as_str()),
+            None => {}
+        }
+        attributes.of_decision(&line);
+        attributes.number("clrk.req.bytes", request_bytes);
+        attributes.number("clrk.resp.bytes", response_bytes);
+        let (started, ended) = (nanoseconds(started), nanoseconds(ended));
+        let bodies = [("http.request.body", observed.request_body), ("http.response.body", observed.response_body)];
+        let bodies = bodies.into_iter().filter_map(|(event, shown)| Some(self.body(event, shown?, ended)));
+        let mut events = vec![
+            headers("http.request.headers", "http.request.header.", line.request_headers, started),
+            headers("http.response.headers", "http.response.header.", line.response_headers, ended),
+        ];
+        events.extend(bodies);
         Span {
             trace_id: trace.trace_id.to_vec(),
             span_id: trace.span_id.to_vec(),
-            trace_state: trace.state.clone(),
+            trace_state: self.told(&trace.state),
             parent_span_id: trace.parent.map(|id| id.to_vec()).unwrap_or_default(),
             flags: u32::from(trace.flags) | if trace.parent.is_some() { IS_REMOTE } else { 0 },
             name,
             kind: SpanKind::Server.into(),
             start_time_unix_nano: started,
-            end_time_unix_nano: nanoseconds(observed.ended),
+            end_time_unix_nano: ended,
             attributes: attributes.0,
             dropped_attributes_count: 0,
-            events: vec![
-                headers("http.request.headers", "http.request.header.", line.request_headers, started),
-                headers(
-                    "http.response.headers",
-                    "http.response.header.",
-                    line.response_headers,
-                    nanoseconds(observed.ended),
-                ),
-            ],
+            events,
             dropped_events_count: 0,
             links: Vec::new(),
             dropped_links_count: 0,
@@ -97,30 +110,47 @@ impl Record {
             }),
         }
     }
+
+    /// A text of the agent's or the provider's as it may be shown.
+    fn told(&self, text: &str) -> String {
+        let mut text = clean(text.as_bytes(), &self.scrubber);
+        cut(&mut text, LONGEST);
+        text.into_owned()
+    }
+
+    fn body(&self, event: &str, shown: Shown, time_unix_nano: u64) -> Event {
+        let mut attributes = Attributes::default();
+        attributes.number("clrk.body.bytes", Some(shown.bytes()));
+        attributes.put("clrk.body.truncated", Value::BoolValue(shown.is_truncated()));
+        if let Some(encoding) = shown.encoding() {
+            attributes.text("clrk.body.content_encoding", self.told(encoding));
+        }
+        attributes.text("clrk.body.b64", BASE64_STANDARD.encode(shown.text(&self.scrubber)));
+        let attributes = attributes.0;
+        Event { time_unix_nano, name: event.to_owned(), attributes, dropped_attributes_count: 0 }
+    }
+}
+
+/// Leaves out what is shown of bodies, and says that it is missing.
+pub fn leave_out_bodies(span: &mut Span) {
+    let before = span.events.len();
+    span.events.retain(|event| !event.name.ends_with(".body"));
+    span.dropped_events_count = u32::try_from(before - span.events.len()).unwrap_or(u32::MAX);
 }
 
 /// An event with headers as its attributes. Values of one name are one list, as the conventions want it.
 fn headers(event: &str, prefix: &str, headers: Texts<'_>, time_unix_nano: u64) -> Event {
-    let mut attributes: Vec<(String, Vec<AnyValue>)> = Vec::with_capacity(headers.len());
+    let mut values: BTreeMap<String, Vec<AnyValue>> = BTreeMap::new();
     for (name, mut value) in headers {
         cut(&mut value, LONGEST);
-        let key = format!("{prefix}{}", name.to_ascii_lowercase());
-        match attributes.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, values)) => values.push(text(value)),
-            None => attributes.push((key, vec![text(value)])),
-        }
+        values.entry(format!("{prefix}{}", name.to_ascii_lowercase())).or_default().push(text(value));
     }
-    let attribute = |(key, values)| KeyValue {
-        key,
-        value: Some(AnyValue { value: Some(Value::ArrayValue(ArrayValue { values })) }),
-        ..KeyValue::default()
-    };
-    Event {
-        time_unix_nano,
-        name: event.to_owned(),
-        attributes: attributes.into_iter().map(attribute).collect(),
-        dropped_attributes_count: 0,
+    let mut attributes = Attributes::default();
+    for (key, values) in values {
+        attributes.put(&key, Value::ArrayValue(ArrayValue { values }));
     }
+    let attributes = attributes.0;
+    Event { time_unix_nano, name: event.to_owned(), attributes, dropped_attributes_count: 0 }
 }
 
 /// Nanoseconds since the Unix epoch; they fit until the year 2554.
@@ -169,8 +199,8 @@ impl Attributes {
     }
 
     /// <https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/>
-    fn of_genai(&mut self, line: &Line<'_>, operation: Option<&'static str>, observed: &Observed) {
-        if let Some(provider) = line.provider {
+    fn of_genai(&mut self, line: &Line<'_>, operation: Option<&'static str>, asked: &Asked) {
+        if let Some(provider) = genai::provider_name(&line.host) {
             self.text("gen_ai.provider.name", provider);
             // What it was called until version 1.37 of the conventions.
             self.text("gen_ai.system", provider);
@@ -178,10 +208,19 @@ impl Attributes {
         if let Some(operation) = operation {
             self.text("gen_ai.operation.name", operation);
         }
-        if observed.asked.stream {
+        if let Some(model) = &asked.model {
+            self.text("gen_ai.request.model", &**model);
+        }
+        if asked.stream {
             self.put("gen_ai.request.stream", Value::BoolValue(true));
         }
-        let usage = &observed.usage;
+    }
+
+    /// The same page.
+    fn of_usage(&mut self, usage: Usage) {
+        if let Some(model) = usage.model {
+            self.text("gen_ai.response.model", model);
+        }
         self.number("gen_ai.usage.input_tokens", usage.input);
         self.number("gen_ai.usage.output_tokens", usage.output);
         self.number("gen_ai.usage.cache_read.input_tokens", usage.cache_read);
@@ -189,23 +228,13 @@ impl Attributes {
         self.number("gen_ai.usage.reasoning.output_tokens", usage.reasoning);
     }
 
-    fn of_models(&mut self, asked: Option<String>, answered: Option<String>) {
-        for (key, model) in [("gen_ai.request.model", asked), ("gen_ai.response.model", answered)] {
-            if let Some(model) = model {
-                self.text(key, model);
-            }
-        }
-    }
-
-    fn of_decision(&mut self, line: &Line<'_>, observed: &Observed) {
+    fn of_decision(&mut self, line: &Line<'_>) {
         let route = line.route.as_deref().and_then(|route| route.split_once('/'));
         self.put("clrk.aiproviderroute.matched", Value::BoolValue(route.is_some()));
         if let Some((namespace, name)) = route {
             self.text("clrk.aiproviderroute.namespace", namespace);
             self.text("clrk.aiproviderroute.name", name);
         }
-        self.number("clrk.req.bytes", observed.request_bytes);
-        self.number("clrk.resp.bytes", observed.response_bytes);
         self.text("keyward.gateway", &*line.gateway);
         self.text("keyward.decision", line.decision);
         if let Some(reason) = line.reason {

@@ -7,7 +7,14 @@ use std::ops::Range;
 
 use memchr::memchr_iter;
 
+use super::Cut;
 use crate::secret::Secret;
+
+/// Bytes of a credential that give nothing away.
+const SHORTEST_PART: usize = 4;
+
+/// Bytes of `\u0041`: a text may be cut within such an escape, of which the view then shows the rest.
+const LONGEST_ESCAPE: usize = 6;
 
 /// Bytes to look for.
 pub(super) struct Form {
@@ -37,6 +44,25 @@ impl Form {
             let start = at.checked_sub(before)?;
             let end = start + wanted.len();
             (text.get(start..end)? == wanted).then_some(start..end)
+        })
+    }
+
+    /// Where a part of the form stands that the text was cut through; `None` where it is too short to be of use.
+    pub(super) fn find_part(&self, text: &[u8], cut: Cut) -> Option<Range<usize>> {
+        // Exposed to the comparison.
+        let wanted = self.bytes.expose();
+        let longest = wanted.len().min(text.len() + 1).saturating_sub(1);
+        let mut parts = (SHORTEST_PART..=longest).rev().flat_map(|length| (0..LONGEST_ESCAPE).map(move |cut| (length, cut)));
+        parts.find_map(|(length, escape)| match cut {
+            Cut::After => {
+                let end = text.len().checked_sub(escape)?;
+                let start = end.checked_sub(length)?;
+                (text.get(start..end)? == wanted.get(..length)?).then_some(start..text.len())
+            }
+            Cut::Before => {
+                let end = escape + length;
+                (text.get(escape..end)? == wanted.get(wanted.len() - length..)?).then_some(0..end)
+            }
         })
     }
 }

@@ -6,8 +6,8 @@ use crate::artefacts::root;
 use crate::objects;
 use crate::provider::Provider;
 
-/// The line of the worked example after which a test adds to its gateway.
-pub(crate) const ANCHOR: &str = "  listeners: [{name: egress, protocol: TLS, tls: {mode: Terminate}}]\n";
+/// The text of the worked example before which a test adds to its gateway.
+const ANCHOR: &str = "  defaultPolicy: ";
 
 /// Files of a manifest directory.
 #[derive(Debug, Clone, Default)]
@@ -74,7 +74,7 @@ impl Manifests {
     /// Adds a line to the spec of the worked example's gateway, as `requestTimeout: 2s`.
     #[must_use]
     pub fn gateway_spec(self, line: &str) -> Manifests {
-        self.replace(ANCHOR, &format!("{ANCHOR}  {line}\n"))
+        self.replace(ANCHOR, &format!("  {line}\n{ANCHOR}"))
     }
 
     /// Refuses hosts that no route names.
@@ -93,7 +93,7 @@ impl Manifests {
             "  upstreamTLS: {{additionalTrustBundleSecretRef: {{name: provider-ca}}, hostAliases: [{}]}}\n",
             self.aliases.join(", ")
         );
-        let pointed = |text: &String| text.replacen(ANCHOR, &format!("{ANCHOR}{upstream}"), 1);
+        let pointed = |text: &String| text.replacen(ANCHOR, &format!("{upstream}{ANCHOR}"), 1);
         let mut files: Vec<_> = self.files.iter().map(|(name, text)| (name.clone(), pointed(text))).collect();
         files.push(("provider-ca.yaml".into(), objects::secret("provider-ca", &[("ca.crt", &self.bundle)])));
         files

@@ -18,7 +18,6 @@ use crate::client::{Agent, Http, Way, every_way};
 
 use crate::process::Process;
 pub use builder::Builder;
-pub(crate) use manifests::ANCHOR;
 pub use manifests::Manifests;
 
 /// The host that the worked example puts a credential in for.

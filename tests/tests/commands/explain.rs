@@ -151,8 +151,8 @@ fn a_rule_for_a_model_asks_for_it_and_the_gateway_must_be_named_among_several() 
 
 #[test]
 fn what_goes_untouched_through_the_operators_proxy_must_have_the_name_of_its_target() {
-    let through = "interception: Routes\n  upstreamProxy: {address: 'proxy.example:3128'}\n  otlp:";
-    let folder = manifests(&[("g.yaml", &objects::gateway("g", "allow-all").replace("otlp:", through))]);
+    let through = "interception: Routes\n  upstreamProxy: {address: 'proxy.example:3128'}\n  listeners:";
+    let folder = manifests(&[("g.yaml", &objects::gateway("g", "allow-all").replace("listeners:", through))]);
     for (arguments, code, verdict) in [
         (&[][..], 0, "untouched"),
         (&["--transparent"], 0, "untouched"),
