@@ -58,7 +58,9 @@ impl Watch {
         let _ = host::set_request_header(TRACEPARENT, self.trace.traceparent().as_bytes());
         // Elsewhere nothing says what anything costs.
         self.reads = plan.route.is_some() || self.rules.capture().is_some();
-        if self.reads && let Some(narrowed) = headers.first(ACCEPT_ENCODING).and_then(bodies::narrowed) {
+        if self.reads
+            && let Some(narrowed) = headers.first(ACCEPT_ENCODING).and_then(bodies::narrowed)
+        {
             let _ = host::set_request_header(ACCEPT_ENCODING, narrowed.as_bytes());
         }
     }

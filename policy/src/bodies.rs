@@ -80,7 +80,9 @@ impl<R: Reader> Body<R> {
         let content_type = headers.first("content-type").unwrap_or_default();
         let taps = Taps {
             reader: Some(reader),
-            kept: capture.filter(|capture| capture.takes(content_type)).map(|capture| Kept::of(capture, content_type)),
+            kept: capture
+                .filter(|capture| capture.takes(content_type))
+                .map(|capture| Kept::of(capture, content_type)),
             decoded: 0,
         };
         let encoding = headers.first("content-encoding").map(<[u8]>::trim_ascii);

@@ -8,7 +8,7 @@ use policy::host::HostPattern;
 use policy::rules::is_settable_header;
 use policy::seal::{Binding, Keyring};
 use policy::secret::Secret;
-use policy::wire::{self, CollectorHeader, Telemetry};
+use policy::wire::{self, Capture, CollectorHeader, Telemetry};
 
 use super::verdict::Refusal;
 use crate::envoy::names;
@@ -18,6 +18,13 @@ use crate::plan::{Collector, ObjectKey, ProxyHost};
 /// What OTLP/HTTP appends to an endpoint without a path.
 /// <https://opentelemetry.io/docs/specs/otel/protocol/exporter/#endpoint-urls-for-otlphttp>
 const TRACES: &str = "/v1/traces";
+
+/// Bytes of a body that a span shows, at most and where the spec says nothing: two of them, in base64, leave room for
+/// the rest of a span of [`policy::outbox::LARGEST`].
+pub(super) const MOST_SHOWN: u32 = 65_536;
+
+/// Media types of bodies that are shown where the spec names none.
+const SHOWN: [&str; 3] = ["application/json", "application/x-ndjson", "text/event-stream"];
 
 /// Headers of ours, which no other may replace.
 const OURS: [&str; 2] = ["content-encoding", "content-type"];
@@ -51,6 +58,19 @@ pub(super) fn at(spec: &Spec) -> Result<Option<Collector>, String> {
         Some(path) => path,
     };
     Ok(Some(Collector { tls, host, port, authority: authority.to_string(), path: path.to_owned() }))
+}
+
+/// What it is shown of bodies.
+fn capture(otlp: &Otlp) -> Option<Capture> {
+    let capture = otlp.capture_body.as_ref().filter(|capture| capture.enabled != Some(false))?;
+    let max_bytes = capture.max_bytes.map_or(MOST_SHOWN, |most| most.try_into().unwrap_or(MOST_SHOWN));
+    let given = &capture.include_content_types;
+    let content_types = if given.is_empty() {
+        SHOWN.map(str::to_owned).into()
+    } else {
+        given.iter().map(|kind| kind.trim().to_ascii_lowercase()).collect()
+    };
+    Some(Capture { max_bytes: max_bytes.min(MOST_SHOWN), content_types }).filter(|_| max_bytes > 0)
 }
 
 /// What is sent to it besides: the spec's headers, and over them those of the Secret.
@@ -104,6 +124,7 @@ fn header(place: &str, name: &str, value: &[u8]) -> Result<(String, Secret), Str
 /// that wants a token refuses what comes without.
 pub(super) fn telemetry(
     gateway: &ObjectKey,
+    spec: &Spec,
     collector: &Collector,
     headers: &Headers,
     keyring: &Keyring,
@@ -120,7 +141,7 @@ pub(super) fn telemetry(
     };
     let sealed = headers.iter().map(seal).collect::<Option<Vec<_>>>()?;
     told.headers = sealed;
-    Some(Telemetry { collectors: vec![told] })
+    Some(Telemetry { collectors: vec![told], capture: spec.otlp.as_ref().and_then(capture) })
 }
 
 #[cfg(test)]
@@ -179,6 +200,35 @@ mod tests {
         for wrong in [&b""[..], b" ", b"a\nb", b"\xff"] {
             let said = header("place", "x-token", wrong).err().expect("refused");
             assert!(said.contains("x-token") && said.starts_with("place"), "{said}");
+        }
+    }
+
+    #[test]
+    fn bodies_are_shown_as_far_as_the_spec_says() {
+        let shown = |capture: serde_json::Value| {
+            let otlp = serde_json::json!({"endpoint": "http://otel", "captureBody": capture});
+            super::capture(&serde_json::from_value(otlp).unwrap())
+        };
+        let types = |types: &[&str]| types.iter().map(|kind| (*kind).to_owned()).collect::<Vec<_>>();
+        let usual = types(&["application/json", "application/x-ndjson", "text/event-stream"]);
+        let capture = |max_bytes, content_types: &Vec<String>| {
+            Some(Capture { max_bytes, content_types: content_types.clone() })
+        };
+        for (spec, expected) in [
+            (serde_json::json!({}), capture(65_536, &usual)),
+            (serde_json::json!({"maxBytes": 10}), capture(10, &usual)),
+            (serde_json::json!({"maxBytes": 65_537}), capture(65_536, &usual)),
+            (serde_json::json!({"maxBytes": u64::MAX}), capture(65_536, &usual)),
+            (serde_json::json!({"maxBytes": 0}), None),
+            (serde_json::json!({"enabled": true}), capture(65_536, &usual)),
+            (serde_json::json!({"enabled": false}), None),
+            (
+                serde_json::json!({"includeContentTypes": ["Text/HTML "]}),
+                capture(65_536, &types(&["text/html"])),
+            ),
+            (serde_json::Value::Null, None),
+        ] {
+            assert_eq!(shown(spec.clone()), expected, "{spec}");
         }
     }
 }

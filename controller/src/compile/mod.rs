@@ -124,11 +124,10 @@ impl Resolved<'_> {
         if let Ok(settings) = settings {
             let bundle = joined(self.system_trust, &own);
             let egress = egress::at(key, &self.l4_routes, &self.denials, &settings.aliases);
-            let telemetry = settings
-                .collector
-                .as_ref()
-                .zip(headers.as_ref().ok())
-                .and_then(|(collector, headers)| collector::telemetry(key, collector, headers, keyring));
+            let telemetry =
+                settings.collector.as_ref().zip(headers.as_ref().ok()).and_then(|(collector, headers)| {
+                    collector::telemetry(key, &gateway.spec, collector, headers, keyring)
+                });
             let around = plan::Around { egress, trust_bundle: bundle, telemetry };
             let (mut plan, needed) =
                 plan::plan(key.clone(), settings, &self.at(key), around, &self.fills, keyring);

@@ -8,6 +8,8 @@ use policy::api::credential_injection_policy;
 use policy::api::egress_gateway::{self, DataPlane, FromNamespaces, Listener};
 use policy::api::{Kind, ai_provider_route, egress_l4_route};
 
+use super::collector;
+
 /// What becomes of an object that uses a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Support {
@@ -39,8 +41,13 @@ impl<S> Field<S> {
 
 /// Fields of an EgressGateway's spec.
 pub const GATEWAY: &[Field<egress_gateway::Spec>] = &[
-    Field::partial("otlp.captureBody", |spec| {
-        spec.otlp.as_ref().is_some_and(|otlp| otlp.capture_body.is_some())
+    Field::partial("otlp.captureBody (without otlp.endpoint)", |spec| {
+        spec.otlp.as_ref().is_some_and(|otlp| otlp.capture_body.is_some() && otlp.endpoint.is_none())
+    }),
+    Field::partial("otlp.captureBody.maxBytes (beyond 65536)", |spec| {
+        let capture = spec.otlp.as_ref().and_then(|otlp| otlp.capture_body.as_ref());
+        let most = capture.and_then(|capture| capture.max_bytes);
+        most.is_some_and(|most| most > collector::MOST_SHOWN.into())
     }),
     Field::partial("extProc", |spec| spec.ext_proc.is_some()),
     Field::partial("infrastructure", |spec| spec.infrastructure.is_some()),

@@ -132,8 +132,7 @@ fn the_first_bytes_of_a_body_are_shown_and_the_last_ones_of_a_stream() {
 #[test]
 fn what_is_shown_of_an_encoded_body_is_decoded() {
     let headers = [("content-type", "application/json"), ("content-encoding", "gzip")];
-    let shown =
-        seen(&headers, &[&gzip(b"{\"some\": \"text\"}")], Some(&capture(100))).shown.expect("shown");
+    let shown = seen(&headers, &[&gzip(b"{\"some\": \"text\"}")], Some(&capture(100))).shown.expect("shown");
     assert_eq!((shown.encoding(), shown.bytes()), (Some("gzip"), 16));
     assert_eq!(shown.text(&Scrubber::default()), b"{\"some\": \"text\"}");
     let encoded = [("content-type", "application/json"), ("content-encoding", "br")];

@@ -80,7 +80,8 @@ impl Record {
         attributes.number("clrk.req.bytes", request_bytes);
         attributes.number("clrk.resp.bytes", response_bytes);
         let (started, ended) = (nanoseconds(started), nanoseconds(ended));
-        let bodies = [("http.request.body", observed.request_body), ("http.response.body", observed.response_body)];
+        let bodies =
+            [("http.request.body", observed.request_body), ("http.response.body", observed.response_body)];
         let bodies = bodies.into_iter().filter_map(|(event, shown)| Some(self.body(event, shown?, ended)));
         let mut events = vec![
             headers("http.request.headers", "http.request.header.", line.request_headers, started),

@@ -52,7 +52,9 @@ impl Form {
         // Exposed to the comparison.
         let wanted = self.bytes.expose();
         let longest = wanted.len().min(text.len() + 1).saturating_sub(1);
-        let mut parts = (SHORTEST_PART..=longest).rev().flat_map(|length| (0..LONGEST_ESCAPE).map(move |cut| (length, cut)));
+        let mut parts = (SHORTEST_PART..=longest)
+            .rev()
+            .flat_map(|length| (0..LONGEST_ESCAPE).map(move |cut| (length, cut)));
         parts.find_map(|(length, escape)| match cut {
             Cut::After => {
                 let end = text.len().checked_sub(escape)?;
