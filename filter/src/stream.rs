@@ -195,6 +195,13 @@ impl Stream {
         rewrites.iter().try_for_each(|rewrite| replace(rewrite, &IN_TRAILERS))
     }
 
+    /// Notes whether that was the last of the answer.
+    fn answered(&mut self, ended: bool) {
+        if let (true, Some(watch)) = (ended, &mut self.watch) {
+            watch.answered();
+        }
+    }
+
     /// Leaves a span for the collectors, and has the root context wake up to send it.
     fn tell(&mut self, record: &Record) {
         if let Some((rules, span)) = self.watch.take().and_then(|watch| watch.end(record)) {
@@ -241,21 +248,26 @@ impl HttpContext for Stream {
         }
     }
 
-    fn on_http_response_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
+    fn on_http_response_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
         match self.scrub() {
-            Ok(()) => Action::Continue,
+            Ok(()) => {
+                self.answered(end_of_stream);
+                Action::Continue
+            }
             Err(refused) => self.refuse(&host_failed(refused)),
         }
     }
 
-    fn on_http_response_body(&mut self, size: usize, _end_of_stream: bool) -> Action {
+    fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         if let Some(watch) = &mut self.watch {
             watch.response_piece(size);
         }
+        self.answered(end_of_stream);
         Action::Continue
     }
 
     fn on_http_response_trailers(&mut self, _count: usize) -> Action {
+        self.answered(true);
         passing(self.scrub_trailers())
     }
 

@@ -30,6 +30,8 @@ pub(crate) struct Watch {
     response: Option<Body<Option<Meter>>>,
     /// Whether the answer is of a kind that says what it cost.
     metered: bool,
+    /// Whether all of it came.
+    whole: bool,
 }
 
 impl Watch {
@@ -49,6 +51,7 @@ impl Watch {
             reads: false,
             response: None,
             metered: false,
+            whole: false,
         })
     }
 
@@ -89,6 +92,11 @@ impl Watch {
         }
     }
 
+    /// Its body ended where it should.
+    pub(crate) fn answered(&mut self) {
+        self.whole = true;
+    }
+
     /// Sees what arrived of its body.
     pub(crate) fn response_piece(&mut self, size: usize) {
         let Some(response) = &mut self.response else { return };
@@ -110,6 +118,8 @@ impl Watch {
             response_bytes: host::response_size(),
             asked: request.reader.map(AskedReader::end).unwrap_or_default(),
             usage: match meter {
+                // What a stream said until it was broken off is not what it cost.
+                Some(Some(Some(_))) if !self.whole => Some(Err(Unknown::Malformed)),
                 Some(Some(meter)) => meter.map(Meter::end),
                 Some(None) if self.metered => Some(Err(Unknown::Encoding)),
                 _ => None,

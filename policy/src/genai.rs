@@ -1,8 +1,11 @@
 //! What a request asks of a model, by the names of OpenTelemetry's conventions for generative AI
 //! (<https://opentelemetry.io/docs/specs/semconv/registry/attributes/gen-ai/>).
 
+use percent_encoding::percent_decode_str;
+
 use crate::host::HostPattern;
 use crate::provider::Provider;
+use crate::usage::Asked;
 
 /// `gen_ai.provider.name` of a host; `None`: it is no provider's.
 #[must_use]
@@ -47,8 +50,59 @@ pub fn operation(path: &[u8]) -> Option<&'static str> {
     OPERATIONS.iter().find(|(end, _)| path.ends_with(end.as_bytes())).map(|(_, operation)| *operation)
 }
 
+/// Methods behind the name of a model, and whether each answers as a stream.
+///
+/// - Google's, of its own models and of others': <https://ai.google.dev/api/generate-content>,
+///   <https://cloud.google.com/vertex-ai/docs/reference/rest>
+const METHODS: &[(&str, bool)] = &[
+    ("generateContent", false),
+    ("streamGenerateContent", true),
+    ("rawPredict", false),
+    ("streamRawPredict", true),
+    ("embedContent", false),
+    ("batchEmbedContents", false),
+    ("predict", false),
+    ("countTokens", false),
+];
+
+/// Bedrock's operations on a model, and whether each answers as a stream.
+const BEDROCK: &[(&str, bool)] = &[
+    ("invoke", false),
+    ("invoke-with-response-stream", true),
+    ("converse", false),
+    ("converse-stream", true),
+    ("count-tokens", false),
+];
+
+/// What a request asks for: what its path says goes before what its body does, as with the providers.
+#[must_use]
+pub fn asked(path: &str, body: Asked) -> Asked {
+    let Some((model, stream)) = in_path(path) else { return body };
+    let model = percent_decode_str(model).decode_utf8().ok().map(|model| model.into_owned());
+    Asked { model: model.or(body.model), stream: stream || body.stream }
+}
+
+/// The model that a path names, as it stands there, and whether it asks for a stream.
+fn in_path(path: &str) -> Option<(&str, bool)> {
+    let streams = |known: &[(&str, bool)], name: &str| {
+        known.iter().find(|(operation, _)| *operation == name).map(|(_, stream)| *stream)
+    };
+    let (front, last) = path.rsplit_once('/')?;
+    // <https://learn.microsoft.com/azure/ai-services/openai/reference>: there it is the name of a deployment.
+    if let Some((_, deployment)) = path.split_once("/openai/deployments/") {
+        return deployment.split_once('/').map(|(name, _)| (name, false));
+    }
+    if let (Some(model), Some(stream)) = (front.strip_prefix("/model/"), streams(BEDROCK, last)) {
+        return (!model.contains('/')).then_some((model, stream));
+    }
+    let (model, method) = last.rsplit_once(':')?;
+    let stream = streams(METHODS, method)?;
+    (front.ends_with("/models") || front.ends_with("/tunedModels")).then_some((model, stream))
+}
+
 #[cfg(test)]
 mod tests {
+    use crate::usage::Asked;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -84,5 +138,36 @@ mod tests {
         ] {
             assert_eq!(super::operation(path.as_bytes()), operation, "{path}");
         }
+    }
+
+    #[test]
+    fn a_model_and_a_stream_are_asked_for_in_the_path_where_a_provider_has_them_there() {
+        let asked = |model: Option<&str>, stream| Asked { model: model.map(str::to_owned), stream };
+        for (path, expected) in [
+            ("/v1/chat/completions", asked(Some("in-the-body"), false)),
+            ("/openai/deployments/gpt-5/chat/completions", asked(Some("gpt-5"), false)),
+            ("/openai/deployments/gpt-5", asked(Some("in-the-body"), false)),
+            ("/v1beta/models/gemini-2.5-pro:generateContent", asked(Some("gemini-2.5-pro"), false)),
+            ("/v1beta/models/gemini-2.5-pro:streamGenerateContent", asked(Some("gemini-2.5-pro"), true)),
+            ("/v1beta/tunedModels/mine:generateContent", asked(Some("mine"), false)),
+            ("/v1/projects/p/locations/l/endpoints/7:generateContent", asked(Some("in-the-body"), false)),
+            (
+                "/v1/projects/p/locations/l/publishers/anthropic/models/claude-opus-5@20260101:streamRawPredict",
+                asked(Some("claude-opus-5@20260101"), true),
+            ),
+            ("/v1beta/models/gemini-2.5-pro", asked(Some("in-the-body"), false)),
+            ("/model/anthropic.claude-v2%3A1/invoke", asked(Some("anthropic.claude-v2:1"), false)),
+            ("/model/anthropic.claude-v2:1/converse-stream", asked(Some("anthropic.claude-v2:1"), true)),
+            ("/model/a/invoke-with-response-stream", asked(Some("a"), true)),
+            ("/model/%ff/converse-stream", asked(Some("in-the-body"), true)),
+            ("/model/a/b/invoke", asked(Some("in-the-body"), false)),
+            ("/model/a/else", asked(Some("in-the-body"), false)),
+            ("/", asked(Some("in-the-body"), false)),
+            ("", asked(Some("in-the-body"), false)),
+        ] {
+            assert_eq!(super::asked(path, asked(Some("in-the-body"), false)), expected, "{path}");
+        }
+        assert_eq!(super::asked("/v1/messages", asked(None, true)), asked(None, true));
+        assert!(super::asked("/openai/deployments/gpt-5/responses", asked(None, true)).stream);
     }
 }

@@ -64,6 +64,7 @@ struct Counts {
     reasoning_too: Option<u64>,
     cache_read: Option<u64>,
     cache_read_too: Option<u64>,
+    cache_write: Option<u64>,
     cache_write_too: Option<u64>,
 }
 
@@ -80,6 +81,7 @@ impl Counts {
             Field::ReasoningToo => &mut self.reasoning_too,
             Field::CacheRead => &mut self.cache_read,
             Field::CacheReadToo => &mut self.cache_read_too,
+            Field::CacheWrite => &mut self.cache_write,
             Field::CacheWriteToo => &mut self.cache_write_too,
         };
         *place = count(value).or(*place);
@@ -96,6 +98,7 @@ impl Counts {
             (&mut self.reasoning_too, later.reasoning_too),
             (&mut self.cache_read, later.cache_read),
             (&mut self.cache_read_too, later.cache_read_too),
+            (&mut self.cache_write, later.cache_write),
             (&mut self.cache_write_too, later.cache_write_too),
         ] {
             *place = later.or(*place);
@@ -109,7 +112,7 @@ impl Counts {
             input: sum(&[self.input, self.input_too, self.cache_read_too, self.cache_write_too]),
             output: sum(&[self.output, self.reasoning_too]),
             cache_read: self.cache_read.or(self.cache_read_too),
-            cache_write: self.cache_write_too,
+            cache_write: self.cache_write.or(self.cache_write_too),
             reasoning: self.reasoning.or(self.reasoning_too),
         }
     }
@@ -231,8 +234,9 @@ impl Meter {
     pub fn end(mut self) -> Result<Usage, Unknown> {
         let whole = match &mut self.framing {
             Framing::Whole(text) | Framing::Lines(text) => text.end(&mut self.counts).is_ok(),
-            // What follows the last event is no event: the specification has it discarded.
-            Framing::Events { .. } => true,
+            // A reader discards an event that is not ended, and with it what the answer cost. Some leave out the empty
+            // line behind the last one, which says nothing.
+            Framing::Events { events, event } => !events.are_under_way() || event.is_done(),
             Framing::Aws(messages) => messages.are_whole(),
         };
         if whole && !self.malformed { Ok(self.counts.usage()) } else { Err(Unknown::Malformed) }
@@ -275,6 +279,11 @@ impl Text {
     fn scan(&mut self, piece: &[u8]) -> Result<(), Malformed> {
         let counts = &mut self.counts;
         self.scanner.feed(piece, &mut |field, value| counts.take(field, value))
+    }
+
+    /// Whether it is [`DONE`].
+    fn is_done(&self) -> bool {
+        self.done == Some(DONE.len())
     }
 
     /// It is over; the next one begins.

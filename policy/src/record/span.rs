@@ -59,6 +59,7 @@ impl Record {
         let path = plan.and_then(Plan::path).unwrap_or(head.path);
         let line = Line::of(self, plan, &head, path);
         let operation = genai::operation(line.path.as_bytes());
+        let asked = genai::asked(&line.path, asked);
         let asked = Asked { model: asked.model.map(|model| self.told(&model)), ..asked };
         let name = match (operation, &asked.model) {
             (Some(operation), Some(model)) => format!("{operation} {model}"),

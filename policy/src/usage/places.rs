@@ -22,6 +22,8 @@ pub(super) enum Field {
     CacheRead,
     /// Tokens of the prompt that were read from a cache, which [`Field::Input`] leaves out.
     CacheReadToo,
+    /// Tokens of the prompt that were written to a cache, which [`Field::Input`] counts too.
+    CacheWrite,
     /// Tokens of the prompt that were written to a cache, which [`Field::Input`] leaves out.
     CacheWriteToo,
 }
@@ -39,8 +41,9 @@ pub(super) static REQUEST: Places = Places(&[(&["model"], Field::Model), (&["str
 
 /// Of an answer, or of one event of it.
 ///
-/// - Anthropic, whose `input_tokens` leaves out what concerns the cache:
-///   <https://platform.claude.com/docs/en/build-with-claude/prompt-caching>
+/// - Anthropic, whose `input_tokens` leaves out what concerns the cache, and whose `output_tokens` counts thinking:
+///   <https://platform.claude.com/docs/en/build-with-claude/prompt-caching>,
+///   <https://platform.claude.com/docs/en/api/messages>
 /// - OpenAI, chat and Responses: <https://developers.openai.com/api/reference/resources/chat>,
 ///   <https://developers.openai.com/api/reference/resources/responses>; DeepSeek's `prompt_cache_hit_tokens`:
 ///   <https://api-docs.deepseek.com/guides/kv_cache>
@@ -55,11 +58,14 @@ pub(super) static ANSWER: Places = Places(&[
     (&["usage", "output_tokens"], Field::Output),
     (&["usage", "cache_read_input_tokens"], Field::CacheReadToo),
     (&["usage", "cache_creation_input_tokens"], Field::CacheWriteToo),
+    (&["usage", "output_tokens_details", "thinking_tokens"], Field::Reasoning),
     (&["usage", "input_tokens_details", "cached_tokens"], Field::CacheRead),
+    (&["usage", "input_tokens_details", "cache_write_tokens"], Field::CacheWrite),
     (&["usage", "output_tokens_details", "reasoning_tokens"], Field::Reasoning),
     (&["usage", "prompt_tokens"], Field::Input),
     (&["usage", "completion_tokens"], Field::Output),
     (&["usage", "prompt_tokens_details", "cached_tokens"], Field::CacheRead),
+    (&["usage", "prompt_tokens_details", "cache_write_tokens"], Field::CacheWrite),
     (&["usage", "prompt_cache_hit_tokens"], Field::CacheRead),
     (&["usage", "completion_tokens_details", "reasoning_tokens"], Field::Reasoning),
     (&["usageMetadata", "promptTokenCount"], Field::Input),

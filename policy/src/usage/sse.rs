@@ -65,6 +65,11 @@ impl Events {
         Ok(())
     }
 
+    /// Whether the stream stands where an event has begun and not ended.
+    pub(super) fn are_under_way(&self) -> bool {
+        self.lines > 0 || matches!(self.at, At::Name(1..))
+    }
+
     fn end_line<E>(&mut self, take: &mut impl FnMut(Part<'_>) -> Result<(), E>) -> Result<(), E> {
         let is_empty = self.at == At::Name(0);
         self.at = At::Name(0);

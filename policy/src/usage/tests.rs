@@ -42,6 +42,14 @@ fn anthropics_cache_is_part_of_the_input() {
 }
 
 #[test]
+fn anthropics_thinking_is_part_of_the_output() {
+    let body = br#"{"model":"claude-opus-5","usage":{"input_tokens":10,"output_tokens":70,
+        "cache_creation":{"ephemeral_5m_input_tokens":5,"ephemeral_1h_input_tokens":0},"cache_creation_input_tokens":5,
+        "cache_read_input_tokens":0,"output_tokens_details":{"thinking_tokens":60},"server_tool_use":null}}"#;
+    assert_usage(JSON, body, ("claude-opus-5", 15, 70, Some(0), Some(5), Some(60)));
+}
+
+#[test]
 fn of_anthropics_stream_the_last_count_counts() {
     let body = b"event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"model\":\"claude-opus-5\",\"usage\":{\"input_tokens\":10,\"output_tokens\":1}}}\n\n\
         event: ping\ndata: {\"type\": \"ping\"}\n\n\
@@ -58,6 +66,16 @@ fn openais_details_are_part_of_the_counts() {
         br#"{"model":"gpt-5","usage":{"input_tokens":20,"input_tokens_details":{"cached_tokens":0},
         "output_tokens":30,"output_tokens_details":{"reasoning_tokens":25}}}"#;
     assert_usage(JSON, responses, ("gpt-5", 20, 30, Some(0), None, Some(25)));
+}
+
+#[test]
+fn what_openai_writes_to_a_cache_is_part_of_the_input() {
+    let chat = br#"{"model":"gpt-5","usage":{"prompt_tokens":20,"completion_tokens":3,
+        "prompt_tokens_details":{"cached_tokens":4,"cache_write_tokens":7}}}"#;
+    assert_usage(JSON, chat, ("gpt-5", 20, 3, Some(4), Some(7), None));
+    let responses = br#"{"model":"gpt-5","usage":{"input_tokens":20,"output_tokens":3,
+        "input_tokens_details":{"cached_tokens":4,"cache_write_tokens":7}}}"#;
+    assert_usage(JSON, responses, ("gpt-5", 20, 3, Some(4), Some(7), None));
 }
 
 #[test]
@@ -160,6 +178,30 @@ fn what_is_malformed_or_broken_off_has_no_usage() {
     }
     assert_eq!(metered(SSE, &[b"data: {\"usage\":{\"input_tokens\":5}}\n\ndata: oops\n\n"]), None);
     assert_eq!(metered(SSE, &[b"data: {\"usage\":{\"input_tokens\":5}}\n\ndata: [DON\n\n"]), None);
+}
+
+#[test]
+fn a_stream_that_ends_inside_an_event_has_no_usage() {
+    const WHOLE: &str = "data: {\"usage\":{\"input_tokens\":5}}\n\n";
+    for (rest, known) in [
+        ("", true),
+        ("\n\n", true),
+        (": a comment", true),
+        ("event: message_stop", true),
+        ("event: message_stop\n", true),
+        ("data: [DONE]", true),
+        ("data: [DONE]\n", true),
+        ("data: [DONE]\r\n", true),
+        ("d", false),
+        ("event: message_delta\nda", false),
+        ("data:", false),
+        ("data: [DON", false),
+        ("data: {\"usage\":{\"output_tokens\":7}}", false),
+        ("data: {\"usage\":{\"output_tokens\":7}}\n", false),
+    ] {
+        let stream = format!("{WHOLE}{rest}");
+        assert_eq!(metered(SSE, &[stream.as_bytes()]).is_some(), known, "{rest:?}");
+    }
 }
 
 #[test]
