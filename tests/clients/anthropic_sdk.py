@@ -1,9 +1,11 @@
 """The Python SDK as an agent uses it: no word of a proxy, a CA or a key but what the environment says.
 
-usage: anthropic_sdk.py plain|streamed
-Prints the text of the answer; streamed, one line an event, written out at once.
+usage: anthropic_sdk.py plain|streamed|usage|usage-streamed
+Prints the text of the answer; streamed, one line an event, written out at once. `usage`: the model and what the answer
+cost, as the SDK has them, in JSON.
 """
 
+import json
 import sys
 
 import anthropic
@@ -20,5 +22,18 @@ def streamed(client):
         print(f"event {number} {event.type}", flush=True)
 
 
+def usage(client):
+    told(client.messages.create(**QUESTION))
+
+
+def usage_streamed(client):
+    with client.messages.stream(**QUESTION) as stream:
+        told(stream.get_final_message())
+
+
+def told(message):
+    print(json.dumps({"model": message.model, "usage": message.usage.to_dict()}))
+
+
 if __name__ == "__main__":
-    {"plain": plain, "streamed": streamed}[sys.argv[1]](anthropic.Anthropic(max_retries=0))
+    globals()[sys.argv[1].replace("-", "_")](anthropic.Anthropic(max_retries=0))

@@ -4,8 +4,9 @@
 //
 // usage: node aws_sdk.cjs SERVICE MODE
 //   s3       put-get
-//   bedrock  invoke | invoke-streamed | converse | converse-streamed
-// Prints what it was answered; streamed, one line an event, written out at once.
+//   bedrock  invoke | invoke-streamed | converse | converse-streamed, or one of the latter two with -usage
+// Prints what it was answered; streamed, one line an event, written out at once. With `-usage`: what the answer cost, as
+// the SDK has it, in JSON.
 
 const https = require('node:https');
 const bedrock = require('@aws-sdk/client-bedrock-runtime');
@@ -47,6 +48,8 @@ async function putGet() {
 
 const ask = (command) => new bedrock.BedrockRuntimeClient(settings()).send(command);
 
+const told = (usage) => console.log(JSON.stringify({ model: null, usage }));
+
 const run = {
   s3: { 'put-get': putGet },
   bedrock: {
@@ -63,6 +66,11 @@ const run = {
     'converse-streamed': async () => {
       const answer = await ask(new bedrock.ConverseStreamCommand({ modelId, messages }));
       await print(answer.stream, (event) => Object.keys(event)[0]);
+    },
+    'converse-usage': async () => told((await ask(new bedrock.ConverseCommand({ modelId, messages }))).usage),
+    'converse-streamed-usage': async () => {
+      const answer = await ask(new bedrock.ConverseStreamCommand({ modelId, messages }));
+      for await (const event of answer.stream) if (event.metadata) told(event.metadata.usage);
     },
   },
 };

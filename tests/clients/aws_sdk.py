@@ -4,8 +4,9 @@ usage: aws_sdk.py SERVICE MODE
   s3        put-get | put-get-by-path | put-get-hashed | multipart | presigned
   sts       identity
   dynamodb  put-get
-  bedrock   invoke | invoke-streamed | converse | converse-streamed
-Prints what it was answered; streamed, one line an event, written out at once.
+  bedrock   invoke | invoke-streamed | converse | converse-streamed, or one of these with -usage
+Prints what it was answered; streamed, one line an event, written out at once. With `-usage`: what the answer cost, as
+the SDK has it, in JSON, and the model where the answer names it.
 """
 
 import io
@@ -101,6 +102,38 @@ def bedrock_invoke_streamed():
 def bedrock_converse_streamed():
     answer = client("bedrock-runtime").converse_stream(modelId=MODEL, messages=CONVERSATION)
     printed(answer["stream"], lambda event: next(iter(event)))
+
+
+def told(model, usage):
+    print(json.dumps({"model": model, "usage": usage}))
+
+
+def bedrock_invoke_usage():
+    answer = client("bedrock-runtime").invoke_model(modelId=MODEL, body=json.dumps(QUESTION))
+    message = json.loads(answer["body"].read())
+    told(message["model"], message["usage"])
+
+
+def bedrock_invoke_streamed_usage():
+    # The SDK hands on the model's own events, the last of which has what Bedrock itself counted.
+    answer = client("bedrock-runtime").invoke_model_with_response_stream(modelId=MODEL, body=json.dumps(QUESTION))
+    events = [json.loads(event["chunk"]["bytes"]) for event in answer["body"]]
+    delta = next(event for event in events if event["type"] == "message_delta")
+    counted = events[-1]["amazon-bedrock-invocationMetrics"]
+    same = {"input_tokens": "inputTokenCount", "output_tokens": "outputTokenCount"}
+    for theirs, its in same.items():
+        if delta["usage"][theirs] != counted[its]:
+            raise SystemExit(f"{delta} differs from {counted}")
+    told(events[0]["message"]["model"], events[0]["message"]["usage"] | delta["usage"])
+
+
+def bedrock_converse_usage():
+    told(None, client("bedrock-runtime").converse(modelId=MODEL, messages=CONVERSATION)["usage"])
+
+
+def bedrock_converse_streamed_usage():
+    answer = client("bedrock-runtime").converse_stream(modelId=MODEL, messages=CONVERSATION)
+    told(None, next(event["metadata"]["usage"] for event in answer["stream"] if "metadata" in event))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 """Google's Gen AI SDK for Python as an agent uses it: no word of a proxy, a CA or a key but what the environment says.
 
-usage: google_sdk.py plain|streamed
-Prints the text of the answer; streamed, one line an event, written out at once.
+usage: google_sdk.py plain|streamed|usage|usage-streamed
+Prints the text of the answer; streamed, one line an event, written out at once. `usage`: the model and what the answer
+cost, as the SDK has them, in JSON.
 """
 
+import json
 import sys
 
 from google import genai
@@ -20,5 +22,18 @@ def streamed(client):
         print(f"event {number} {chunk.text}", flush=True)
 
 
+def usage(client):
+    told(client.models.generate_content(**QUESTION))
+
+
+def usage_streamed(client):
+    told(list(client.models.generate_content_stream(**QUESTION))[-1])
+
+
+def told(answer):
+    cost = answer.usage_metadata.model_dump(mode="json", by_alias=True, exclude_none=True)
+    print(json.dumps({"model": answer.model_version, "usage": cost}))
+
+
 if __name__ == "__main__":
-    {"plain": plain, "streamed": streamed}[sys.argv[1]](genai.Client())
+    globals()[sys.argv[1].replace("-", "_")](genai.Client())

@@ -12,8 +12,8 @@ use crate::gateway::Ready;
 use crate::process::Process;
 
 pub use catalogue::{
-    ALL, AZURE_KEY, AZURE_TOKEN, BEDROCK, CURL, DYNAMODB, GEMINI, GIT, HTTP, OPENAI_CHAT, OPENAI_RESPONSES,
-    S3, STS, VERTEX, every,
+    ALL, AZURE_KEY, AZURE_TOKEN, BEDROCK, CURL, DYNAMODB, GEMINI, GIT, HTTP, OPENAI_CHAT, OPENAI_EMBEDDINGS,
+    OPENAI_RESPONSES, S3, STS, VERTEX, every,
 };
 
 /// How long a client may take to start and answer on a busy machine.

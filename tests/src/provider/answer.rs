@@ -1,9 +1,12 @@
 //! From a request to its answer, as the current behaviour says.
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
@@ -14,7 +17,7 @@ use super::api::Api;
 use super::behaviour::Behaviour;
 use super::body::Answer;
 use super::log::Received;
-use super::{Shared, anthropic, bedrock, echo, git, openai, packages};
+use super::{Encoding, Shared, anthropic, bedrock, echo, git, openai, packages};
 
 const SSE: &str = "text/event-stream; charset=utf-8";
 const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
@@ -37,9 +40,12 @@ fn route(request: &Received, behaviour: &Behaviour, shared: &Arc<Shared>) -> Res
     let path = request.path.split('?').next().unwrap_or_default();
     if let Some(operation) = bedrock::operation(path) {
         // Whether it was signed is told from what was received: see `aws::verify`.
-        return match bedrock::document(operation, "Hello!") {
-            Some(document) => whole(StatusCode::OK, &document),
-            None => streamed(EVENT_STREAM, bedrock::events(operation, behaviour.deltas), behaviour, shared),
+        return match bedrock::document(operation, "Hello!", behaviour.tokens) {
+            Some(document) => written(&document, request, behaviour),
+            None => {
+                let events = bedrock::events(operation, behaviour.deltas, behaviour.tokens);
+                streamed(EVENT_STREAM, events, request, behaviour, shared)
+            }
         };
     }
     if anthropic::is_account(path) {
@@ -60,10 +66,20 @@ fn route(request: &Received, behaviour: &Behaviour, shared: &Arc<Shared>) -> Res
         return whole(StatusCode::BAD_REQUEST, &api.complaint());
     };
     if api.is_streamed(path, &asked) {
-        return streamed(SSE, api.events(&asked, behaviour.deltas), behaviour, shared);
+        let events = api.events(&asked, behaviour.deltas, behaviour.tokens);
+        return streamed(SSE, events, request, behaviour, shared);
     }
     let text = behaviour.text_bytes.map_or_else(|| "Hello!".to_owned(), |size| "x".repeat(size));
-    whole(StatusCode::OK, &api.message(&asked, &text))
+    written(&api.message(&asked, &text, behaviour.tokens), request, behaviour)
+}
+
+/// A document as an answer.
+fn written(document: &Value, request: &Received, behaviour: &Behaviour) -> Response<Answer> {
+    let (parts, coding) = on_the_wire(vec![document.to_string().into()], request, behaviour);
+    let mut response = Response::new(Answer::whole(parts.concat()));
+    set(&mut response, "content-type", "application/json");
+    set_coding(&mut response, coding);
+    response
 }
 
 fn whole(status: StatusCode, body: &Value) -> Response<Answer> {
@@ -76,16 +92,57 @@ fn whole(status: StatusCode, body: &Value) -> Response<Answer> {
 fn streamed<Event: Into<Bytes>>(
     kind: &str,
     events: Vec<Event>,
+    request: &Received,
     behaviour: &Behaviour,
     shared: &Arc<Shared>,
 ) -> Response<Answer> {
     let (sender, receiver) = mpsc::channel(1);
     let events = events.into_iter().map(Into::into).collect();
+    let (events, coding) = on_the_wire(events, request, behaviour);
     tokio::spawn(send_events(events, behaviour.clone(), Arc::clone(shared), sender));
     let mut response = Response::new(Answer::Parts(receiver));
     set(&mut response, "content-type", kind);
     set(&mut response, "cache-control", "no-cache");
+    set_coding(&mut response, coding);
     response
+}
+
+/// The parts of a body with what is wrong with them, encoded, and the name of the coding. Each part of a stream can be
+/// decoded once it is there; a damaged body is one part.
+fn on_the_wire(
+    mut parts: Vec<Bytes>,
+    request: &Received,
+    behaviour: &Behaviour,
+) -> (Vec<Bytes>, Option<&'static str>) {
+    if let Some(damage) = behaviour.damage {
+        let mut body = parts.concat();
+        damage.apply(&mut body);
+        parts = vec![body.into()];
+    }
+    let accepts = || request.values("accept-encoding").iter().any(|accepted| accepted.contains("gzip"));
+    match behaviour.encoding {
+        Encoding::Gzip => (zipped(&parts), Some("gzip")),
+        Encoding::GzipIfAccepted if accepts() => (zipped(&parts), Some("gzip")),
+        Encoding::SaidToBeBrotli => (parts, Some("br")),
+        Encoding::Identity | Encoding::GzipIfAccepted => (parts, None),
+    }
+}
+
+fn zipped(parts: &[Bytes]) -> Vec<Bytes> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let mut zipped: Vec<Bytes> = Vec::new();
+    for part in parts {
+        encoder.write_all(part).and_then(|()| encoder.flush()).expect("memory");
+        zipped.push(std::mem::take(encoder.get_mut()).into());
+    }
+    zipped.push(encoder.finish().expect("memory").into());
+    zipped
+}
+
+fn set_coding(response: &mut Response<Answer>, coding: Option<&str>) {
+    if let Some(coding) = coding {
+        set(response, "content-encoding", coding);
+    }
 }
 
 async fn send_events(

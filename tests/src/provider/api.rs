@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::log::Received;
-use super::{anthropic, google, openai};
+use super::{Tokens, anthropic, google, openai};
 
 /// An endpoint that only a key opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub(super) enum Api {
     Responses(Keys),
     /// OpenAI's Chat Completions, by whose rules for keys.
     Completions(Keys),
+    /// OpenAI's Embeddings, by whose rules for keys.
+    Embeddings(Keys),
     /// Google's `generateContent` and `streamGenerateContent`.
     Generate,
 }
@@ -34,11 +36,15 @@ impl Api {
             "/v1/messages" | "/v1/complete" => Some(Api::Messages),
             "/v1/responses" => Some(Api::Responses(Keys::OpenAi)),
             "/v1/chat/completions" => Some(Api::Completions(Keys::OpenAi)),
+            "/v1/embeddings" => Some(Api::Embeddings(Keys::OpenAi)),
             _ if path.starts_with("/openai/") && path.ends_with("/responses") => {
                 Some(Api::Responses(Keys::Azure))
             }
             _ if path.starts_with("/openai/") && path.ends_with("/chat/completions") => {
                 Some(Api::Completions(Keys::Azure))
+            }
+            _ if path.starts_with("/openai/") && path.ends_with("/embeddings") => {
+                Some(Api::Embeddings(Keys::Azure))
             }
             _ if google::model(path).is_some() => Some(Api::Generate),
             _ => None,
@@ -51,10 +57,10 @@ impl Api {
         let bearer = || header("authorization").map(|value| value.replacen("Bearer ", "", 1));
         match self {
             Api::Messages => header("x-api-key").collect(),
-            Api::Responses(Keys::OpenAi) | Api::Completions(Keys::OpenAi) => bearer().collect(),
-            Api::Responses(Keys::Azure) | Api::Completions(Keys::Azure) => {
-                header("api-key").chain(bearer()).collect()
-            }
+            Api::Responses(keys) | Api::Completions(keys) | Api::Embeddings(keys) => match keys {
+                Keys::OpenAi => bearer().collect(),
+                Keys::Azure => header("api-key").chain(bearer()).collect(),
+            },
             Api::Generate => {
                 header("x-goog-api-key").chain(bearer()).chain(google::query_keys(&request.path)).collect()
             }
@@ -65,27 +71,36 @@ impl Api {
     pub(super) fn is_streamed(self, path: &str, asked: &Value) -> bool {
         match self {
             Api::Generate => path.contains(":streamGenerateContent"),
+            Api::Embeddings(_) => false,
             _ => asked["stream"] == true,
         }
     }
 
     /// The whole answer with this text.
-    pub(super) fn message(self, asked: &Value, text: &str) -> Value {
+    pub(super) fn message(self, asked: &Value, text: &str, tokens: Tokens) -> Value {
         match self {
-            Api::Messages => anthropic::message(model(asked, "claude-test"), text),
-            Api::Responses(_) => openai::response(model(asked, "gpt-test"), text),
-            Api::Completions(_) => openai::completion(model(asked, "gpt-test"), text),
-            Api::Generate => google::content(text, Some("STOP")),
+            Api::Messages => anthropic::message(model(asked, "claude-test"), text, tokens),
+            Api::Responses(_) => openai::response(model(asked, "gpt-test"), text, tokens),
+            Api::Completions(_) => openai::completion(model(asked, "gpt-test"), text, tokens),
+            Api::Embeddings(_) => {
+                let as_base64 = asked["encoding_format"] == "base64";
+                openai::embeddings(model(asked, "embedding-test"), tokens, as_base64)
+            }
+            Api::Generate => google::content(text, Some("STOP"), tokens),
         }
     }
 
     /// The events of a streamed answer with this many parts, in order.
-    pub(super) fn events(self, asked: &Value, deltas: usize) -> Vec<String> {
+    pub(super) fn events(self, asked: &Value, deltas: usize, tokens: Tokens) -> Vec<String> {
         match self {
-            Api::Messages => anthropic::events(model(asked, "claude-test"), deltas),
-            Api::Responses(_) => openai::response_events(model(asked, "gpt-test"), deltas),
-            Api::Completions(_) => openai::completion_events(model(asked, "gpt-test"), deltas),
-            Api::Generate => google::events(deltas),
+            Api::Messages => anthropic::events(model(asked, "claude-test"), deltas, tokens),
+            Api::Responses(_) => openai::response_events(model(asked, "gpt-test"), deltas, tokens),
+            Api::Completions(_) => {
+                let usage = (asked["stream_options"]["include_usage"] == true).then_some(tokens);
+                openai::completion_events(model(asked, "gpt-test"), deltas, usage)
+            }
+            Api::Embeddings(_) => Vec::new(),
+            Api::Generate => google::events(deltas, tokens),
         }
     }
 
@@ -93,7 +108,9 @@ impl Api {
     pub(super) fn refusal(self) -> Value {
         match self {
             Api::Messages => anthropic::error("authentication_error", "invalid x-api-key"),
-            Api::Responses(_) | Api::Completions(_) => openai::error("invalid_api_key", "Incorrect API key."),
+            Api::Responses(_) | Api::Completions(_) | Api::Embeddings(_) => {
+                openai::error("invalid_api_key", "Incorrect API key.")
+            }
             Api::Generate => google::error(401, "UNAUTHENTICATED", "API key not valid."),
         }
     }
@@ -103,7 +120,9 @@ impl Api {
         const WHAT: &str = "the body is not JSON";
         match self {
             Api::Messages => anthropic::error("invalid_request_error", WHAT),
-            Api::Responses(_) | Api::Completions(_) => openai::error("invalid_request_error", WHAT),
+            Api::Responses(_) | Api::Completions(_) | Api::Embeddings(_) => {
+                openai::error("invalid_request_error", WHAT)
+            }
             Api::Generate => google::error(400, "INVALID_ARGUMENT", WHAT),
         }
     }
@@ -125,6 +144,8 @@ mod tests {
             ("/v1/messages", Some(Api::Messages)),
             ("/v1/responses", Some(Api::Responses(Keys::OpenAi))),
             ("/openai/v1/responses", Some(Api::Responses(Keys::Azure))),
+            ("/v1/embeddings", Some(Api::Embeddings(Keys::OpenAi))),
+            ("/openai/deployments/embedding-test/embeddings", Some(Api::Embeddings(Keys::Azure))),
             ("/openai/deployments/gpt-test/chat/completions", Some(Api::Completions(Keys::Azure))),
             (google, Some(Api::Generate)),
             (vertex, Some(Api::Generate)),

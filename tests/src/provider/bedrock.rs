@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::anthropic;
+use super::{Tokens, anthropic};
 
 const MODEL: &str = "claude-test";
 
@@ -31,27 +31,47 @@ pub(super) fn operation(path: &str) -> Option<Operation> {
 }
 
 /// A whole answer with this text; None for an operation whose answer is streamed.
-pub(super) fn document(operation: Operation, text: &str) -> Option<Value> {
+pub(super) fn document(operation: Operation, text: &str, tokens: Tokens) -> Option<Value> {
     match operation {
-        Operation::Invoke => Some(anthropic::message(MODEL, text)),
+        Operation::Invoke => Some(anthropic::message(MODEL, text, tokens)),
         Operation::Converse => Some(json!({
             "output": {"message": {"role": "assistant", "content": [{"text": text}]}},
-            "stopReason": "end_turn", "usage": usage(), "metrics": {"latencyMs": 7},
+            "stopReason": "end_turn", "usage": usage(tokens), "metrics": {"latencyMs": 7},
         })),
         Operation::InvokeStreamed | Operation::ConverseStreamed => None,
     }
 }
 
-fn usage() -> Value {
-    json!({"inputTokens": 12, "outputTokens": 6, "totalTokens": 18})
+/// Tokens that concern the cache are counted apart from the others of the prompt.
+fn usage(tokens: Tokens) -> Value {
+    json!({
+        "inputTokens": tokens.input - tokens.cache_read - tokens.cache_write,
+        "cacheReadInputTokens": tokens.cache_read,
+        "cacheWriteInputTokens": tokens.cache_write,
+        "outputTokens": tokens.output,
+        "totalTokens": tokens.input + tokens.output,
+    })
+}
+
+/// The last event of an invocation says it again.
+fn metrics(tokens: Tokens) -> Value {
+    json!({
+        "inputTokenCount": tokens.input - tokens.cache_read - tokens.cache_write,
+        "outputTokenCount": tokens.output,
+        "cacheReadInputTokenCount": tokens.cache_read,
+        "cacheWriteInputTokenCount": tokens.cache_write,
+        "invocationLatency": 7,
+        "firstByteLatency": 5,
+    })
 }
 
 /// The events of a streamed answer with this many text deltas, in order.
-pub(super) fn events(operation: Operation, deltas: usize) -> Vec<Vec<u8>> {
+pub(super) fn events(operation: Operation, deltas: usize, tokens: Tokens) -> Vec<Vec<u8>> {
     if operation == Operation::InvokeStreamed {
-        let data = anthropic::event_data(MODEL, deltas).into_iter();
-        let chunk = |data: Value| json!({"bytes": STANDARD.encode(data.to_string())});
-        return data.map(|data| frame("chunk", &chunk(data))).collect();
+        let mut data = anthropic::event_data(MODEL, deltas, tokens);
+        data.last_mut().expect("an end")["amazon-bedrock-invocationMetrics"] = metrics(tokens);
+        let chunk = |data: Value| json!({"bytes": STANDARD.encode(data.to_string()), "p": "abcdef"});
+        return data.into_iter().map(|data| frame("chunk", &chunk(data))).collect();
     }
     let delta = |number| json!({"contentBlockIndex": 0, "delta": {"text": format!("part {number} ")}});
     let mut events = vec![frame("messageStart", &json!({"role": "assistant"}))];
@@ -59,7 +79,7 @@ pub(super) fn events(operation: Operation, deltas: usize) -> Vec<Vec<u8>> {
     events.extend([
         frame("contentBlockStop", &json!({"contentBlockIndex": 0})),
         frame("messageStop", &json!({"stopReason": "end_turn"})),
-        frame("metadata", &json!({"usage": usage(), "metrics": {"latencyMs": 7}})),
+        frame("metadata", &json!({"usage": usage(tokens), "metrics": {"latencyMs": 7}})),
     ]);
     events
 }
@@ -103,7 +123,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Operation, crc32, events, operation};
+    use super::{Operation, Tokens, crc32, events, operation};
 
     #[test]
     fn checksums_are_the_common_ones() {
@@ -112,7 +132,7 @@ mod tests {
 
     #[test]
     fn an_event_says_how_long_it_is() {
-        for event in events(Operation::ConverseStreamed, 2) {
+        for event in events(Operation::ConverseStreamed, 2, Tokens::default()) {
             assert_eq!(event[..4], u32::try_from(event.len()).unwrap().to_be_bytes());
         }
     }

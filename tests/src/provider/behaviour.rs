@@ -34,6 +34,12 @@ pub struct Behaviour {
     pub challenges: usize,
     /// A folder of packages that are served in place of every model, to pip and npm.
     pub packages: Option<PathBuf>,
+    /// What each answer costs.
+    pub tokens: Tokens,
+    /// How the body of an answer is encoded.
+    pub encoding: Encoding,
+    /// What is wrong with the body of an answer, before it is encoded.
+    pub damage: Option<Damage>,
 }
 
 impl Default for Behaviour {
@@ -52,6 +58,68 @@ impl Default for Behaviour {
             projects: None,
             challenges: 0,
             packages: None,
+            tokens: Tokens::default(),
+            encoding: Encoding::default(),
+            damage: None,
+        }
+    }
+}
+
+/// What an answer costs, in the words of nobody's API: each provider's says it in its own way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tokens {
+    /// Of the prompt, all of them.
+    pub input: u64,
+    /// Of these, read from a cache.
+    pub cache_read: u64,
+    /// Of these, written to a cache.
+    pub cache_write: u64,
+    /// Of these, results of tools. Only Google counts them.
+    pub of_tools: u64,
+    /// Of the answer, all of them.
+    pub output: u64,
+    /// Of these, reasoning.
+    pub reasoning: u64,
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Tokens { input: 12, cache_read: 0, cache_write: 0, of_tools: 0, output: 6, reasoning: 0 }
+    }
+}
+
+/// How the body of an answer is encoded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Encoding {
+    /// Not at all.
+    #[default]
+    Identity,
+    /// With gzip where the request takes it, as most providers do.
+    GzipIfAccepted,
+    /// With gzip, whatever the request takes.
+    Gzip,
+    /// Not at all, though the answer says `br`.
+    SaidToBeBrotli,
+}
+
+/// What is wrong with a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Damage {
+    /// It ends after so many bytes, as if that were all of it.
+    Cut(usize),
+    /// One bit of the byte at this place is another.
+    Flipped(usize),
+}
+
+impl Damage {
+    /// Does it to a body.
+    pub fn apply(self, body: &mut Vec<u8>) {
+        match self {
+            Damage::Cut(length) => body.truncate(length),
+            Damage::Flipped(place) => body.iter_mut().skip(place).take(1).for_each(|byte| *byte ^= 1),
         }
     }
 }

@@ -34,7 +34,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-pub use behaviour::{Behaviour, Echo};
+pub use behaviour::{Behaviour, Damage, Echo, Encoding, Tokens};
 pub use certificates::{Authority, Identity};
 pub use git::Projects;
 pub use log::{Connection, Received};

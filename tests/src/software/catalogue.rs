@@ -51,6 +51,12 @@ pub const OPENAI_CHAT: &[Software] = &[
     Software { name: "openai-go, Chat Completions", command: || openai_go("openai-chat") },
 ];
 
+/// Clients of OpenAI's Embeddings; each knows `usage` alone.
+pub const OPENAI_EMBEDDINGS: &[Software] = &[
+    Software { name: "openai for Python, Embeddings", command: || openai_python("embeddings") },
+    Software { name: "openai on Node 24, Embeddings", command: || openai_node("embeddings") },
+];
+
 /// Every client of Azure OpenAI that sends a key.
 pub const AZURE_KEY: &[Software] = &[
     Software {

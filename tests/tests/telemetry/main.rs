@@ -1,5 +1,8 @@
 //! What a collector is told of requests: a real one, which decodes it.
 
+mod conventions;
+mod usage;
+
 use harness::client::{Http, Request};
 use harness::collector::{Collector, attribute};
 use harness::gateway::HOST;
