@@ -140,7 +140,11 @@ async fn check(example: &str, hosts: &[&str], cases: &[Case]) {
                 for encoding in [Encoding::Identity, Encoding::GzipIfAccepted] {
                     let of = tokens(runs.len() as u64);
                     provider.behave(|behaviour| (behaviour.tokens, behaviour.encoding) = (of, encoding));
-                    let output = client.start(mode, gateway.ready()).output().await;
+                    let ended = client.start(mode, gateway.ready()).ended().await;
+                    let output = ended.unwrap_or_else(|written| {
+                        let said = [gateway.lines(), gateway.errors()].concat().join("\n");
+                        panic!("{}: {mode}, {encoding:?}: {written}\n{said}", client.name)
+                    });
                     let told: Value = serde_json::from_str(&output.concat()).expect("JSON");
                     let asked = provider.only_request();
                     let accepts = asked.values("accept-encoding").concat();
