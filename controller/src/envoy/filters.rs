@@ -51,10 +51,11 @@ const LIGHT: [&str; 26] = [
 const FULL: [&str; 2] = ["proxy_on_request_body", "random_get"];
 
 /// What a filter needs besides that tells a collector of requests: bodies, for what they cost, of both sides; calls of
-/// its own, and their answers; ids that nobody guesses.
-const TELLING: [&str; 5] = [
+/// its own, and their answers, for which the SDK says whose they are; ids that nobody guesses.
+const TELLING: [&str; 6] = [
     "proxy_http_call",
     "proxy_on_http_call_response",
+    "proxy_set_effective_context",
     "proxy_on_request_body",
     "proxy_on_response_body",
     "random_get",
