@@ -1,6 +1,7 @@
 //! What a collector is told of requests: a real one, which decodes it.
 
 mod bodies;
+mod metrics;
 mod outages;
 mod trace;
 
@@ -59,8 +60,7 @@ fn event<'a>(span: &'a Value, name: &str) -> &'a Value {
 async fn a_request_is_one_span_with_what_was_decided_and_what_it_cost() {
     let (collector, provider, gateway) = told("").await;
     for http in [Http::One, Http::Two] {
-        let request =
-            Request::messages().header("x-api-key", PLACEHOLDER).path("/v1/messages?beta=true");
+        let request = Request::messages().header("x-api-key", PLACEHOLDER).path("/v1/messages?beta=true");
         let answer = gateway.agent(http, HOST).send(&request).await.unwrap();
         assert_eq!(answer.status, 200, "{answer:?}");
         assert_eq!(provider.only_request().values("x-api-key"), [KEY]);

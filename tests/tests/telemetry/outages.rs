@@ -68,7 +68,11 @@ async fn whatever_a_collector_answers_harms_no_request() {
         Behaviour { status: Some(500), ..Behaviour::default() },
         Behaviour { status: Some(429), headers: header("retry-after", "-1"), ..Behaviour::default() },
         // The last: it is obeyed for half a minute.
-        Behaviour { status: Some(503), headers: header("retry-after", "99999999999"), ..Behaviour::default() },
+        Behaviour {
+            status: Some(503),
+            headers: header("retry-after", "99999999999"),
+            ..Behaviour::default()
+        },
     ] {
         let what = format!("{behaviour:?}");
         collector.behave(|now| *now = behaviour);
