@@ -118,9 +118,7 @@ impl Watch {
             response_bytes: host::response_size(),
             asked: request.reader.map(AskedReader::end).unwrap_or_default(),
             usage: match meter {
-                // What a stream said until it was broken off is not what it cost.
-                Some(Some(Some(_))) if !self.whole => Some(Err(Unknown::Malformed)),
-                Some(Some(meter)) => meter.map(Meter::end),
+                Some(Some(meter)) => meter.map(|meter| meter.end(self.whole)),
                 Some(None) if self.metered => Some(Err(Unknown::Encoding)),
                 _ => None,
             },

@@ -14,12 +14,13 @@ mod input;
 pub mod manifests;
 pub mod scrub;
 pub mod sealing;
+pub mod usage;
 
 /// Panics where it does not hold of the input.
 pub type Property = fn(&[u8]);
 
 /// Every target: its name, which is that of its corpus and its binary, and its property.
-pub const TARGETS: [(&str, Property); 9] = [
+pub const TARGETS: [(&str, Property); 10] = [
     ("authority", authority::holds),
     ("body", body::holds),
     ("configuration", configuration::holds),
@@ -29,4 +30,5 @@ pub const TARGETS: [(&str, Property); 9] = [
     ("request_head", head::holds),
     ("scrub", scrub::holds),
     ("sealing", sealing::holds),
+    ("usage", usage::holds),
 ];

@@ -67,6 +67,7 @@ fn every_binary_takes_an_input() {
         ("manifests", env!("CARGO_BIN_EXE_manifests")),
         ("scrub", env!("CARGO_BIN_EXE_scrub")),
         ("sealing", env!("CARGO_BIN_EXE_sealing")),
+        ("usage", env!("CARGO_BIN_EXE_usage")),
     ] {
         let input = entries(&folder("corpora").join(target)).swap_remove(0);
         let output = std::process::Command::new(binary).arg(&input).output().unwrap();

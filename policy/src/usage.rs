@@ -15,6 +15,9 @@ use sse::{Events, Part};
 /// What ends OpenAI's streams, and those of others who speak its format. It is no JSON.
 const DONE: &[u8] = b"[DONE]";
 
+/// Events that end a stream: Anthropic's, and those of OpenAI's Responses.
+const LAST: &[&str] = &["message_stop", "response.completed", "response.incomplete", "response.failed"];
+
 /// Tokens, as the provider reports them. `None`: it does not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -66,6 +69,8 @@ struct Counts {
     cache_read_too: Option<u64>,
     cache_write: Option<u64>,
     cache_write_too: Option<u64>,
+    /// Whether it was said that nothing follows.
+    ended: bool,
 }
 
 impl Counts {
@@ -73,6 +78,9 @@ impl Counts {
     fn take(&mut self, field: Field, value: Scalar<'_>) {
         let place = match field {
             Field::Model => return self.model = text(value).or(self.model.take()),
+            Field::Kind => {
+                return self.ended |= text(value).is_some_and(|kind| LAST.contains(&kind.as_str()));
+            }
             Field::Stream => return,
             Field::Input => &mut self.input,
             Field::InputToo => &mut self.input_too,
@@ -90,6 +98,7 @@ impl Counts {
     /// What another part of the same stream says goes before what is known.
     fn update(&mut self, later: Counts) {
         self.model = later.model.or(self.model.take());
+        self.ended |= later.ended;
         for (place, later) in [
             (&mut self.input, later.input),
             (&mut self.input_too, later.input_too),
@@ -227,11 +236,11 @@ impl Meter {
         }
     }
 
-    /// The usage.
+    /// The usage; `came` says whether the body came to its end. Agents go away once a stream has said that it is over.
     ///
     /// # Errors
     /// The body is not what its type says, or was broken off.
-    pub fn end(mut self) -> Result<Usage, Unknown> {
+    pub fn end(mut self, came: bool) -> Result<Usage, Unknown> {
         let whole = match &mut self.framing {
             Framing::Whole(text) | Framing::Lines(text) => text.end(&mut self.counts).is_ok(),
             // A reader discards an event that is not ended, and with it what the answer cost. Some leave out the empty
@@ -239,7 +248,9 @@ impl Meter {
             Framing::Events { events, event } => !events.are_under_way() || event.is_done(),
             Framing::Aws(messages) => messages.are_whole(),
         };
-        if whole && !self.malformed { Ok(self.counts.usage()) } else { Err(Unknown::Malformed) }
+        let is_stream = !matches!(self.framing, Framing::Whole(_));
+        let known = came && whole || is_stream && self.counts.ended;
+        if known && !self.malformed { Ok(self.counts.usage()) } else { Err(Unknown::Malformed) }
     }
 }
 
@@ -290,7 +301,11 @@ impl Text {
     fn end(&mut self, total: &mut Counts) -> Result<(), Malformed> {
         let Text { scanner, mut counts, done } = std::mem::take(self);
         match done {
-            Some(read) if read == 0 || read == DONE.len() => return Ok(()),
+            Some(0) => return Ok(()),
+            Some(read) if read == DONE.len() => {
+                total.ended = true;
+                return Ok(());
+            }
             Some(_) => return Err(Malformed),
             None => {}
         }

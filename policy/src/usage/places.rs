@@ -8,6 +8,8 @@ pub(super) enum Field {
     Model,
     /// Whether the answer is to be a stream.
     Stream,
+    /// What kind of event it is.
+    Kind,
     /// Tokens of the prompt.
     Input,
     /// Tokens of the prompt that [`Field::Input`] leaves out.
@@ -52,6 +54,7 @@ pub(super) static REQUEST: Places = Places(&[(&["model"], Field::Model), (&["str
 /// - Bedrock, Converse: <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html>; the last
 ///   event of an invocation's stream: `amazon-bedrock-invocationMetrics`, as botocore's and LangChain's users see it
 pub(super) static ANSWER: Places = Places(&[
+    (&["type"], Field::Kind),
     (&["model"], Field::Model),
     (&["modelVersion"], Field::Model),
     (&["usage", "input_tokens"], Field::Input),

@@ -13,7 +13,7 @@ type Expected<'a> = (&'a str, u64, u64, Option<u64>, Option<u64>, Option<u64>);
 fn metered(kind: &str, pieces: &[&[u8]]) -> Option<Usage> {
     let mut meter = Meter::of(kind.as_bytes()).expect("a type that is read");
     pieces.iter().for_each(|piece| meter.feed(piece));
-    meter.end().ok()
+    meter.end(true).ok()
 }
 
 fn assert_usage(
@@ -201,6 +201,26 @@ fn a_stream_that_ends_inside_an_event_has_no_usage() {
     ] {
         let stream = format!("{WHOLE}{rest}");
         assert_eq!(metered(SSE, &[stream.as_bytes()]).is_some(), known, "{rest:?}");
+    }
+}
+
+#[test]
+fn a_stream_that_is_broken_off_has_its_usage_if_it_has_said_that_it_is_over() {
+    for (kind, body, known) in [
+        (SSE, "data: {\"model\":\"m\",\"usage\":{\"prompt_tokens\":5}}\n\n", false),
+        (SSE, "data: {\"usage\":{\"prompt_tokens\":5}}\n\ndata: [DONE]\n", false),
+        (SSE, "data: {\"usage\":{\"prompt_tokens\":5}}\n\ndata: [DONE]\n\n", true),
+        (SSE, "data: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":5}}\n\n", false),
+        (SSE, "data: {\"type\":\"message_stop\"}\n\ndata: {", true),
+        (SSE, "data: {\"type\":\"response.created\",\"response\":{\"type\":\"x\"}}\n\n", false),
+        (SSE, "data: {\"type\":\"response.completed\",\"response\":{}}\n\n", true),
+        (SSE, "data: {\"delta\":{\"type\":\"message_stop\"}}\n\n", false),
+        (SSE, "data: oops\n\ndata: [DONE]\n\n", false),
+        (JSON, "{\"type\":\"message_stop\"}", false),
+    ] {
+        let mut meter = Meter::of(kind.as_bytes()).expect("a type that is read");
+        meter.feed(body.as_bytes());
+        assert_eq!(meter.end(false).is_ok(), known, "{body}");
     }
 }
 

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use harness::artefacts::tool;
 use harness::client::{Http, Request};
-use harness::collector::Collector;
 use harness::gateway::HOST;
 use harness::provider::Tokens;
-use harness::scenario::{PLACEHOLDER, adjusted_example};
+use harness::scenario::PLACEHOLDER;
 use policy::genai;
 use policy::provider::Provider as Kind;
 use serde_json::{Value, json};
+
+use super::told;
 
 /// What stands in place of the key in the name of an attribute that is one for each key.
 const KEY: &str = "<key>";
@@ -87,11 +88,7 @@ fn names(value: &Value, into: &mut BTreeSet<String>) {
 
 #[tokio::test]
 async fn every_name_in_a_span_is_in_the_registry() {
-    let collector = Collector::start().await;
-    let otlp = format!("otlp: {{endpoint: '{}', captureBody: {{}}}}", collector.endpoint());
-    let (provider, gateway) =
-        adjusted_example(|manifests| manifests.replace("otlp: {captureBody: {maxBytes: 65536}}", &otlp))
-            .await;
+    let (collector, provider, gateway) = told(", captureBody: {}").await;
     let tokens = Tokens { input: 40, cache_read: 20, cache_write: 10, of_tools: 0, output: 9, reasoning: 4 };
     provider.behave(|behaviour| behaviour.tokens = tokens);
     let request =
