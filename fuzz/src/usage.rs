@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use crate::input::{Choices, lines};
 
+/// The longest number that is read.
+const LONGEST_NUMBER: usize = 128;
+
 /// Longer ones find nothing that short ones do not.
 const LONGEST: usize = 2000;
 
@@ -54,6 +57,10 @@ fn pieces<'a>(mut body: &'a [u8], how: &mut Choices<'_>) -> Vec<&'a [u8]> {
 /// What serde makes a document of is well-formed, and its counts are those that stand there.
 fn check_json(body: &[u8], usage: Result<Usage, Unknown>) {
     let Ok(document) = serde_json::from_slice::<Value>(body) else { return };
+    let is_longer = |word: &[u8]| word.len() > LONGEST_NUMBER;
+    if body.split(|byte| !b"0123456789.eE+-".contains(byte)).any(is_longer) {
+        return;
+    }
     // Of a key that stands there twice, serde keeps the last value, and the reader the last that is a count.
     if body.iter().filter(|byte| **byte == b':').count() != keys(&document) || body.contains(&b'\\') {
         return;

@@ -5,7 +5,8 @@
 
 use super::places::{Field, Place, Places};
 
-/// The longest key or value that is kept, in bytes. Names of models are far shorter.
+/// The longest key or value that is kept, in bytes. Names of models are far shorter. A number may not be longer (RFC
+/// 8259, 9, lets a parser limit it), since it is judged whole.
 const LONGEST: usize = 128;
 
 /// Objects and arrays that may be open at a time (RFC 8259, 9, lets a parser limit it).

@@ -173,6 +173,7 @@ fn what_is_malformed_or_broken_off_has_no_usage() {
         "{\"a\":\"\n\",\"usage\":{\"input_tokens\":5}}",
         "<html>",
         &"[".repeat(200),
+        &"1".repeat(129),
     ] {
         assert_eq!(metered(JSON, &[body.as_bytes()]), None, "{body}");
     }
