@@ -51,6 +51,7 @@ impl Console {
                 (!hint.is_empty()).then(|| (host.to_owned(), String::new()))
             }
         };
+        self.summary.add_tokens(entry);
         if let Some((host, outcome)) = found {
             self.summary.add(&host, outcome);
         }
