@@ -6,7 +6,9 @@ use std::fmt;
 
 use policy::api::Kind as ObjectKind;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, prometheus_text, text};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet, prometheus_text, text,
+};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -87,7 +89,12 @@ impl Collector for Families {
                     .iter()
                     .try_for_each(|(labels, value)| one(&mut encoder, labels, &ConstCounter::new(*value)))?,
                 Series::Info(labels) => encoder.encode_info(&labels.as_slice())?,
-                Series::Histogram(Propagation(histogram)) => histogram.encode(encoder)?,
+                Series::Histogram(histogram) => encoder.encode_histogram::<NoLabelSet>(
+                    histogram.seconds(),
+                    histogram.count(),
+                    &histogram.buckets(),
+                    None,
+                )?,
             }
         }
         Ok(())

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use policy::api::Kind;
-use prometheus_client::metrics::histogram::Histogram;
 use time::OffsetDateTime;
 
 use crate::conditions::{ObjectStatus, Truth};
@@ -58,20 +57,40 @@ pub(crate) struct Tokens {
     pub(crate) failed: u64,
 }
 
-/// How long changed Secrets took to be in use. Clones count together.
-#[derive(Debug, Clone)]
-pub(crate) struct Propagation(pub(super) Histogram);
+/// How long changed Secrets took to be in use: a histogram. (That of the library shares its counts among clones; a reading
+/// is of one moment.)
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Propagation {
+    seconds: f64,
+    /// How many took at most as long as each bound, and longer than the one before; at last those that took longer than all.
+    counts: [u64; Propagation::BOUNDS.len() + 1],
+}
 
 impl Propagation {
     /// From a millisecond, which is half of what one Envoy takes at best, to the time that `secret set` waits and beyond.
-    const BUCKETS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 30.0];
+    const BOUNDS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 30.0];
 
-    pub(crate) fn new() -> Propagation {
-        Propagation(Histogram::new(Propagation::BUCKETS))
+    pub(crate) fn observe(&mut self, took: Duration) {
+        let seconds = took.as_secs_f64();
+        self.seconds += seconds;
+        let place = Propagation::BOUNDS.iter().position(|bound| seconds <= *bound);
+        if let Some(count) = self.counts.get_mut(place.unwrap_or(Propagation::BOUNDS.len())) {
+            *count += 1;
+        }
     }
 
-    pub(crate) fn observe(&self, took: Duration) {
-        self.0.observe(took.as_secs_f64());
+    /// The sum of all, in seconds.
+    pub(super) fn seconds(&self) -> f64 {
+        self.seconds
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// The bounds, each with how many are below it and above the one before. The last one is none (`f64::INFINITY`).
+    pub(super) fn buckets(&self) -> Vec<(f64, u64)> {
+        Propagation::BOUNDS.into_iter().chain([f64::INFINITY]).zip(self.counts).collect()
     }
 }
 
@@ -125,6 +144,18 @@ mod tests {
             section_name: None,
         };
         Attachment { to, conditions }
+    }
+
+    #[test]
+    fn a_time_counts_in_the_first_bucket_that_holds_it() {
+        let mut propagation = Propagation::default();
+        for milliseconds in [0, 1, 2, 30_000, 30_001] {
+            propagation.observe(Duration::from_millis(milliseconds));
+        }
+        let counts: Vec<u64> = propagation.buckets().into_iter().map(|(_, count)| count).collect();
+        assert_eq!(counts, [2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
+        assert_eq!(propagation.count(), 5);
+        assert!((propagation.seconds() - 60.004).abs() < 1e-9);
     }
 
     #[test]

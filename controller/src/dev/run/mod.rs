@@ -126,7 +126,7 @@ impl Dev {
             report: Report::default(),
             peers: Peers::default(),
             answered: Arc::default(),
-            propagation: Propagation::new(),
+            propagation: Propagation::default(),
             metrics,
             gateways: BTreeMap::new(),
             ready: false,
