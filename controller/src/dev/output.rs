@@ -173,6 +173,14 @@ mod tests {
     }
 
     #[test]
+    fn people_and_programs_are_told_where_metrics_are() {
+        let url = "http://127.0.0.1:9464/metrics";
+        let ready = || Event::Ready { gateways: vec![], metrics: Some(url.to_owned()) };
+        assert_eq!(written(Format::Text, vec![ready()]), format!("ready\nmetrics {url}\n"));
+        assert!(written(Format::Json, vec![ready()]).contains(&format!("\"metrics\":\"{url}\"")));
+    }
+
+    #[test]
     fn people_see_problems_before_it_is_ready() {
         let text = written(Format::Text, vec![Event::Problem { message: "a.yaml:1: x".into() }, ready()]);
         assert!(text.starts_with("problem: a.yaml:1: x\nready\n"), "{text}");

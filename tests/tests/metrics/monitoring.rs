@@ -16,6 +16,8 @@ fn file(name: &str) -> String {
 fn of_dashboard() -> Vec<(String, String)> {
     let dashboard: Value = serde_json::from_str(&file("dashboard.json")).expect("JSON");
     let panels = dashboard["panels"].as_array().expect("panels");
+    let ids: BTreeSet<_> = panels.iter().map(|panel| panel["id"].as_u64().expect("a number")).collect();
+    assert_eq!(ids.len(), panels.len(), "two panels have one number");
     let mut expressions = Vec::new();
     for panel in panels.iter().filter(|panel| panel["type"] != "row") {
         let title = panel["title"].as_str().expect("a title");
