@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use harness::artefacts;
 use harness::client::{Http, Request};
-use harness::gateway::{Builder, Gateway, Manifests};
+use harness::gateway::{Builder, Gateway, HOST, Manifests};
 use harness::google::Key;
 use harness::scenario::{KEY, worked_example};
 use harness::search::{found, spellings};
@@ -151,6 +151,24 @@ async fn an_envoy_that_is_killed_is_missed_until_another_one_is_there() {
     world.until(&of_gateway("keyward_gateway_ready"), |ready| ready == 1.0).await;
     tokio::time::sleep(Duration::from_millis(1200)).await;
     assert_eq!(world.scrape(ENVOY).await.value("envoy_server_live"), 1.0);
+}
+
+#[tokio::test]
+async fn a_filter_that_traps_and_is_started_anew_is_counted() {
+    let trapping = tokio::task::spawn_blocking(artefacts::trapping_module).await.unwrap();
+    let world = World::adjusted(|builder| builder.module(trapping)).await;
+    let reloads = "keyward_filter_vm_reloads_total{result=\"success\"}";
+    assert_eq!(world.scrape(ENVOY).await.value(reloads), 0.0);
+    let agent = world.gateway.agent(Http::Two, HOST);
+    let trapped = agent.send(&Request::messages().header("x-keyward-trap", "1")).await.unwrap();
+    assert_eq!(trapped.status, 503);
+    let end = Instant::now() + super::PATIENCE;
+    while world.scrape(ENVOY).await.value(reloads) < 1.0 {
+        assert!(Instant::now() < end, "no filter was started anew");
+        // It is, when a request wants it.
+        let _ = agent.send(&Request::messages()).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 #[tokio::test]
