@@ -67,7 +67,7 @@ impl Console {
 impl Sink for Console {
     fn emit(&mut self, event: Event) -> io::Result<()> {
         match event {
-            Event::Ready { gateways } => {
+            Event::Ready { gateways, .. } => {
                 // Whoever waited is gone only when everything ends.
                 let _ = self.ready.take().map(|ready| ready.send(gateways));
             }
