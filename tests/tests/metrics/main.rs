@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use harness::client::{Http, Request};
+use harness::collector::Collector;
 use harness::gateway::{Builder, Gateway, HOST, Manifests};
 use harness::google::{Account, Key, TokenEndpoint};
 use harness::objects;
@@ -36,6 +37,7 @@ struct World {
     provider: Provider,
     endpoint: TokenEndpoint,
     gateway: Gateway,
+    _collector: Collector,
 }
 
 impl World {
@@ -54,12 +56,15 @@ impl World {
             objects::route("google", &["echo-bot"], "{provider: custom, hosts: [google.example]}"),
             objects::policy("google", "google", token),
         ];
+        let collector = Collector::start().await;
+        let otlp = format!("otlp: {{endpoint: '{}'}}", collector.endpoint());
         let manifests = Manifests::example(&provider)
+            .replace("otlp: {captureBody: {maxBytes: 65536}}", &otlp)
             .file("other.yaml", &other(OTHER_KEY))
             .file("google.yaml", &google.concat());
         let builder = Gateway::builder(manifests).key(KEY).arguments(&["--metrics-listen", "127.0.0.1:0"]);
         let gateway = change(builder).start().await;
-        World { provider, endpoint, gateway }
+        World { provider, endpoint, gateway, _collector: collector }
     }
 
     /// Where metrics are served.
@@ -88,8 +93,14 @@ impl World {
         }
     }
 
-    /// A request with the key, by both protocols, and what Envoy counts of it by then.
+    /// A request with the key, by both protocols, one with a key of the agent's own, and one that is refused; and what
+    /// Envoy counts of it by then.
     async fn traffic(&self) {
+        let agent = self.gateway.agent(Http::Two, HOST);
+        let own = Request::messages().header("x-api-key", "of-the-agents-own");
+        assert_eq!(agent.send(&own).await.unwrap().status, 200);
+        let refused = agent.send(&Request::messages().path("/v1//messages")).await.unwrap();
+        assert_eq!(refused.status, 400);
         for http in [Http::One, Http::Two] {
             let answer = self.gateway.agent(http, HOST).send(&Request::messages()).await.unwrap();
             assert_eq!(answer.status, 200, "{answer:?}");
