@@ -43,6 +43,9 @@ pub struct Args {
     #[arg(long, value_name = "MIB", default_value_t = Capacity::default().heap_mib,
         value_parser = clap::value_parser!(u32).range(1..))]
     pub envoy_heap: u32,
+    /// Serve metrics for Prometheus: `/metrics`, and each Envoy's by `/targets`; who reaches it may read them
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub metrics_listen: Option<SocketAddr>,
     /// Print JSON lines on standard output; the first says where the gateways listen
     #[arg(long)]
     pub json: bool,

@@ -10,6 +10,9 @@ pub(crate) enum Event {
     Ready {
         /// The gateways.
         gateways: Vec<GatewayAddress>,
+        /// The URL of the metrics, where they are served.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        metrics: Option<String>,
     },
     /// A gateway started serving, or is gone, after a change of the manifests or a failure of its Envoy.
     Gateway {

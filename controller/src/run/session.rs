@@ -80,6 +80,7 @@ impl Session {
             module: self.args.module.clone(),
             envoy_connections: crate::envoy::bootstrap::Capacity::default().connections,
             envoy_heap: crate::envoy::bootstrap::Capacity::default().heap_mib,
+            metrics_listen: None,
             json: false,
         })
     }
