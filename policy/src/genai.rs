@@ -79,6 +79,8 @@ const BEDROCK: &[(&str, bool)] = &[
 pub fn asked(path: &str, body: Asked) -> Asked {
     let Some((model, stream)) = in_path(path) else { return body };
     let model = percent_decode_str(model).decode_utf8().ok().map(|model| model.into_owned());
+    // As of a body's: it would reach terminals.
+    let model = model.filter(|model| !model.contains(char::is_control));
     Asked { model: model.or(body.model), stream: stream || body.stream }
 }
 
@@ -160,6 +162,7 @@ mod tests {
             ("/model/anthropic.claude-v2:1/converse-stream", asked(Some("anthropic.claude-v2:1"), true)),
             ("/model/a/invoke-with-response-stream", asked(Some("a"), true)),
             ("/model/%ff/converse-stream", asked(Some("in-the-body"), true)),
+            ("/model/%1b%5b31mred/invoke", asked(Some("in-the-body"), false)),
             ("/model/a/b/invoke", asked(Some("in-the-body"), false)),
             ("/model/a/else", asked(Some("in-the-body"), false)),
             ("/", asked(Some("in-the-body"), false)),
