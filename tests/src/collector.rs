@@ -58,14 +58,16 @@ impl Collector {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// The spans that it has taken.
+    /// The spans that it has taken, in the order in which they began: every worker sends its own.
     #[must_use]
     pub fn spans(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(self.file()).unwrap_or_default();
         // A line that is being written has no end yet.
         let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
         let exports = lines.map(|line| serde_json::from_str::<Value>(line).expect("OTLP in JSON"));
-        exports.flat_map(|export| spans_of(&export)).collect()
+        let mut spans: Vec<_> = exports.flat_map(|export| spans_of(&export)).collect();
+        spans.sort_by_key(|span| span["startTimeUnixNano"].as_str().and_then(|time| time.parse::<u64>().ok()));
+        spans
     }
 
     /// The same, once there are so many. Panics when they do not come.
