@@ -66,7 +66,8 @@ impl Collector {
         let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
         let exports = lines.map(|line| serde_json::from_str::<Value>(line).expect("OTLP in JSON"));
         let mut spans: Vec<_> = exports.flat_map(|export| spans_of(&export)).collect();
-        spans.sort_by_key(|span| span["startTimeUnixNano"].as_str().and_then(|time| time.parse::<u64>().ok()));
+        spans
+            .sort_by_key(|span| span["startTimeUnixNano"].as_str().and_then(|time| time.parse::<u64>().ok()));
         spans
     }
 
