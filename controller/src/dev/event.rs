@@ -10,6 +10,9 @@ pub(crate) enum Event {
     Ready {
         /// The gateways.
         gateways: Vec<GatewayAddress>,
+        /// The URL of the inspector's page, with the token that opens it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        inspector: Option<String>,
     },
     /// A gateway started serving, or is gone, after a change of the manifests or a failure of its Envoy.
     Gateway {

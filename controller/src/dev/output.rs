@@ -85,9 +85,10 @@ impl<W: Write> Output<W> {
 
     fn write_text(&mut self, event: &Event) -> io::Result<()> {
         match event {
-            Event::Ready { gateways } => {
+            Event::Ready { gateways, inspector } => {
                 writeln!(self.to, "ready")?;
-                gateways.iter().try_for_each(|gateway| self.address(gateway))
+                gateways.iter().try_for_each(|gateway| self.address(gateway))?;
+                inspector.iter().try_for_each(|url| writeln!(self.to, "inspector {url}"))
             }
             Event::Gateway { namespace, name, state, .. } => {
                 let state = match state {
@@ -138,6 +139,7 @@ mod tests {
                 transparent: None,
                 ca: "/ca.crt".into(),
             }],
+            inspector: None,
         }
     }
 

@@ -29,7 +29,7 @@ impl Dev {
         if !self.ready && self.tokens.are_tried() && self.gateways.keys().all(|key| self.serves(key)) {
             self.ready = true;
             let gateways = self.gateways.values().map(Gateway::address).collect();
-            self.emit(Event::Ready { gateways })?;
+            self.emit(Event::Ready { gateways, inspector: self.inspector_url() })?;
         }
         Ok(())
     }
@@ -48,7 +48,12 @@ impl Dev {
             objects: status::objects(&statuses).collect(),
             problems: self.report.problems().cloned().collect(),
             tokens: status::tokens(&self.tokens.look(), OffsetDateTime::now_utc()),
+            inspector: self.inspector_url(),
         }
+    }
+
+    fn inspector_url(&self) -> Option<String> {
+        self.inspector.as_ref().map(|inspector| inspector.url().to_owned())
     }
 
     pub(super) fn access(&mut self, key: &ObjectKey, line: &str) -> Result<(), Failure> {
