@@ -241,6 +241,47 @@ pub(crate) fn posted_body(size: usize) -> Result<Vec<u8>, Refused> {
     Ok(body.unwrap_or_default())
 }
 
+/// Kinds of metrics, numbered as in the ABI.
+#[derive(Clone, Copy)]
+pub(crate) enum MetricKind {
+    /// Only grows.
+    Counter = 0,
+    /// Values are put into buckets.
+    Histogram = 2,
+}
+
+// Not by the SDK, which panics where the host refuses the call.
+#[expect(unsafe_code, reason = "an import is unsafe to call")]
+#[link(wasm_import_module = "env")]
+unsafe extern "C" {
+    fn proxy_define_metric(kind: u32, name: *const u8, size: usize, number: *mut u32) -> u32;
+    fn proxy_increment_metric(number: u32, by: i64) -> u32;
+    fn proxy_record_metric(number: u32, value: u64) -> u32;
+}
+
+/// The number of a metric; `None`: the host counts nothing.
+#[expect(unsafe_code, reason = "the host reads and writes memory of ours")]
+pub(crate) fn define_metric(kind: MetricKind, name: &str) -> Option<u32> {
+    let mut number = 0;
+    // SAFETY: the name is ours until the call is over, and so is the place that the host writes to.
+    let status = unsafe { proxy_define_metric(kind as u32, name.as_ptr(), name.len(), &raw mut number) };
+    (status == Status::Ok as u32).then_some(number)
+}
+
+/// Adds to a counter. What is not counted is missing from a statistic, and from nothing else.
+#[expect(unsafe_code, reason = "an import is unsafe to call")]
+pub(crate) fn increment_metric(number: u32, by: i64) {
+    // SAFETY: numbers alone.
+    let _ = unsafe { proxy_increment_metric(number, by) };
+}
+
+/// Adds a value to a histogram, as above.
+#[expect(unsafe_code, reason = "an import is unsafe to call")]
+pub(crate) fn record_metric(number: u32, value: u64) {
+    // SAFETY: numbers alone.
+    let _ = unsafe { proxy_record_metric(number, value) };
+}
+
 /// Logs one line. Callers put no header and no configuration value into it.
 pub(crate) fn log_error(line: &str) {
     // There is nobody left to tell when this fails.

@@ -7,6 +7,7 @@ mod body;
 mod configuration;
 mod host;
 mod jwt;
+mod metrics;
 mod root;
 mod stream;
 mod telling;

@@ -56,6 +56,7 @@ impl RootContext for Root {
         if let Some(rules) = &self.rules {
             self.posted.extend(telling::tell(rules.collectors(), now));
         }
+        vm::with(vm::Vm::count_exports);
         if vm::with(|vm| vm.is_all_told()) == Some(true) {
             let _ = host::tick_every(SWEEP);
         }

@@ -22,7 +22,7 @@ use crate::host::{self, Refused};
 use crate::jwt;
 use crate::root::TELL;
 use crate::vm;
-use crate::watch::Watch;
+use crate::watch::{Seen, Watch};
 
 /// A request and what its response needs. It keeps the rules that it started with.
 pub(crate) struct Stream {
@@ -195,14 +195,6 @@ impl Stream {
         rewrites.iter().try_for_each(|rewrite| replace(rewrite, &IN_TRAILERS))
     }
 
-    /// Leaves a span for the collectors, and has the root context wake up to send it.
-    fn tell(&mut self, record: &Record) {
-        if let Some((rules, span)) = self.watch.take().and_then(|watch| watch.end(record)) {
-            vm::with(|vm| vm.tell(rules.collectors(), &span));
-            let _ = host::tick_every(TELL);
-        }
-    }
-
     fn answer(&mut self, judged: Result<Action, Denial>) -> Action {
         judged.unwrap_or_else(|denial| self.refuse(&denial))
     }
@@ -264,12 +256,36 @@ impl HttpContext for Stream {
             // The agent went away. Nobody is left to be answered.
             let _ = self.release(Err(Reason::RequestIncomplete.into()));
         }
-        let Some(record) = self.record.take() else { return };
+        let Some(mut record) = self.record.take() else { return };
+        let seen = self.watch.take().and_then(Watch::end);
+        if let Some(seen) = &seen {
+            record.observed(&seen.observed);
+        }
         if host::set_record(&record.to_text()).is_err() {
             host::log_error("keyward: a record could not be handed to the access log");
         }
-        self.tell(&record);
+        count(&record, seen.as_ref());
+        if let Some(seen) = seen {
+            tell(&record, seen);
+        }
     }
+}
+
+fn count(record: &Record, seen: Option<&Seen>) {
+    vm::with(|vm| {
+        vm.metrics.request(record);
+        if let Some(usage) = seen.and_then(|seen| seen.observed.usage.as_ref()) {
+            vm.metrics.usage(record, usage);
+        }
+    });
+}
+
+/// Leaves a span for the collectors, and has the root context wake up to send it.
+fn tell(record: &Record, seen: Seen) {
+    let rules = Rc::clone(&seen.rules);
+    let span = seen.span(record);
+    vm::with(|vm| vm.tell(rules.collectors(), &span));
+    let _ = host::tick_every(TELL);
 }
 
 /// What is known of the connection, from where the configuration says. The header is ours, not the agent's: it is
@@ -320,6 +336,10 @@ fn finish(mut plan: Plan, head: &Head<'_>, body: BodyHash) -> Verdict {
     if plan.needs() != Needs::Nothing {
         let now = host::now().map_err(host_failed)?;
         plan.finish(head, now, body, &jwt::Host)?;
+        if let Ok(finished) = host::now() {
+            let took = u64::try_from(finished.saturating_sub(now).as_micros()).unwrap_or(u64::MAX);
+            vm::with(|vm| vm.metrics.signing(took));
+        }
     }
     carry_out(plan)
 }

@@ -15,6 +15,7 @@ use policy::rules::{Collector, ConfigError, RuleSet, Vault};
 use policy::seal::Keyring;
 
 use crate::host;
+use crate::metrics::Metrics;
 
 /// The variable that the keyring comes in. Envoy passes it on by `host_env_keys`, so a dump shows the name only.
 const KEYRING: &str = "KEYWARD_KEYRING";
@@ -26,6 +27,7 @@ pub(crate) struct Vm {
     swept: Duration,
     /// Spans for each collector, by its cluster.
     outboxes: BTreeMap<Rc<str>, Outbox>,
+    pub(crate) metrics: Metrics,
 }
 
 impl Vm {
@@ -39,6 +41,13 @@ impl Vm {
     /// The spans for the collector behind this cluster.
     pub(crate) fn outbox(&mut self, cluster: &str) -> Option<&mut Outbox> {
         self.outboxes.get_mut(cluster)
+    }
+
+    /// Counts what became of spans since the last time.
+    pub(crate) fn count_exports(&mut self) {
+        for outbox in self.outboxes.values_mut() {
+            self.metrics.export(outbox.take_counts());
+        }
     }
 
     /// Whether nobody waits for a span.
@@ -83,6 +92,7 @@ thread_local! {
         latest: BTreeMap::new(),
         swept: Duration::ZERO,
         outboxes: BTreeMap::new(),
+        metrics: Metrics::default(),
     });
 }
 

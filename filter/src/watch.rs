@@ -97,8 +97,8 @@ impl Watch {
         }
     }
 
-    /// Leaves the encoded span with everyone who is told.
-    pub(crate) fn end(self, record: &Record) -> Option<(Rc<RuleSet>, Vec<u8>)> {
+    /// What was seen, once it is over.
+    pub(crate) fn end(self) -> Option<Seen> {
         let request = self.request.end();
         let response = self.response.map(Body::end);
         let (meter, response_body) = response.map_or((None, None), |seen| (Some(seen.reader), seen.shown));
@@ -117,10 +117,23 @@ impl Watch {
             request_body: request.shown,
             response_body,
         };
-        let mut span = record.span(observed);
+        Some(Seen { rules: self.rules, observed })
+    }
+}
+
+/// What was seen of a request.
+pub(crate) struct Seen {
+    pub(crate) rules: Rc<RuleSet>,
+    pub(crate) observed: Observed,
+}
+
+impl Seen {
+    /// The span of its record, encoded.
+    pub(crate) fn span(self, record: &Record) -> Vec<u8> {
+        let mut span = record.span(self.observed);
         if span.encoded_len() > LARGEST {
             leave_out_bodies(&mut span);
         }
-        Some((self.rules, span.encode_to_vec()))
+        span.encode_to_vec()
     }
 }

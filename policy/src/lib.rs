@@ -14,6 +14,7 @@ pub mod glob;
 pub mod google;
 pub mod header_map;
 pub mod host;
+pub mod metric;
 pub mod model;
 pub mod outbox;
 pub mod path;

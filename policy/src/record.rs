@@ -10,7 +10,8 @@ mod span;
 
 use std::rc::Rc;
 
-use crate::decide::{Facts, Head, Plan, Verdict};
+use crate::decide::{Decision, Facts, Head, Plan, Smuggle, Verdict};
+use crate::denial::Reason;
 use crate::header_map::HeaderMap;
 use crate::rules::RuleSet;
 use crate::scrub::Scrubber;
@@ -53,6 +54,18 @@ const EXCHANGED: [u8; 256] = {
     table
 };
 
+/// What was decided about a request.
+pub struct Decided<'a> {
+    /// `namespace/name` of the route whose rule matched.
+    pub route: Option<&'a str>,
+    /// Whether a credential went out.
+    pub decision: Decision,
+    /// Why none did.
+    pub reason: Option<Reason>,
+    /// Whether the agent sent a credential of its own.
+    pub smuggled: bool,
+}
+
 /// What a record is written from.
 pub struct Record {
     gateway: Rc<str>,
@@ -62,6 +75,14 @@ pub struct Record {
     verdict: Verdict,
     response: HeaderMap,
     scrubber: Scrubber,
+    cost: Option<Cost>,
+}
+
+/// What a record says of the models that a request was about.
+struct Cost {
+    model: Option<String>,
+    input: Option<u64>,
+    output: Option<u64>,
 }
 
 impl Record {
@@ -83,6 +104,7 @@ impl Record {
             verdict,
             response: HeaderMap::default(),
             scrubber,
+            cost: None,
         }
     }
 
@@ -92,9 +114,39 @@ impl Record {
         &self.scrubber
     }
 
+    /// What was decided.
+    #[must_use]
+    pub fn decided(&self) -> Decided<'_> {
+        match &self.verdict {
+            Ok(plan) => Decided {
+                route: plan.route.as_deref(),
+                decision: plan.decision,
+                reason: plan.reason,
+                smuggled: plan.smuggle == Smuggle::Attempted,
+            },
+            Err(denial) => Decided {
+                route: denial.route.as_deref(),
+                decision: Decision::Denied,
+                reason: Some(denial.reason),
+                smuggled: false,
+            },
+        }
+    }
+
     /// Adds the response's head, `:status` included.
     pub fn answered(&mut self, response: HeaderMap) {
         self.response = response;
+    }
+
+    /// Adds what was seen of the bodies.
+    pub fn observed(&mut self, observed: &Observed) {
+        let usage = observed.usage.as_ref().and_then(|usage| usage.as_ref().ok());
+        let model = usage.and_then(|usage| usage.model.as_ref()).or(observed.asked.model.as_ref());
+        self.cost = Some(Cost {
+            model: model.cloned(),
+            input: usage.and_then(|usage| usage.input),
+            output: usage.and_then(|usage| usage.output),
+        });
     }
 
     /// The record as its configuration wants it written.

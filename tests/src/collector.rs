@@ -23,8 +23,12 @@ pub struct Collector {
 impl Collector {
     /// Starts one and waits until it listens. Panics when it does not.
     pub async fn start() -> Collector {
+        Collector::start_at(free_port()).await
+    }
+
+    /// The same, on this port.
+    pub async fn start_at(port: u16) -> Collector {
         let folder = tempfile::tempdir().expect("a temporary directory");
-        let port = free_port();
         let configuration = serde_json::json!({
             "receivers": {"otlp": {"protocols": {"http": {"endpoint": format!("127.0.0.1:{port}")}}}},
             "exporters": {"file": {"path": folder.path().join("traces.jsonl"), "flush_interval": "50ms"}},

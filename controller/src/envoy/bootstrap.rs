@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use policy::metric;
 use serde_json::{Value, json};
 
 use super::{names, overload};
@@ -55,7 +56,7 @@ pub fn bootstrap(gateway: &ObjectKey, xds_socket: &Path, admin_socket: &Path, ca
             "lds_config": over_ads(),
         },
         "static_resources": {"clusters": [controller(xds_socket)]},
-        "stats_config": {"stats_matcher": {"exclusion_list": {"patterns": [
+        "stats_config": {"stats_tags": stats_tags(), "stats_matcher": {"exclusion_list": {"patterns": [
             // Statistics of one leaf each: an agent chooses the names.
             {"safe_regex": {"regex": r"(?:.*\.)?(?:on_demand_secret|sds)\..*"}},
         ]}}},
@@ -75,6 +76,12 @@ pub fn bootstrap(gateway: &ObjectKey, xds_socket: &Path, admin_socket: &Path, ca
 /// Without a limit on the first fetch: an Envoy without configuration waits, and listens on nothing.
 fn over_ads() -> Value {
     json!({"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"})
+}
+
+/// The labels that the filter writes into the names of its metrics, taken out of them.
+fn stats_tags() -> Vec<Value> {
+    let tag = |label| json!({"tag_name": label, "regex": metric::label_pattern(label)});
+    metric::LABELS.map(tag).into()
 }
 
 fn controller(socket: &Path) -> Value {

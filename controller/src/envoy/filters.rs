@@ -17,17 +17,19 @@ pub const KEYRING_VARIABLE: &str = "KEYWARD_KEYRING";
 /// The *light* capability class: what the module may import from the host, and which of its exports the host calls.
 /// Bodies are not among them, so a light filter never sees one. A call to an import that is missing here
 /// traps. `proxy_on_delete` frees a stream; `fd_write` and `proc_exit` are how the module's runtime aborts.
-const LIGHT: [&str; 26] = [
+const LIGHT: [&str; 28] = [
     "environ_get",
     "environ_sizes_get",
     "fd_write",
     "proc_exit",
     "proxy_add_header_map_value",
     "proxy_close_stream",
+    "proxy_define_metric",
     "proxy_get_buffer_bytes",
     "proxy_get_current_time_nanoseconds",
     "proxy_get_header_map_pairs",
     "proxy_get_property",
+    "proxy_increment_metric",
     "proxy_log",
     "proxy_on_configure",
     "proxy_on_context_create",
@@ -47,14 +49,16 @@ const LIGHT: [&str; 26] = [
 ];
 
 /// What the *full* class has besides: bodies of requests (the host then calls for every piece of every body, also of
-/// requests that do not wait for theirs), and the seed of the hash tables in the library that signs.
-const FULL: [&str; 2] = ["proxy_on_request_body", "random_get"];
+/// requests that do not wait for theirs), how long a signature took, and the seed of the hash tables in the library that
+/// signs.
+const FULL: [&str; 3] = ["proxy_on_request_body", "proxy_record_metric", "random_get"];
 
 /// What a filter needs besides that tells a collector of requests: bodies, for what they cost, of both sides; calls of
-/// its own, and their answers; ids that nobody guesses.
-const TELLING: [&str; 5] = [
+/// its own, and their answers, for which the SDK says whose they are; ids that nobody guesses.
+const TELLING: [&str; 6] = [
     "proxy_http_call",
     "proxy_on_http_call_response",
+    "proxy_set_effective_context",
     "proxy_on_request_body",
     "proxy_on_response_body",
     "random_get",

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::headers::{self, clean, cut};
 use super::{MAX_BYTES, Record, TOO_LARGE};
 use crate::authority::Authority;
-use crate::decide::{Decision, Head, Plan, Smuggle};
+use crate::decide::{Head, Plan};
 use crate::denial::Reason;
 use crate::query;
 
@@ -35,6 +35,12 @@ pub(super) struct Line<'a> {
     pub(super) query: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) model: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) input_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) output_tokens: Option<u64>,
     pub(super) request_headers: Texts<'a>,
     pub(super) response_headers: Texts<'a>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -45,17 +51,17 @@ impl<'a> Line<'a> {
     /// The request went upstream, if it did, with `target` as its path and query.
     pub(super) fn of(record: &'a Record, plan: Option<&'a Plan>, head: &Head<'a>, target: &'a [u8]) -> Self {
         let scrubber = &record.scrubber;
-        let denial = record.verdict.as_ref().err();
+        let decided = record.decided();
+        let cost = record.cost.as_ref();
         let authority = Authority::parse_or(head.authority, record.default_port).ok();
         let path = target.split(|b| *b == b'?').next().unwrap_or(target);
-        let route = plan.map_or(denial.and_then(|denial| denial.route.as_ref()), |plan| plan.route.as_ref());
         Line {
-            decision: plan.map_or(Decision::Denied, |plan| plan.decision).as_str(),
-            reason: plan.map_or(denial.map(|denial| denial.reason), |plan| plan.reason).map(Reason::as_str),
+            decision: decided.decision.as_str(),
+            reason: decided.reason.map(Reason::as_str),
             gateway: Cow::Borrowed(&record.gateway),
-            route: route.map(|route| Cow::Borrowed(&**route)),
+            route: decided.route.map(Cow::Borrowed),
             credentials: plan.iter().flat_map(|plan| &plan.credentials).map(|c| c.id().into()).collect(),
-            smuggle_attempt: plan.is_some_and(|plan| plan.smuggle == Smuggle::Attempted),
+            smuggle_attempt: decided.smuggled,
             method: clean(head.method, scrubber),
             port: authority.as_ref().map(|known| known.port),
             host: authority.map_or_else(|| clean(head.authority, scrubber), |known| Cow::Owned(known.host)),
@@ -63,6 +69,9 @@ impl<'a> Line<'a> {
             query: query::redact(target, |name| headers::is_secret_parameter(name, plan))
                 .map(|query| Cow::Owned(clean(&query, scrubber).into_owned())),
             status: status(record),
+            model: cost.and_then(|cost| Some(clean(cost.model.as_ref()?.as_bytes(), scrubber))),
+            input_tokens: cost.and_then(|cost| cost.input),
+            output_tokens: cost.and_then(|cost| cost.output),
             request_headers: headers::request(head, plan, scrubber),
             response_headers: headers::response(&record.response, plan, scrubber),
             truncated: false,
@@ -79,8 +88,12 @@ impl<'a> Line<'a> {
     pub(super) fn cut(&self, value: usize, list: usize) -> Line<'a> {
         let mut line = self.clone();
         let texts = [&mut line.gateway, &mut line.method, &mut line.host, &mut line.path];
-        let texts =
-            texts.into_iter().chain(&mut line.route).chain(&mut line.query).chain(&mut line.credentials);
+        let texts = texts
+            .into_iter()
+            .chain(&mut line.route)
+            .chain(&mut line.query)
+            .chain(&mut line.model)
+            .chain(&mut line.credentials);
         let mut truncated = false;
         texts.for_each(|text| truncated |= cut(text, value));
         for headers in [&mut line.request_headers, &mut line.response_headers] {

@@ -9,13 +9,8 @@ pub(crate) const LATER: &[(&str, &str)] = &[
         "the key in bodies: an error, a stream cut across chunks, compressed, in base64, JSON-escaped",
     ),
     ("L2", "Set-Cookie and refreshed tokens in answers"),
-    (
-        "L3.otlp",
-        "the key in what is sent to a collector, in the labels of metrics, in Events and status of a cluster",
-    ),
+    ("L3.cluster", "the key in Events and status of a cluster"),
     ("L4.cluster", "a Secret of another namespace, named by an object in a Kubernetes cluster"),
     ("L7", "an old key after a rotation, echoed back"),
-    ("A3", "malformed JSON, event streams and compression bombs in answers"),
-    ("A4", "a collector that is down, slow or silent"),
     ("A8.cluster", "a cluster's gateway goes on without its controller"),
 ];

@@ -15,6 +15,7 @@ pub(super) fn define(linker: &mut Linker<HostState>) -> Result<()> {
     define_environment(linker)?;
     define_reads(linker)?;
     define_edits(linker)?;
+    define_telemetry(linker)?;
     define_streams(linker)
 }
 
@@ -45,6 +46,46 @@ fn define_environment(linker: &mut Linker<HostState>) -> Result<()> {
         call.data_mut().tick_period = Some(period);
         answer(Status::Ok)
     })?;
+    Ok(())
+}
+
+/// Metrics are counted by name. Calls go nowhere: what a collector is told is tested with a real one.
+fn define_telemetry(linker: &mut Linker<HostState>) -> Result<()> {
+    linker.func_wrap(
+        "env",
+        "proxy_define_metric",
+        |mut call: Call<'_>, _kind: u32, name: u32, size: u32, place: u32| {
+            call.data_mut().count("proxy_define_metric");
+            let name = String::from_utf8_lossy(&read(&mut call, name, size)?).into_owned();
+            let number = call.data_mut().define_metric(name);
+            write(&mut call, place, &number.to_le_bytes())?;
+            answer(Status::Ok)
+        },
+    )?;
+    for import in ["proxy_increment_metric", "proxy_record_metric"] {
+        linker.func_wrap("env", import, move |mut call: Call<'_>, number: u32, value: u64| {
+            call.data_mut().count(import);
+            answer(if call.data_mut().add_to_metric(number, value) { Status::Ok } else { Status::NotFound })
+        })?;
+    }
+    linker.func_wrap(
+        "env",
+        "proxy_http_call",
+        |mut call: Call<'_>,
+         _cluster: u32,
+         _cluster_size: u32,
+         _headers: u32,
+         _headers_size: u32,
+         _body: u32,
+         _body_size: u32,
+         _trailers: u32,
+         _trailers_size: u32,
+         _timeout: u32,
+         _place: u32| {
+            call.data_mut().count("proxy_http_call");
+            answer(Status::BadArgument)
+        },
+    )?;
     Ok(())
 }
 

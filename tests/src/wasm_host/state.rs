@@ -85,6 +85,8 @@ pub(super) struct HostState {
     /// Nanoseconds since 1970; stands still unless a test moves it.
     pub(super) now: u64,
     pub(super) tick_period: Option<u32>,
+    /// Each with the sum of its values; its number is its place.
+    pub(super) metrics: Vec<(String, u64)>,
 }
 
 /// Map types of the ABI that the host knows.
@@ -98,6 +100,22 @@ impl HostState {
 
     pub(super) fn stream(&mut self) -> Option<&mut StreamState> {
         self.streams.get_mut(&self.context)
+    }
+
+    /// The number of a metric, which is defined once.
+    pub(super) fn define_metric(&mut self, name: String) -> u32 {
+        let known = self.metrics.iter().position(|(other, _)| *other == name);
+        let place = known.unwrap_or_else(|| {
+            self.metrics.push((name, 0));
+            self.metrics.len() - 1
+        });
+        u32::try_from(place).expect("few metrics")
+    }
+
+    /// Adds to a metric; `false`: there is none of this number.
+    pub(super) fn add_to_metric(&mut self, number: u32, value: u64) -> bool {
+        let metric = usize::try_from(number).ok().and_then(|place| self.metrics.get_mut(place));
+        metric.map(|(_, sum)| *sum += value).is_some()
     }
 
     /// The map that may be read now.

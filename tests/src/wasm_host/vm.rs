@@ -207,6 +207,12 @@ impl Vm {
         &self.store.data().logs
     }
 
+    /// What was added to each metric.
+    #[must_use]
+    pub fn metrics(&self) -> &[(String, u64)] {
+        &self.store.data().metrics
+    }
+
     /// The size of the module's memory, bytes. It never shrinks.
     pub fn memory_bytes(&mut self) -> usize {
         let memory = self.instance.get_memory(&mut self.store, "memory").expect("a memory");

@@ -4,11 +4,15 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use harness::artefacts;
+use harness::collector::{Collector, attribute};
 use harness::gateway::{Gateway, HOST};
 use harness::provider::Echo;
 use harness::scenario::KEY;
 use harness::search::{files_under, found, spellings};
+use serde_json::Value;
 use tokio::time::{Duration, sleep};
 
 use crate::row::{EVERY, ONCE, Row};
@@ -27,6 +31,13 @@ pub(super) fn rows() -> Vec<Row> {
             outputs,
         )
         .only_keyward("reads what Keyward writes; each key is first found where it belongs"),
+        Row::new(
+            "L3.otlp",
+            "after the same, no key in what a collector is told, bodies included",
+            ONCE,
+            told,
+        )
+        .only_keyward("reads what Keyward tells a collector"),
     ]
 }
 
@@ -59,6 +70,38 @@ async fn outputs(stage: Stage) {
         nothing(&std::fs::read(file).expect("a file"), &needles, &file.display().to_string());
     }
     statistics(gateway, &needles);
+}
+
+async fn told(stage: Stage) {
+    let collector = Collector::start().await;
+    let otlp = format!("otlp: {{endpoint: '{}', captureBody: {{}}}}", collector.endpoint());
+    let scenario = scripted_scenario().replace("otlp: {captureBody: {maxBytes: 65536}}", &otlp);
+    let gateway = keyward::builder(&scenario).start().await;
+    let stage = Stage { subject: Arc::new(Subject::keyward(gateway)), ..stage };
+    for variant in EVERY {
+        let stage = Stage { variant: *variant, ..stage.clone() };
+        hostile(&stage).await;
+        let body = format!("{{\"model\": \"claude-test\", \"note\": \"{KEY}\"}}");
+        let asked = Request::messages().body(body);
+        assert_eq!(stage.ask(&asked).await.status(), 200);
+        // The last one: everything before it was told when this is.
+        stage.ask(&Request::messages().path("/v1/messages?the=last")).await;
+    }
+    let lasts = |spans: &[Value]| spans.iter().filter(|span| span.to_string().contains("the=last")).count();
+    while lasts(&collector.spans()) < EVERY.len() {
+        sleep(Duration::from_millis(50)).await;
+    }
+    let needles: Vec<_> = [KEY, OWN].into_iter().flat_map(spellings).collect();
+    let spans = collector.spans();
+    let text = spans.iter().map(Value::to_string).collect::<Vec<_>>().join("\n");
+    assert!(text.contains("[redacted]"), "no span shows a redaction");
+    nothing(text.as_bytes(), &needles, "a span");
+    let bodies = spans.iter().flat_map(|span| span["events"].as_array().cloned().unwrap_or_default());
+    let bodies: Vec<_> = bodies.filter_map(|event| attribute(&event, "clrk.body.b64")).collect();
+    assert!(!bodies.is_empty(), "no span shows a body");
+    for body in bodies {
+        nothing(&STANDARD.decode(body.as_str().expect("text")).expect("base64"), &needles, "a body");
+    }
 }
 
 fn statistics(gateway: &Gateway, needles: &[String]) {

@@ -9,6 +9,7 @@ mod manifests;
 mod names;
 mod rotation;
 mod slow;
+mod telemetry;
 mod traps;
 
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub(super) fn rows() -> Vec<Row> {
         held::rows(),
         rotation::rows(),
         malformed::rows(),
+        telemetry::rows(),
         manifests::rows(),
         traps::rows(),
         killed::rows(),
