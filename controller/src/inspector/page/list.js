@@ -44,20 +44,14 @@ export class List {
 
   // Takes new rows in; those before `first` are gone.
   add(rows, first) {
-    const gone = (list) => {
-      let count = 0;
-      while (count < list.length && list[count].id < first) count += 1;
-      list.splice(0, count);
-      return count;
-    };
-    for (const row of rows) {
-      this.#all.push(row);
-      if (this.#matches(row)) this.#shown.push(row);
-    }
-    gone(this.#all);
-    const above = gone(this.#shown);
+    const top = this.#shown[Math.floor(this.scroller.scrollTop / HEIGHT)];
+    const left = this.#all.filter((row) => row.id >= first).concat(rows);
+    // Each worker of an Envoy tells by itself: what began later may have come before.
+    this.#all = left.sort((one, other) => one.started_us - other.started_us || one.id - other.id);
+    this.#shown = this.#all.filter(this.#matches);
     // What the reader looks at stays where it is.
-    if (above > 0 && !this.#follows) this.scroller.scrollTop -= above * HEIGHT;
+    const moved = this.#follows ? -1 : this.#shown.indexOf(top);
+    if (moved >= 0) this.scroller.scrollTop = moved * HEIGHT + (this.scroller.scrollTop % HEIGHT);
     this.#draw();
   }
 
