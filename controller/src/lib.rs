@@ -20,6 +20,7 @@ pub mod google;
 pub mod hardening;
 pub mod inputs;
 pub mod inspector;
+mod metrics;
 mod parallel;
 pub mod plan;
 pub mod run;

@@ -9,7 +9,7 @@ use controller::certificates::{Authority, Leaves, MintPolicy, Others};
 use controller::plan::ObjectKey;
 use controller::state::socket;
 use controller::xds::acks::AckState;
-use controller::xds::{Callers, GatewayHandle, Kind, Resource, Server, Snapshot};
+use controller::xds::{Asked, Callers, GatewayHandle, Kind, Resource, Server, Snapshot};
 use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::service::discovery::v3 as discovery;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
@@ -216,6 +216,9 @@ async fn a_version_that_a_process_refused_is_not_sent_to_it_on_its_next_stream()
     until(&gateway, |acks| !acks.refusals(&refused).is_empty()).await;
     gateway.publish(snapshot(Kind::Extension, "b", "3"));
     assert_eq!(proxy.hear().await.resources[0].resource.as_ref().unwrap().value, b"3");
+    let counts = gateway.counts();
+    assert_eq!(counts.pushes, [(Kind::Extension, 3)].into());
+    assert_eq!(counts.nacks, [(Kind::Extension, 1)].into(), "what is remembered is not refused anew");
     served.stop().await;
 }
 
@@ -272,6 +275,13 @@ async fn leaves_are_minted_refused_renewed_and_withdrawn() {
     assert_eq!(names(&renewed), ["api.example"]);
     assert_ne!(renewed.resources[0].version, first.resources[0].version);
 
+    assert_eq!(
+        gateway.counts().asked,
+        [(Asked::Minted, 1), (Asked::Refused, 2)].into(),
+        "`no/sni` is no leaf"
+    );
+    assert_eq!(gateway.minting().0, 2, "made and renewed");
+
     gateway.allow(MintPolicy::refuse_all());
     assert_eq!(proxy.take().await.removed_resources, ["api.example"]);
     served.stop().await;
@@ -296,6 +306,7 @@ async fn leaves_held_over_a_restart_are_replaced_at_the_rate_of_minting() {
     proxy.say(subscribe(Kind::Secret, &new.iter().map(String::as_str).collect::<Vec<_>>())).await;
     let refused = proxy.take().await.removed_resources;
     assert_eq!(refused, new[100..], "a hundred wait, the other new names are refused at once");
+    assert_eq!(gateway.counts().asked.get(&Asked::Throttled), Some(&30));
     // Handshakes wait for the new ones, so they go first.
     let waiting: Vec<&String> = new[..100].iter().chain(&held[25..]).collect();
     for (second, names_of_it) in (1..).zip(waiting.chunks(25)) {

@@ -14,10 +14,10 @@ const MOST: usize = 2_000;
 /// Stands for a route where there is none, or too many.
 const NONE: &str = "none";
 
-/// The metrics that this VM knows, by name.
+/// The metrics that this VM knows, by name; `None`: the host does not count it, and is not asked again.
 #[derive(Default)]
 pub(crate) struct Metrics {
-    numbers: BTreeMap<String, u32>,
+    numbers: BTreeMap<String, Option<u32>>,
 }
 
 impl Metrics {
@@ -78,11 +78,6 @@ impl Metrics {
     }
 
     fn number(&mut self, name: String, kind: MetricKind) -> Option<u32> {
-        if let Some(number) = self.numbers.get(&name) {
-            return Some(*number);
-        }
-        let number = host::define_metric(kind, &name)?;
-        self.numbers.insert(name, number);
-        Some(number)
+        *self.numbers.entry(name).or_insert_with_key(|name| host::define_metric(kind, name))
     }
 }

@@ -9,7 +9,7 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
 use crate::configuration;
-use crate::host;
+use crate::host::{self, Refused};
 use crate::stream::Stream;
 use crate::telling;
 use crate::vm;
@@ -40,7 +40,8 @@ impl RootContext for Root {
         match configure(size) {
             Ok(rules) => {
                 self.rules = rules;
-                host::tick_every(SWEEP).is_ok()
+                // What waits may be of a root context that this one takes the place of.
+                next_tick().is_ok()
             }
             Err(cause) => {
                 host::log_error(&format!("keyward: {cause}"));
@@ -57,9 +58,7 @@ impl RootContext for Root {
             self.posted.extend(telling::tell(rules.collectors(), now));
         }
         vm::with(vm::Vm::count_exports);
-        if vm::with(|vm| vm.is_all_told()) == Some(true) {
-            let _ = host::tick_every(SWEEP);
-        }
+        let _ = next_tick();
     }
 
     fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
@@ -69,6 +68,11 @@ impl RootContext for Root {
     fn get_type(&self) -> Option<ContextType> {
         Some(ContextType::HttpContext)
     }
+}
+
+fn next_tick() -> Result<(), Refused> {
+    let is_all_told = vm::with(|vm| vm.is_all_told()).unwrap_or(true);
+    host::tick_every(if is_all_told { SWEEP } else { TELL })
 }
 
 /// The rules; `None` without a configuration. An error is one line that names a field and shows no value.

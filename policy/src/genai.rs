@@ -8,7 +8,7 @@ use crate::provider::Provider;
 #[must_use]
 pub fn provider_name(host: &str) -> Option<&'static str> {
     let is_at = |pattern: &&str| HostPattern::parse(pattern).is_ok_and(|pattern| pattern.matches(host));
-    match Provider::ALL.into_iter().find(|provider| provider.hosts().iter().any(|pattern| is_at(&pattern)))? {
+    match Provider::ALL.into_iter().find(|provider| provider.hosts().iter().any(is_at))? {
         Provider::Anthropic => Some("anthropic"),
         Provider::OpenAi => Some("openai"),
         Provider::Google if host.starts_with("generativelanguage.") => Some("gcp.gemini"),

@@ -115,11 +115,11 @@ impl Counts {
     }
 }
 
-/// A text with its escapes undone.
+/// A text with its escapes undone; `None` where it is no name of anything, since it would reach terminals.
 fn text(value: Scalar<'_>) -> Option<String> {
     let Scalar::Text(escaped) = value else { return None };
     let quoted = [b"\"", escaped, b"\""].concat();
-    serde_json::from_slice(&quoted).ok()
+    serde_json::from_slice(&quoted).ok().filter(|text: &String| !text.contains(char::is_control))
 }
 
 fn count(value: Scalar<'_>) -> Option<u64> {

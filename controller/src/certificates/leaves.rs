@@ -58,6 +58,7 @@ pub struct Leaves {
     open: VecDeque<String>,
     pinned_by_pattern: usize,
     rate: Rate,
+    minted: u64,
 }
 
 impl Leaves {
@@ -71,6 +72,7 @@ impl Leaves {
             open: VecDeque::new(),
             pinned_by_pattern: 0,
             rate: Rate::new(PER_SECOND),
+            minted: 0,
         }
     }
 
@@ -118,6 +120,12 @@ impl Leaves {
         self.entries.is_empty()
     }
 
+    /// How many were made so far: for whoever asked, ahead, and in place of old ones.
+    #[must_use]
+    pub fn minted(&self) -> u64 {
+        self.minted
+    }
+
     /// When the first of them ends.
     #[must_use]
     pub fn next_end(&self) -> Option<OffsetDateTime> {
@@ -137,7 +145,7 @@ impl Leaves {
         if class == Class::Open && !self.room(now) || class != Class::Exact && !self.rate.take(now) {
             return Ok(Answer::Later);
         }
-        let leaf = Leaf::mint(&self.authority, name, now)?;
+        let leaf = self.mint(name, now)?;
         let answer = Answer::Leaf(leaf.resource.clone());
         self.keep(name.to_owned(), Entry { leaf, class, since: now });
         Ok(answer)
@@ -183,7 +191,7 @@ impl Leaves {
         let due = self.entries.iter().filter(|(_, entry)| entry.leaf.renew_at <= now);
         let due: Vec<String> = due.map(|(name, _)| name.clone()).take(PER_TICK).collect();
         for name in &due {
-            let leaf = Leaf::mint(&self.authority, name, now)?;
+            let leaf = self.mint(name, now)?;
             if let Some(entry) = self.entries.get_mut(name) {
                 entry.leaf = leaf;
             }
@@ -197,10 +205,16 @@ impl Leaves {
         let missing: Vec<String> =
             self.policy.exact().iter().filter(missing).take(at_most).cloned().collect();
         for name in missing {
-            let leaf = Leaf::mint(&self.authority, &name, now)?;
+            let leaf = self.mint(&name, now)?;
             self.keep(name, Entry { leaf, class: Class::Exact, since: now });
         }
         Ok(())
+    }
+
+    fn mint(&mut self, name: &str, now: OffsetDateTime) -> Result<Leaf, AuthorityError> {
+        let leaf = Leaf::mint(&self.authority, name, now)?;
+        self.minted += 1;
+        Ok(leaf)
     }
 }
 
@@ -349,6 +363,7 @@ mod tests {
         let after = (version(&leaves, "api.example"), version(&leaves, "open.example"));
         assert!(before.0 != after.0 && before.1 != after.1);
         assert!(!leaves.tick(start() + Duration::hours(16)).unwrap(), "renewed once");
+        assert_eq!(leaves.minted(), 6, "two ahead, one asked for, each renewed once");
     }
 
     #[test]

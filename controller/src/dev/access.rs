@@ -98,7 +98,20 @@ impl Entry {
             }
             reason => format!(" refused {reason}"),
         };
-        format!("{time} {status} {method} {host}{path} {decision} {detail}{refusal} {duration} ms")
+        let tokens = self.tokens();
+        format!("{time} {status} {method} {host}{path} {decision} {detail}{refusal}{tokens} {duration} ms")
+    }
+
+    /// The model, and tokens of prompt and answer.
+    fn tokens(&self) -> String {
+        let count = |field: &str| self.0["record"][field].as_u64();
+        match (count("input_tokens"), count("output_tokens")) {
+            (None, None) => String::new(),
+            (input, output) => {
+                let (input, output) = (input.unwrap_or_default(), output.unwrap_or_default());
+                format!(" {} {input}+{output} tokens", self.record("model"))
+            }
+        }
     }
 
     fn refused_connect(&self) -> Option<String> {
@@ -206,6 +219,27 @@ mod tests {
             ),
             Some("10:33:01 200 POST api.anthropic.com/v1/messages injected default/anthropic 132 ms"),
         );
+    }
+
+    #[test]
+    fn what_a_request_cost_stands_in_its_line() {
+        let line = |cost: &str| {
+            let record = format!("{{'decision':'injected','credentials':['default/anthropic']{cost}}}");
+            let entry = format!(
+                r#"{{"log":"request","start":"2026-11-24T10:33:01.123Z","method":"POST","authority":"a.test","path":"/v1",
+                "status":200,"duration_ms":7,"record":"{record}"}}"#
+            );
+            Entry::parse(&entry).and_then(|entry| entry.line("/ca.crt"))
+        };
+        for (cost, shown) in [
+            ("", ""),
+            (",'model':'claude-test'", ""),
+            (",'model':'claude-test','input_tokens':12,'output_tokens':6", " claude-test 12+6 tokens"),
+            (",'output_tokens':6", " - 0+6 tokens"),
+        ] {
+            let expected = format!("10:33:01 200 POST a.test/v1 injected default/anthropic{shown} 7 ms");
+            assert_eq!(line(cost), Some(expected));
+        }
     }
 
     #[test]

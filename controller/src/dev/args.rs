@@ -50,6 +50,9 @@ pub struct Args {
     /// Serve no inspector: requests are told to nobody but the collectors of the manifests
     #[arg(long, conflicts_with = "inspect_listen")]
     pub no_inspect: bool,
+    /// Serve metrics for Prometheus: `/metrics`, and each Envoy's by `/targets`; who reaches it may read them
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub metrics_listen: Option<SocketAddr>,
     /// Print JSON lines on standard output; the first says where the gateways listen
     #[arg(long)]
     pub json: bool,

@@ -63,6 +63,7 @@ struct Start {
 
 struct Running {
     live: bool,
+    admin: PathBuf,
     stop: oneshot::Sender<Duration>,
 }
 
@@ -118,16 +119,22 @@ impl Envoys {
         self.running.get(key).is_some_and(|running| running.live)
     }
 
+    /// The admin socket of a gateway's Envoy.
+    pub(super) fn admin(&self, key: &ObjectKey) -> Option<&Path> {
+        self.running.get(key).map(|running| running.admin.as_path())
+    }
+
     /// Runs an Envoy for a gateway from now on.
     ///
     /// # Errors
     /// The state directory cannot hold what it needs.
     pub(super) fn start(&mut self, key: &ObjectKey, xds: &Path) -> Result<(), Failure> {
         let launch = self.launch(key, xds).map_err(Failure::failed)?;
+        let admin = launch.admin.clone();
         let Some(sender) = self.sender.clone() else { return Ok(()) };
         let (stop, stopped) = oneshot::channel();
         tokio::spawn(supervise(key.clone(), launch, self.start.clone(), sender, stopped));
-        self.running.insert(key.clone(), Running { live: false, stop });
+        self.running.insert(key.clone(), Running { live: false, admin, stop });
         Ok(())
     }
 

@@ -13,6 +13,9 @@ pub(crate) enum Event {
         /// The URL of the inspector's page, with the token that opens it.
         #[serde(skip_serializing_if = "Option::is_none")]
         inspector: Option<String>,
+        /// The URL of the metrics, where they are served.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        metrics: Option<String>,
     },
     /// A gateway started serving, or is gone, after a change of the manifests or a failure of its Envoy.
     Gateway {

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use std::time::{Duration, Instant};
+
 use time::OffsetDateTime;
 use tokio::sync::watch;
 
@@ -13,6 +15,7 @@ use super::status::{self, GatewayReport, Leaves, Push, Refused};
 use crate::certificates::MintPolicy;
 use crate::conditions::Programmed;
 use crate::envoy::{self, GenerateError, Placement};
+use crate::metrics;
 use crate::plan::{GatewayPlan, ObjectKey};
 use crate::xds::{GatewayHandle, Kind, Resource, Snapshot};
 
@@ -27,6 +30,10 @@ pub(super) struct Gateway {
     snapshot: watch::Sender<Arc<Snapshot>>,
     /// Since when that is so.
     pushed_at: Option<OffsetDateTime>,
+    /// When the first changed Secret was loaded that not every Envoy has acknowledged yet.
+    secret_changed: Option<Instant>,
+    /// How often its Envoy ended by itself.
+    restarts: u64,
 }
 
 impl Gateway {
@@ -37,17 +44,32 @@ impl Gateway {
         ca: PathBuf,
         module: PathBuf,
     ) -> Self {
-        Gateway { key, ports, handle, ca, module, snapshot: watch::Sender::default(), pushed_at: None }
+        Gateway {
+            key,
+            ports,
+            handle,
+            ca,
+            module,
+            snapshot: watch::Sender::default(),
+            pushed_at: None,
+            secret_changed: None,
+            restarts: 0,
+        }
     }
 
-    /// Hands a new plan to the gateway's Envoys: what differs goes out, nothing else moves.
+    /// Hands a new plan to the gateway's Envoys: what differs goes out, nothing else moves. `secret` is when a changed
+    /// Secret was loaded, where one did.
     ///
     /// # Errors
     /// [`GenerateError`]: a plan that contradicts itself, which is a fault of ours.
-    pub(super) fn publish(&mut self, plan: &GatewayPlan) -> Result<(), GenerateError> {
+    pub(super) fn publish(
+        &mut self,
+        plan: &GatewayPlan,
+        secret: Option<Instant>,
+    ) -> Result<(), GenerateError> {
         let snapshot = snapshot(plan, &self.placement())?;
         self.handle.allow(MintPolicy::of(plan));
-        self.hand_out(snapshot);
+        self.hand_out(snapshot, secret);
         Ok(())
     }
 
@@ -59,18 +81,23 @@ impl Gateway {
         &mut self,
         plan: &GatewayPlan,
         buckets: &BTreeSet<usize>,
+        secret: Option<Instant>,
     ) -> Result<(), GenerateError> {
         let mut snapshot = Snapshot::clone(&self.snapshot.borrow());
         for bucket in buckets {
             let resource = envoy::bucket(plan, *bucket, &self.placement())?;
             snapshot.insert(Kind::Extension, Resource::new(resource.name, resource.body));
         }
-        self.hand_out(snapshot);
+        self.hand_out(snapshot, secret);
         Ok(())
     }
 
-    fn hand_out(&mut self, snapshot: Snapshot) {
+    fn hand_out(&mut self, snapshot: Snapshot, secret: Option<Instant>) {
         if **self.snapshot.borrow() != snapshot {
+            // The first snapshot waits for an Envoy to start, which is no matter of Secrets.
+            if self.pushed_at.is_some() {
+                self.secret_changed = self.secret_changed.or(secret);
+            }
             self.pushed_at = Some(OffsetDateTime::now_utc());
         }
         let snapshot = Arc::new(snapshot);
@@ -97,6 +124,45 @@ impl Gateway {
             (0, _) => Programmed::NoProxies,
             (_, true) => Programmed::Yes,
             (_, false) => Programmed::Pending,
+        }
+    }
+
+    /// How long a changed Secret took to be in use, once: when every connected Envoy holds what is published.
+    pub(super) fn secret_settled(&mut self) -> Option<Duration> {
+        let changed = self.secret_changed?;
+        let acks = self.handle.acks();
+        let state = acks.borrow();
+        if state.connected() == 0 || !state.settled(&self.snapshot.borrow()) {
+            return None;
+        }
+        self.secret_changed = None;
+        Some(changed.elapsed())
+    }
+
+    /// Its Envoy ended by itself.
+    pub(super) fn restarted(&mut self) {
+        self.restarts += 1;
+    }
+
+    /// How it stands, in numbers.
+    pub(super) fn reading(&self, is_ready: bool, admin: PathBuf) -> metrics::Gateway {
+        let (acks, snapshot) = (self.handle.acks(), self.snapshot.borrow());
+        let state = acks.borrow();
+        let (leaves, first_leaf_ends) = self.handle.leaves();
+        let (leaves_minted, authority_ends) = self.handle.minting();
+        metrics::Gateway {
+            admin,
+            is_ready,
+            restarts: self.restarts,
+            connected: state.connected(),
+            settled: state.proxies().values().filter(|proxy| proxy.settled(&snapshot)).count(),
+            refused: state.refusals(&snapshot).len(),
+            pushed_at: self.pushed_at,
+            counts: self.handle.counts(),
+            leaves,
+            leaves_minted,
+            first_leaf_ends,
+            authority_ends,
         }
     }
 

@@ -77,13 +77,23 @@ impl Manifests {
     }
 
     /// Reads what is there now, and brings the plans up to it.
-    pub(super) fn load(&mut self) -> (Change, Vec<Problem>) {
+    pub(super) fn load(&mut self) -> (Loaded, Vec<Problem>) {
         let loaded = self.directory.load(&self.overrides());
+        let secrets_differ = !secrets_of(&self.objects).eq(secrets_of(&loaded.objects));
         self.objects = loaded.objects;
         self.asked = Asked::of(&self.objects);
         let inputs = Inputs::from_objects(&self.objects);
         let change = self.rotated(&inputs).map_or_else(|| self.compile(inputs), Change::values);
-        (change, loaded.problems)
+        (Loaded { change, secrets_differ }, loaded.problems)
+    }
+
+    /// How many objects there are of each kind.
+    pub(super) fn count(&self) -> BTreeMap<Kind, u64> {
+        let mut counts = BTreeMap::new();
+        for object in self.objects.keys() {
+            *counts.entry(object.kind).or_default() += 1;
+        }
+        counts
     }
 
     /// The plan of each gateway that serves.
@@ -202,7 +212,7 @@ impl Manifests {
             self.overlay = state.overlay(&self.keyring)?;
             return Err(error);
         }
-        Ok(self.set_alone(secret).map_or_else(|| self.load().0, Change::values))
+        Ok(self.set_alone(secret).map_or_else(|| self.load().0.change, Change::values))
     }
 
     /// Puts what was set into the objects as they were last read, where that changes nothing but its value.
@@ -243,6 +253,17 @@ impl Manifests {
         }
         overrides
     }
+}
+
+fn secrets_of(objects: &Objects) -> impl Iterator<Item = (&ObjectRef, &Manifest)> {
+    objects.iter().filter(|(object, _)| object.kind == Kind::Secret)
+}
+
+/// What the manifests came to when they were read.
+pub(super) struct Loaded {
+    pub(super) change: Change,
+    /// Whether a Secret is another one than before, or is new, or gone.
+    pub(super) secrets_differ: bool,
 }
 
 /// What became of the plans.

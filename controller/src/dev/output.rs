@@ -85,9 +85,10 @@ impl<W: Write> Output<W> {
 
     fn write_text(&mut self, event: &Event) -> io::Result<()> {
         match event {
-            Event::Ready { gateways, inspector } => {
+            Event::Ready { gateways, metrics, inspector } => {
                 writeln!(self.to, "ready")?;
                 gateways.iter().try_for_each(|gateway| self.address(gateway))?;
+                metrics.iter().try_for_each(|url| writeln!(self.to, "metrics {url}"))?;
                 inspector.iter().try_for_each(|url| writeln!(self.to, "inspector {url}"))
             }
             Event::Gateway { namespace, name, state, .. } => {
@@ -140,6 +141,7 @@ mod tests {
                 ca: "/ca.crt".into(),
             }],
             inspector: None,
+            metrics: None,
         }
     }
 
@@ -170,6 +172,14 @@ mod tests {
         output.say_unsaid(&mut said).expect("written");
         assert_eq!(String::from_utf8(said).expect("text"), "problem: a.yaml:1: x\n");
         assert!(output.to.is_empty());
+    }
+
+    #[test]
+    fn people_and_programs_are_told_where_metrics_are() {
+        let url = "http://127.0.0.1:9464/metrics";
+        let ready = || Event::Ready { gateways: vec![], metrics: Some(url.to_owned()) };
+        assert_eq!(written(Format::Text, vec![ready()]), format!("ready\nmetrics {url}\n"));
+        assert!(written(Format::Json, vec![ready()]).contains(&format!("\"metrics\":\"{url}\"")));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::compile::{Origin, joined};
 use crate::google::{self, Ambient, Snapshot, TokenKey, Transport, TrustError, Wanted};
+use crate::metrics;
 
 pub(super) struct Tokens {
     kept: google::Tokens,
@@ -65,6 +66,20 @@ impl Tokens {
     /// How they stand now, for whoever only looks.
     pub(super) fn look(&self) -> Arc<Snapshot> {
         Arc::clone(&self.changes.borrow())
+    }
+
+    /// How they stand, in numbers.
+    pub(super) fn reading(&self) -> metrics::Tokens {
+        let snapshot = self.changes.borrow();
+        let valid: Vec<_> = snapshot.values().filter_map(|state| state.token.as_ref()).collect();
+        let attempts = self.kept.attempts();
+        metrics::Tokens {
+            valid: valid.len(),
+            missing: snapshot.len() - valid.len(),
+            first_ends: valid.iter().map(|token| token.expires_at).min(),
+            succeeded: attempts.succeeded(),
+            failed: attempts.failed(),
+        }
     }
 
     /// Whether for each the first attempt is over.

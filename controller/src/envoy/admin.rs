@@ -1,5 +1,5 @@
-//! Envoy's admin interface, over its Unix socket: whether it is ready, and where it listens. Nothing else is asked,
-//! and nothing is changed.
+//! Envoy's admin interface, over its Unix socket: whether it is ready, where it listens, and its statistics. Nothing else
+//! is asked, and nothing is changed.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,6 +9,9 @@ use std::path::Path;
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
+
+/// The longest answer: statistics of thousands of aliases have some megabytes.
+const ANSWER_LIMIT: u64 = 16 << 20;
 
 /// Whether every listener is in place and every first configuration has arrived.
 pub(super) async fn is_ready(socket: &Path) -> bool {
@@ -21,12 +24,25 @@ pub(super) async fn listeners(socket: &Path) -> io::Result<BTreeMap<String, Sock
     parse_listeners(&body).map_err(io::Error::other)
 }
 
+/// The statistics whose names this expression matches, in the text format of Prometheus.
+///
+/// # Errors
+/// It does not answer, or with too much.
+pub(crate) async fn statistics(socket: &Path, filter: &str) -> io::Result<String> {
+    let filter: String = filter.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    match get(socket, &format!("/stats/prometheus?filter={filter}")).await? {
+        (200, text) => Ok(text),
+        (status, _) => Err(io::Error::other(format!("status {status}"))),
+    }
+}
+
 async fn get(socket: &Path, path: &str) -> io::Result<(u16, String)> {
     let mut stream = UnixStream::connect(socket).await?;
     let request = format!("GET {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await?;
+    // One that is cut off here is incomplete, and says so.
+    stream.take(ANSWER_LIMIT).read_to_end(&mut answer).await?;
     parse_answer(&String::from_utf8_lossy(&answer)).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 

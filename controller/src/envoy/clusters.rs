@@ -137,8 +137,11 @@ fn named(plan: &GatewayPlan, host: &ProxyHost, port: u16, cluster: cluster::Clus
 /// An address that the operator wrote, exempt from the guard.
 fn addressed(name: &str, alias: &Alias, speaks: Speaks) -> cluster::Cluster {
     let address = socket_address(SocketAddr::new(alias.ip, alias.port));
+    // All aliases count together. Envoy would cut the name of one of its own at its first dot, and there can be thousands.
+    let counted_as = name.split('/').next().unwrap_or(name);
     cluster::Cluster {
         load_assignment: Some(one_endpoint(name, address)),
+        alt_stat_name: counted_as.to_owned(),
         ..speaking(name, speaks, Vec::new())
     }
 }

@@ -47,6 +47,7 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
 use envoy_types::pb::google::protobuf::Any;
 use prost::Name;
 
+pub(crate) use self::admin::statistics;
 pub use self::filters::KEYRING_VARIABLE;
 use crate::plan::{BUCKETS, GatewayPlan};
 

@@ -29,5 +29,5 @@ pub use answer::{ExchangeError, OauthCode, Outlook};
 pub use exchange::{Failure, exchange};
 pub use grant::{Audience, Grant, GrantError, Scopes, SelfSigned};
 pub use state::{Snapshot, Token, TokenKey, TokenState};
-pub use tokens::{Tokens, Wanted};
+pub use tokens::{Attempts, Tokens, Wanted};
 pub use transport::{Transport, TrustError};

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -22,6 +23,33 @@ pub struct Tokens {
     published: Arc<watch::Sender<Arc<Snapshot>>>,
     entries: BTreeMap<TokenKey, Entry>,
     generation: u64,
+    attempts: Arc<Attempts>,
+}
+
+/// How many attempts to obtain a token there were.
+#[derive(Debug, Default)]
+pub struct Attempts {
+    succeeded: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Attempts {
+    pub(super) fn count(&self, has_succeeded: bool) {
+        let counter = if has_succeeded { &self.succeeded } else { &self.failed };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Those that got one.
+    #[must_use]
+    pub fn succeeded(&self) -> u64 {
+        self.succeeded.load(Ordering::Relaxed)
+    }
+
+    /// Those that did not.
+    #[must_use]
+    pub fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
+    }
 }
 
 /// Whose token it is, and how the token endpoint is reached. (No `Debug`: it holds the key.)
@@ -65,7 +93,14 @@ impl Tokens {
 
     fn minted_by(minter: Minter, ambient: Ambient) -> Tokens {
         let published = Arc::new(watch::Sender::new(Arc::default()));
-        Tokens { minter, ambient, published, entries: BTreeMap::new(), generation: 0 }
+        Tokens {
+            minter,
+            ambient,
+            published,
+            entries: BTreeMap::new(),
+            generation: 0,
+            attempts: Arc::default(),
+        }
     }
 
     /// Replaces the wanted set. What is new is minted at once. What was wanted before, with the same bytes of the account
@@ -104,6 +139,12 @@ impl Tokens {
         self.published.subscribe()
     }
 
+    /// How many attempts there were, whatever became of the tokens that they were for.
+    #[must_use]
+    pub fn attempts(&self) -> &Attempts {
+        &self.attempts
+    }
+
     fn start(&mut self, key: TokenKey, wanted: Wanted, before: Option<Entry>) -> Entry {
         let is_rotated = before.is_some_and(|before| before.wanted.account.is_same_account(&wanted.account));
         let state = self.first_state(if is_rotated { Some(&key) } else { None });
@@ -116,6 +157,7 @@ impl Tokens {
             minter: self.minter.clone(),
             ambient: self.ambient.clone(),
             published: self.published.clone(),
+            attempts: Arc::clone(&self.attempts),
             state,
         };
         Entry { wanted, _upkeep: Running(tokio::spawn(upkeep.run())) }

@@ -143,6 +143,7 @@ async fn failures_are_tried_again_ever_more_slowly_and_a_success_forgets_them() 
     let state = scene.state();
     assert_eq!((state.failures, state.last_error), (0, None));
     assert_eq!(scene.token(), canary(4));
+    assert_eq!((scene.tokens.attempts().succeeded(), scene.tokens.attempts().failed()), (1, 4));
 }
 
 #[tokio::test(start_paused = true)]

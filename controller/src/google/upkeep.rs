@@ -13,7 +13,7 @@ use super::exchange::Failure;
 use super::grant::Grant;
 use super::schedule;
 use super::state::{Snapshot, Token, TokenKey, TokenState};
-use super::tokens::Wanted;
+use super::tokens::{Attempts, Wanted};
 
 pub(super) type Minted = Pin<Box<dyn Future<Output = Result<Token, Failure>> + Send>>;
 
@@ -27,6 +27,7 @@ pub(super) struct Upkeep {
     pub(super) minter: Minter,
     pub(super) ambient: Ambient,
     pub(super) published: Arc<watch::Sender<Arc<Snapshot>>>,
+    pub(super) attempts: Arc<Attempts>,
     pub(super) state: TokenState,
 }
 
@@ -72,6 +73,7 @@ impl Upkeep {
     /// Takes the outcome into the state, and says when to try again.
     fn take(&mut self, Attempt { at, outcome }: Attempt) -> Duration {
         let chance = self.ambient.chance();
+        self.attempts.count(outcome.is_ok());
         let pause = match outcome {
             Ok(token) => {
                 let life = (token.expires_at - at).try_into().unwrap_or_default();
@@ -134,6 +136,7 @@ mod tests {
             minter: Arc::new(|_, _, _| Box::pin(std::future::pending())),
             ambient: Ambient::system(),
             published: published.clone(),
+            attempts: Arc::default(),
             state: TokenState { failures: 7, generation: 1, ..TokenState::default() },
         };
         upkeep.publish();

@@ -51,6 +51,7 @@ impl Console {
                 (!hint.is_empty()).then(|| (host.to_owned(), String::new()))
             }
         };
+        self.summary.add_tokens(entry);
         if let Some((host, outcome)) = found {
             self.summary.add(&host, outcome);
         }
@@ -66,7 +67,7 @@ impl Console {
 impl Sink for Console {
     fn emit(&mut self, event: Event) -> io::Result<()> {
         match event {
-            Event::Ready { gateways, inspector } => {
+            Event::Ready { gateways, inspector, .. } => {
                 if let Some(url) = inspector {
                     say(self.quiet, &format!("inspector at {url}"));
                 }

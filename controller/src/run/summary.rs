@@ -7,6 +7,9 @@ use serde_json::Value;
 /// Hosts that are named of those that passed untouched; the rest is counted.
 const NAMED: usize = 8;
 
+/// Models that are told apart. Agents and providers choose their names.
+const MODELS: usize = 100;
+
 /// What became of a request or a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -76,6 +79,15 @@ fn without_port(authority: &str) -> &str {
 pub(super) struct Summary {
     hosts: BTreeMap<String, Host>,
     untouched: BTreeMap<String, u64>,
+    models: BTreeMap<String, Tokens>,
+}
+
+/// What requests to one model cost.
+#[derive(Default)]
+struct Tokens {
+    requests: u64,
+    input: u64,
+    output: u64,
 }
 
 #[derive(Default)]
@@ -97,13 +109,29 @@ impl Summary {
         *count += 1;
     }
 
+    /// Counts what an entry says of tokens.
+    pub(super) fn add_tokens(&mut self, entry: &Value) {
+        let count = |field: &str| entry.get("record")?.get(field)?.as_u64();
+        let (input, output) = (count("input_tokens"), count("output_tokens"));
+        if input.or(output).is_none() {
+            return;
+        }
+        let model = entry["record"]["model"].as_str().unwrap_or("unknown model");
+        let known = self.models.contains_key(model) || self.models.len() < MODELS;
+        let tokens = self.models.entry(if known { model } else { "other models" }.to_owned()).or_default();
+        tokens.requests += 1;
+        tokens.input = tokens.input.saturating_add(input.unwrap_or_default());
+        tokens.output = tokens.output.saturating_add(output.unwrap_or_default());
+    }
+
     fn host(&mut self, name: &str) -> &mut Host {
         self.hosts.entry(name.to_owned()).or_default()
     }
 
-    /// One line for each host, and one for what passed untouched. None where nothing happened.
+    /// One line for each host, for each model, and one for what passed untouched. None where nothing happened.
     pub(super) fn lines(&self) -> Vec<String> {
         let mut lines: Vec<String> = self.hosts.iter().map(|(name, host)| host.line(name)).collect();
+        lines.extend(self.models.iter().map(|(model, tokens)| tokens.line(model)));
         if !self.untouched.is_empty() {
             lines.push(self.untouched_line());
         }
@@ -137,6 +165,13 @@ impl Host {
             parts.push(format!("{} broken off by a client that does not trust the CA", self.distrusted));
         }
         format!("{name}: {}", parts.join(", "))
+    }
+}
+
+impl Tokens {
+    fn line(&self, model: &str) -> String {
+        let Tokens { requests, input, output } = self;
+        format!("{model}: {requests} {}, {input} tokens in, {output} out", plural(*requests, "request"))
     }
 }
 
@@ -189,6 +224,28 @@ mod tests {
         ] {
             assert_eq!(outcome(&entry), None, "{entry}");
         }
+    }
+
+    #[test]
+    fn tokens_are_counted_by_model_and_few_models_are_told_apart() {
+        let mut summary = Summary::default();
+        let entry = |record: Value| json!({"log": "request", "record": record});
+        summary.add_tokens(&entry(json!({"decision": "injected", "model": "claude-test"})));
+        for _ in 0..2 {
+            let record = json!({"model": "claude-test", "input_tokens": 12, "output_tokens": 6});
+            summary.add_tokens(&entry(record));
+        }
+        summary.add_tokens(&entry(json!({"output_tokens": u64::MAX})));
+        summary.add_tokens(&entry(json!({"output_tokens": u64::MAX})));
+        summary.add_tokens(&json!({"log": "request", "record": null}));
+        let lines = summary.lines();
+        assert_eq!(lines[0], "claude-test: 2 requests, 24 tokens in, 12 out");
+        assert_eq!(lines[1], format!("unknown model: 2 requests, 0 tokens in, {} out", u64::MAX));
+        for number in 0..200 {
+            summary.add_tokens(&entry(json!({"model": format!("m{number}"), "input_tokens": 1})));
+        }
+        assert_eq!(summary.lines().len(), MODELS + 1);
+        assert!(summary.lines().contains(&"other models: 102 requests, 102 tokens in, 0 out".to_owned()));
     }
 
     #[test]

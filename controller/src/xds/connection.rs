@@ -10,6 +10,7 @@ use tonic::{Status, Streaming};
 
 use super::Kind;
 use super::acks::ProxyId;
+use super::counts::Asked;
 use super::gateway::{Feed, Gateway};
 use super::server::Clock;
 use super::session::{Event, Session};
@@ -85,6 +86,9 @@ impl Connection {
                 _ = replace.tick(), if !self.asked.is_empty() || !self.held.is_empty() => self.make_some(),
             }
             for response in self.session.responses() {
+                if let Some(kind) = Kind::from_url(&response.type_url) {
+                    self.gateway.count(|counts| counts.pushed(kind));
+                }
                 if responses.send(Ok(response)).await.is_err() {
                     return;
                 }
@@ -93,6 +97,10 @@ impl Connection {
     }
 
     fn hear(&mut self, request: DeltaDiscoveryRequest) {
+        // What the session tells may be a refusal that is remembered from an earlier stream; this one is new.
+        if let Some(kind) = Kind::from_url(&request.type_url).filter(|_| request.error_detail.is_some()) {
+            self.gateway.count(|counts| counts.refused(kind));
+        }
         for event in self.session.request(request) {
             self.note(&event);
             match event {
@@ -137,7 +145,11 @@ impl Connection {
         match self.gateway.ask(name, (self.clock)()) {
             Answer::Leaf(leaf) => self.session.offer(name, Some(leaf)),
             Answer::Later if self.asked.len() < ASKED_AT_MOST => self.asked.push_back(name.to_owned()),
-            Answer::Later | Answer::Refused => self.session.offer(name, None),
+            Answer::Later => {
+                self.gateway.count(|counts| counts.asked(Asked::Throttled));
+                self.session.offer(name, None);
+            }
+            Answer::Refused => self.session.offer(name, None),
         }
     }
 

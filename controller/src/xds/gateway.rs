@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use tokio::sync::watch;
 
 use super::acks::AckState;
+use super::counts::{Asked, Counts};
 use super::server::Gateways;
 use super::session::{Event, Refusals};
 use super::{Resource, Snapshot};
@@ -33,6 +34,7 @@ pub(super) struct Gateway {
     /// Marked as changed whenever a leaf was replaced or withdrawn.
     pub(super) leaf_changes: watch::Sender<()>,
     leaves: Mutex<Leaves>,
+    counts: Mutex<Counts>,
     /// What each process refused, oldest process id first.
     refusals: Mutex<BTreeMap<i32, Refusals>>,
 }
@@ -44,6 +46,7 @@ impl Gateway {
             acks: watch::Sender::new(AckState::default()),
             leaf_changes: watch::Sender::new(()),
             leaves: Mutex::new(leaves),
+            counts: Mutex::default(),
             refusals: Mutex::default(),
         }
     }
@@ -51,6 +54,11 @@ impl Gateway {
     fn leaves(&self) -> MutexGuard<'_, Leaves> {
         // A panic elsewhere leaves at worst one leaf unplaced.
         self.leaves.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts what happened.
+    pub(super) fn count(&self, change: impl FnOnce(&mut Counts)) {
+        change(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Decides a leaf. A signing failure is the system's (no randomness): refused now, asked for again later.
@@ -63,10 +71,21 @@ impl Gateway {
             Answer::Refused
         });
         let made = !known && matches!(answer, Answer::Leaf(_));
-        if made && leaves.len() == before {
-            // It took the place of another one.
+        // It took the place of another one.
+        let evicted = made && leaves.len() == before;
+        if evicted {
             self.leaf_changes.send_replace(());
         }
+        self.count(|counts| {
+            counts.evicted += u64::from(evicted);
+            match answer {
+                Answer::Leaf(_) if known => counts.asked(Asked::Cached),
+                Answer::Leaf(_) => counts.asked(Asked::Minted),
+                Answer::Refused => counts.asked(Asked::Refused),
+                // Whoever asks decides whether it asks again.
+                Answer::Later => {}
+            }
+        });
         answer
     }
 
@@ -159,6 +178,19 @@ impl GatewayHandle {
     pub fn leaves(&self) -> (usize, Option<OffsetDateTime>) {
         let leaves = self.gateway.leaves();
         (leaves.len(), leaves.next_end())
+    }
+
+    /// How many leaves were made so far, and when the authority that signs them ends.
+    #[must_use]
+    pub fn minting(&self) -> (u64, OffsetDateTime) {
+        let leaves = self.gateway.leaves();
+        (leaves.minted(), leaves.authority().not_after())
+    }
+
+    /// What went on with the gateway's proxies so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.gateway.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Ends the gateway: its streams end, and its proxies are refused until it is added again. What they hold

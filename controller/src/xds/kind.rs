@@ -32,6 +32,18 @@ impl Kind {
         }
     }
 
+    /// What the discovery service of this type is called.
+    #[must_use]
+    pub const fn service(self) -> &'static str {
+        match self {
+            Kind::Secret => "sds",
+            Kind::Cluster => "cds",
+            Kind::Extension => "ecds",
+            Kind::Route => "rds",
+            Kind::Listener => "lds",
+        }
+    }
+
     /// The type with this URL, if it is served.
     #[must_use]
     pub fn from_url(url: &str) -> Option<Kind> {

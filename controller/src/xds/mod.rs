@@ -5,6 +5,7 @@
 
 pub mod acks;
 mod connection;
+mod counts;
 mod gateway;
 mod kind;
 pub mod server;
@@ -12,6 +13,7 @@ pub mod session;
 pub mod snapshot;
 mod subscription;
 
+pub use counts::{Asked, Counts};
 pub use gateway::GatewayHandle;
 pub use kind::Kind;
 pub use server::{Callers, Clock, Server};

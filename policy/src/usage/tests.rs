@@ -195,6 +195,7 @@ fn a_request_says_its_model_and_whether_it_wants_a_stream() {
         (r#"{"model":"gpt-5","stream":true}"#, Some("gpt-5"), true),
         (r#"{"messages":[{"model":"x","stream":true}],"model":"a\"b\u00e9"}"#, Some("a\"bé"), false),
         (r#"{"stream":"true"}"#, None, false),
+        (r#"{"model":"\u001b[31mred"}"#, None, false),
         ("not json", None, false),
         (r#"{"model":"gpt-5"}}"#, None, false),
     ] {

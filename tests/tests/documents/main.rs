@@ -3,6 +3,7 @@
 mod headers;
 mod places;
 mod reasons;
+mod telemetry;
 mod troubleshooting;
 
 use std::path::PathBuf;

@@ -109,7 +109,9 @@ async fn a_rotation_loses_no_span_and_repeats_none() {
         provider.behave(|behaviour| behaviour.key = Some(key.clone()));
         assert!(gateway.set_key(&key).await.status.success());
     }
+    let started = Instant::now();
     let spans = collector.wait_for(5).await;
+    assert!(started.elapsed() < Duration::from_secs(10), "what waits is sent at the next sweep only");
     tokio::time::sleep(Duration::from_secs(1)).await;
     let ids: BTreeSet<_> = collector.spans().iter().map(|span| span["spanId"].to_string()).collect();
     assert_eq!((spans.len(), ids.len()), (5, 5));

@@ -1,6 +1,7 @@
 //! What new manifests, values and tokens come to: gateways that start and end, and snapshots for their Envoys.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use time::OffsetDateTime;
 use tokio::sync::{Notify, watch};
@@ -13,7 +14,7 @@ use crate::conditions::Statuses;
 use crate::dev::args::Listen;
 use crate::dev::event::{Event, GatewayState};
 use crate::dev::gateway::Gateway;
-use crate::dev::manifests::Change;
+use crate::dev::manifests::{Change, Loaded};
 use crate::dev::ports::Addresses;
 use crate::plan::ObjectKey;
 use crate::xds::acks::AckState;
@@ -21,16 +22,18 @@ use crate::xds::acks::AckState;
 impl Dev {
     /// Reads the manifests again and hands out what differs.
     pub(super) fn reload(&mut self) -> Result<(), Failure> {
-        let (change, problems) = self.manifests.load();
+        let since = Instant::now();
+        let (Loaded { change, secrets_differ }, problems) = self.manifests.load();
         for problem in self.report.new_problems(problems) {
             self.emit(Event::Problem { message: problem })?;
         }
-        self.apply(change)
+        self.apply(change, secrets_differ.then_some(since))
     }
 
-    pub(super) fn apply(&mut self, change: Change) -> Result<(), Failure> {
+    /// `secret` is when a changed Secret was loaded, where one did.
+    pub(super) fn apply(&mut self, change: Change, secret: Option<Instant>) -> Result<(), Failure> {
         let is_everything = matches!(change, Change::Everything(_));
-        self.hand_out(change)?;
+        self.hand_out(change, secret)?;
         // What a value that was rotated is sealed for needs the same tokens as before.
         if is_everything { self.want_tokens() } else { Ok(()) }
     }
@@ -47,21 +50,22 @@ impl Dev {
     /// Hands out what came of Google tokens: new ones, and what is said of them.
     pub(super) fn renew(&mut self) -> Result<(), Failure> {
         let change = self.manifests.renew(self.tokens.snapshot());
-        self.hand_out(change)
+        // A renewed token is no changed Secret.
+        self.hand_out(change, None)
     }
 
-    fn hand_out(&mut self, change: Change) -> Result<(), Failure> {
+    fn hand_out(&mut self, change: Change, secret: Option<Instant>) -> Result<(), Failure> {
         match change {
-            Change::Everything(statuses) => self.apply_everything(statuses),
+            Change::Everything(statuses) => self.apply_everything(statuses, secret),
             Change::Values(touched, statuses) => {
                 self.of_others.0.extend(statuses.0);
-                self.apply_values(&touched)
+                self.apply_values(&touched, secret)
             }
         }
     }
 
     /// Hands out plans that are new, and starts and ends gateways.
-    fn apply_everything(&mut self, statuses: Statuses) -> Result<(), Failure> {
+    fn apply_everything(&mut self, statuses: Statuses, secret: Option<Instant>) -> Result<(), Failure> {
         let known: Vec<ObjectKey> = self.manifests.plans().keys().cloned().collect();
         let gone: Vec<_> = self.gateways.keys().filter(|key| !known.contains(key)).cloned().collect();
         for key in gone {
@@ -75,7 +79,7 @@ impl Dev {
         }
         let plans = self.manifests.plans();
         let published = self.gateways.iter_mut();
-        let published = published.filter_map(|(key, gateway)| gateway.publish(plans.get(key)?).err());
+        let published = published.filter_map(|(key, gateway)| gateway.publish(plans.get(key)?, secret).err());
         for error in published.collect::<Vec<_>>() {
             self.fail_or_report(Failure::failed(error))?;
         }
@@ -85,12 +89,12 @@ impl Dev {
     }
 
     /// Hands out buckets whose sealed values are new.
-    fn apply_values(&mut self, touched: &Touched) -> Result<(), Failure> {
+    fn apply_values(&mut self, touched: &Touched, secret: Option<Instant>) -> Result<(), Failure> {
         let mut failed = Vec::new();
         for (key, buckets) in touched {
             let Some(plan) = self.manifests.plans().get(key) else { continue };
             let Some(gateway) = self.gateways.get_mut(key) else { continue };
-            failed.extend(gateway.publish_buckets(plan, buckets).err());
+            failed.extend(gateway.publish_buckets(plan, buckets, secret).err());
         }
         failed.into_iter().try_for_each(|error| self.fail_or_report(Failure::failed(error)))
     }

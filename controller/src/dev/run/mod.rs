@@ -31,6 +31,7 @@ use super::tokens::Tokens;
 use crate::cli::Failure;
 use crate::conditions::Statuses;
 use crate::inspector::{AskState, Inspector};
+use crate::metrics::{Endpoint, Propagation, Question};
 use crate::plan::ObjectKey;
 use crate::source::Overrides;
 use crate::state::{Lock, StateDir, socket};
@@ -67,6 +68,10 @@ pub(super) struct Dev {
     peers: Peers,
     /// An Envoy acknowledged or refused something.
     answered: Arc<Notify>,
+    /// How long changed Secrets took.
+    propagation: Propagation,
+    /// Where metrics are served, where they are.
+    metrics: Option<Endpoint>,
     ready: bool,
     /// The socket that Envoys tell the inspector of requests at, where there is one.
     inspected: Option<PathBuf>,
@@ -86,7 +91,10 @@ impl Dev {
         sink: Box<dyn Sink>,
         end: impl Future<Output = Result<ExitCode, Failure>>,
     ) -> Result<ExitCode, Failure> {
-        let mut dev = Dev::open(args, flags, sink)?;
+        let (questions, asked) = mpsc::channel(1);
+        let metrics = args.metrics_listen.map(|address| Endpoint::start(address, questions));
+        let metrics = metrics.transpose().map_err(Failure::failed)?;
+        let mut dev = Dev::open(args, flags, sink, metrics)?;
         let (requests, control) = mpsc::channel(16);
         let control_path = dev.state.socket(CONTROL_SOCKET).map_err(Failure::failed)?;
         let listener = socket::bind(&control_path).map_err(Failure::failed)?;
@@ -98,7 +106,7 @@ impl Dev {
         for message in dev.manifests.shadowed() {
             dev.emit(Event::Problem { message })?;
         }
-        let result = dev.serve(control, end).await;
+        let result = dev.serve(control, asked, end).await;
         dev.stop().await?;
         for socket in [control_path, dev.xds].into_iter().chain(dev.inspected) {
             let _ = std::fs::remove_file(socket);
@@ -107,7 +115,12 @@ impl Dev {
         result
     }
 
-    fn open(args: Args, flags: Overrides, sink: Box<dyn Sink>) -> Result<Dev, Failure> {
+    fn open(
+        args: Args,
+        flags: Overrides,
+        sink: Box<dyn Sink>,
+        metrics: Option<Endpoint>,
+    ) -> Result<Dev, Failure> {
         let path = state_path(args.state_dir.as_deref(), &args.manifests).map_err(Failure::failed)?;
         let state = StateDir::open(path).map_err(Failure::failed)?;
         let lock = state.lock().map_err(Failure::failed)?;
@@ -128,6 +141,8 @@ impl Dev {
             report: Report::default(),
             peers: Peers::default(),
             answered: Arc::default(),
+            propagation: Propagation::default(),
+            metrics,
             gateways: BTreeMap::new(),
             ready: false,
             inspected,
@@ -146,6 +161,7 @@ impl Dev {
     async fn serve(
         &mut self,
         mut control: mpsc::Receiver<Pending>,
+        mut asked: mpsc::Receiver<Question>,
         end: impl Future<Output = Result<ExitCode, Failure>>,
     ) -> Result<ExitCode, Failure> {
         self.reload()?;
@@ -160,6 +176,11 @@ impl Dev {
                 result = &mut end => return result,
                 () = self.manifests.changed() => self.reload()?,
                 Some(pending) = control.recv() => self.answer(pending),
+                // Nothing is new by that. Whoever asked may have gone.
+                Some(question) = asked.recv() => {
+                    drop(question.send(self.reading()));
+                    continue;
+                }
                 Some(output) = self.envoys.next() => self.envoy(output)?,
                 () = self.tokens.changed() => self.renew()?,
                 () = self.answered.notified() => {}
@@ -200,8 +221,10 @@ impl Dev {
             Ok(note) => note,
             Err(message) => return drop(answer.send(Answer::Refused { message })),
         };
+        let set = Instant::now();
         let kept = self.manifests.set(&secret, values, &self.state).map_err(|error| error.to_string());
-        let applied = kept.and_then(|change| self.apply(change).map_err(|error| error.to_string()));
+        let applied = kept
+            .and_then(|change| self.apply(change, Some(set.into_std())).map_err(|error| error.to_string()));
         if let Err(message) = applied {
             return drop(answer.send(Answer::Refused { message }));
         }
@@ -216,6 +239,9 @@ impl Dev {
             EnvoyOutput::Live(_) => Ok(()),
             EnvoyOutput::Ended(key, why) => {
                 tracing::warn!(gateway = %key, "{why}");
+                if let Some(gateway) = self.gateways.get_mut(&key) {
+                    gateway.restarted();
+                }
                 if !self.ready {
                     return Err(Failure::Failed(format!("EgressGateway {key}: {why}")));
                 }

@@ -1,5 +1,6 @@
 //! What is said: events as things happen, and the whole for `keyward status`.
 
+use policy::api::Kind;
 use time::OffsetDateTime;
 
 use super::{Dev, START};
@@ -9,11 +10,15 @@ use crate::dev::access;
 use crate::dev::event::{Event, GatewayState};
 use crate::dev::gateway::Gateway;
 use crate::dev::status::{self, Status};
+use crate::metrics::{self, Reading};
 use crate::plan::ObjectKey;
 
 impl Dev {
     /// Says what is new: conditions that changed, and, once, that everything serves.
     pub(super) fn announce(&mut self) -> Result<(), Failure> {
+        for took in self.gateways.values_mut().filter_map(Gateway::secret_settled) {
+            self.propagation.observe(took);
+        }
         // This runs after every request's line too: thousands of routes are looked at once for each compilation.
         let mut gateways = self.of_gateways.clone();
         for (key, gateway) in &self.gateways {
@@ -29,7 +34,9 @@ impl Dev {
         if !self.ready && self.tokens.are_tried() && self.gateways.keys().all(|key| self.serves(key)) {
             self.ready = true;
             let gateways = self.gateways.values().map(Gateway::address).collect();
-            self.emit(Event::Ready { gateways, inspector: self.inspector_url() })?;
+            let metrics =
+                self.metrics.as_ref().map(|metrics| format!("http://{}/metrics", metrics.address()));
+            self.emit(Event::Ready { gateways, metrics, inspector: self.inspector_url() })?;
         }
         Ok(())
     }
@@ -54,6 +61,29 @@ impl Dev {
 
     fn inspector_url(&self) -> Option<String> {
         self.inspector.as_ref().map(|inspector| inspector.url().to_owned())
+    }
+
+    /// How everything stands, in numbers.
+    pub(super) fn reading(&self) -> Reading {
+        let mut of_gateways = self.of_gateways.clone();
+        for (key, gateway) in &self.gateways {
+            of_gateways.set_programmed(key, &gateway.programmed());
+        }
+        let of_others = self.report.statuses().0.iter();
+        let of_others = of_others.filter(|(object, _)| object.kind != Kind::EgressGateway);
+        let statuses = of_others.chain(&of_gateways.0).map(|(object, status)| (object.kind, status));
+        let gateways = self.gateways.iter().filter_map(|(key, gateway)| {
+            let admin = self.envoys.admin(key)?.to_owned();
+            Some((key.clone(), gateway.reading(self.serves(key), admin)))
+        });
+        Reading {
+            objects: self.manifests.count(),
+            conditions: metrics::conditions(statuses),
+            problems: self.report.problems().count(),
+            gateways: gateways.collect(),
+            tokens: self.tokens.reading(),
+            propagation: self.propagation.clone(),
+        }
     }
 
     pub(super) fn access(&mut self, key: &ObjectKey, line: &str) -> Result<(), Failure> {
