@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn people_and_programs_are_told_where_metrics_are() {
         let url = "http://127.0.0.1:9464/metrics";
-        let ready = || Event::Ready { gateways: vec![], metrics: Some(url.to_owned()) };
+        let ready = || Event::Ready { gateways: vec![], metrics: Some(url.to_owned()), inspector: None };
         assert_eq!(written(Format::Text, vec![ready()]), format!("ready\nmetrics {url}\n"));
         assert!(written(Format::Json, vec![ready()]).contains(&format!("\"metrics\":\"{url}\"")));
     }
