@@ -17,7 +17,7 @@ FUZZ_SECONDS ?= 600
 FUZZ := CARGO_PROFILE_DEV_OPT_LEVEL=2 CARGO_INCREMENTAL=0 $(TOOLS)/bin/cargo-fuzz
 FUZZ_FLAGS := --fuzz-dir fuzz --dev --sanitizer none --features engine --target-dir target/fuzz
 
-.PHONY: help setup build check test test-native test-wasm adversarial adversarial-mitmproxy fuzz fuzz-build mutants bench demo
+.PHONY: help setup build check test test-native test-wasm adversarial adversarial-mitmproxy fuzz fuzz-build mutants bench demo screenshots
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -104,6 +104,10 @@ demo: ## show the swap: what the agent sent, what the provider got, what the rec
 	@hack/setup rust curl envoy
 	$(call say,building keyward and a provider to talk to)
 	$(CARGO) run --locked -p keyward-tests --no-default-features --bin demo
+
+screenshots: ## take the pictures of docs/inspector.md in a real Chromium
+	@hack/setup rust envoy chromium
+	$(CARGO) test --locked $(NATIVE) --features keyward-fuzz/engine --test inspector -- --ignored pictures
 
 bench: ## measure what a request costs beside what Envoy does by itself, and hold it to the stated limits
 	@hack/setup rust envoy vegeta

@@ -1,6 +1,7 @@
 //! Objects reduced to the parts that the compiler looks at. Equal inputs compile to equal bytes.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use policy::api::{
@@ -34,6 +35,8 @@ pub struct Inputs {
     pub secrets: BTreeMap<ObjectKey, BTreeMap<String, SecretValue>>,
     /// How the Google tokens stand that were wanted before.
     pub tokens: Arc<Snapshot>,
+    /// The socket of the inspector, where there is one: it is told of requests too.
+    pub inspector: Option<PathBuf>,
 }
 
 /// A spec, and what of the metadata matters.

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use policy::host::HostPattern;
@@ -98,6 +99,8 @@ pub struct GatewayPlan {
     pub upstream_proxy: Option<UpstreamProxy>,
     /// Who is told of requests.
     pub collector: Option<Collector>,
+    /// The socket of the inspector, which is told of them too.
+    pub inspector: Option<PathBuf>,
 }
 
 /// A collector that takes spans over OTLP/HTTP.

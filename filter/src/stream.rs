@@ -296,8 +296,14 @@ fn count(record: &Record, seen: Option<&Seen>) {
 fn tell(record: &Record, seen: Seen) {
     let rules = Rc::clone(&seen.rules);
     let span = seen.span(record);
-    vm::with(|vm| vm.tell(rules.collectors(), &span));
-    let _ = host::tick_every(TELL);
+    let Ok(now) = host::now() else { return };
+    let needs_tick = vm::with(|vm| {
+        vm.tell(rules.collectors(), &span);
+        vm.needs_tick(now, TELL)
+    });
+    if needs_tick == Some(true) {
+        let _ = host::tick_every(TELL);
+    }
 }
 
 /// What is known of the connection, from where the configuration says. The header is ours, not the agent's: it is

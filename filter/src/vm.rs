@@ -27,6 +27,8 @@ pub(crate) struct Vm {
     swept: Duration,
     /// Spans for each collector, by its cluster.
     outboxes: BTreeMap<Rc<str>, Outbox>,
+    /// When the tick comes that was asked for last.
+    tick: Duration,
     pub(crate) metrics: Metrics,
 }
 
@@ -36,6 +38,17 @@ impl Vm {
         for collector in collectors {
             self.outboxes.entry(Rc::clone(collector.cluster())).or_default().add(span.to_vec());
         }
+    }
+
+    /// Whether a tick after `period` is to be asked for: asking again puts off the one that is to come, for ever where
+    /// requests end more often.
+    pub(crate) fn needs_tick(&mut self, now: Duration, period: Duration) -> bool {
+        let wait = self.tick.saturating_sub(now);
+        let needs = wait.is_zero() || wait > period;
+        if needs {
+            self.tick = now + period;
+        }
+        needs
     }
 
     /// The spans for the collector behind this cluster.
@@ -92,6 +105,7 @@ thread_local! {
         latest: BTreeMap::new(),
         swept: Duration::ZERO,
         outboxes: BTreeMap::new(),
+        tick: Duration::ZERO,
         metrics: Metrics::default(),
     });
 }

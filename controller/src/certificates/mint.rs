@@ -153,6 +153,7 @@ mod tests {
             egress: crate::plan::Egress::default(),
             upstream_proxy: None,
             collector: None,
+            inspector: None,
         }
     }
 

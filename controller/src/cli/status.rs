@@ -64,6 +64,9 @@ fn show(status: &Status, output: &mut impl Write) -> io::Result<()> {
         writeln!(output)?;
         tokens(&status.tokens).write(output)?;
     }
+    if let Some(url) = &status.inspector {
+        writeln!(output, "\ninspector {url}")?;
+    }
     for problem in &status.problems {
         writeln!(output, "problem: {problem}")?;
     }

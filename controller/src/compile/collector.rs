@@ -13,6 +13,7 @@ use policy::wire::{self, Capture, CollectorHeader, Telemetry};
 use super::verdict::Refusal;
 use crate::envoy::names;
 use crate::inputs::Inputs;
+use crate::inspector;
 use crate::plan::{Collector, ObjectKey, ProxyHost};
 
 /// What OTLP/HTTP appends to an endpoint without a path.
@@ -122,13 +123,12 @@ fn header(place: &str, name: &str, value: &[u8]) -> Result<(String, Secret), Str
 
 /// What the filter is told of the collector. A header that cannot be sealed is left out with all of it: a collector
 /// that wants a token refuses what comes without.
-pub(super) fn telemetry(
+pub(super) fn collector(
     gateway: &ObjectKey,
-    spec: &Spec,
     collector: &Collector,
     headers: &Headers,
     keyring: &Keyring,
-) -> Option<Telemetry> {
+) -> Option<wire::Collector> {
     let mut told = wire::Collector {
         cluster: names::COLLECTOR.to_owned(),
         authority: collector.authority.clone(),
@@ -141,7 +141,23 @@ pub(super) fn telemetry(
     };
     let sealed = headers.iter().map(seal).collect::<Option<Vec<_>>>()?;
     told.headers = sealed;
-    Some(Telemetry { collectors: vec![told], capture: spec.otlp.as_ref().and_then(capture) })
+    Some(told)
+}
+
+/// What it is told of the inspector.
+pub(super) fn inspector() -> wire::Collector {
+    wire::Collector {
+        cluster: names::INSPECTOR.to_owned(),
+        authority: names::INSPECTOR.to_owned(),
+        path: inspector::PATH.to_owned(),
+        headers: Vec::new(),
+    }
+}
+
+/// What it is told in all; nothing where nobody listens.
+pub(super) fn telemetry(spec: &Spec, collectors: Vec<wire::Collector>) -> Option<Telemetry> {
+    let capture = spec.otlp.as_ref().and_then(capture);
+    (!collectors.is_empty()).then_some(Telemetry { collectors, capture })
 }
 
 #[cfg(test)]

@@ -63,8 +63,10 @@ pub(super) fn settings(spec: &Spec) -> Result<Settings, Refusal> {
 }
 
 /// The fields that are accepted without effect.
-pub(super) fn partly_supported(spec: &Spec) -> Vec<String> {
-    support::used(support::GATEWAY, Support::Partial, spec, "spec")
+pub(super) fn partly_supported(spec: &Spec, inspected: bool) -> Vec<String> {
+    let mut fields = support::used(support::GATEWAY, Support::Partial, spec, "spec");
+    fields.retain(|field| !inspected || !field.ends_with(support::CAPTURE_FOR_NOBODY));
+    fields
 }
 
 /// What becomes of TLS at a listener.

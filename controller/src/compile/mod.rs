@@ -118,17 +118,18 @@ impl Resolved<'_> {
         let headers = collector::headers(key, &gateway.spec, self.inputs);
         let references = trust.and(headers.as_ref().map(|_| ()).map_err(Refusal::clone));
         let verdict = settings.as_ref().map(|_| ());
-        let partly = gateway::partly_supported(&gateway.spec);
+        let partly = gateway::partly_supported(&gateway.spec, self.inputs.inspector.is_some());
         let mut status =
             report::gateway(gateway, verdict, &partly, references.as_ref().copied(), &self.attached_to(key));
         if let Ok(settings) = settings {
             let bundle = joined(self.system_trust, &own);
             let egress = egress::at(key, &self.l4_routes, &self.denials, &settings.aliases);
-            let telemetry =
-                settings.collector.as_ref().zip(headers.as_ref().ok()).and_then(|(collector, headers)| {
-                    collector::telemetry(key, &gateway.spec, collector, headers, keyring)
-                });
-            let around = plan::Around { egress, trust_bundle: bundle, telemetry };
+            let told = settings.collector.as_ref().zip(headers.as_ref().ok());
+            let told = told.and_then(|(it, headers)| collector::collector(key, it, headers, keyring));
+            let inspector = self.inputs.inspector.clone();
+            let told = told.into_iter().chain(inspector.is_some().then(collector::inspector));
+            let telemetry = collector::telemetry(&gateway.spec, told.collect());
+            let around = plan::Around { egress, trust_bundle: bundle, telemetry, inspector };
             let (mut plan, needed) =
                 plan::plan(key.clone(), settings, &self.at(key), around, &self.fills, keyring);
             compiled.tokens.add(needed, &own);

@@ -1,6 +1,7 @@
 //! One gateway's plan: the hosts that routes name, their buckets, and each bucket's configuration.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use policy::host::HostPattern;
 use policy::provider::Provider;
@@ -33,6 +34,7 @@ pub(super) struct Around {
     pub(super) egress: Egress,
     pub(super) trust_bundle: String,
     pub(super) telemetry: Option<Telemetry>,
+    pub(super) inspector: Option<PathBuf>,
 }
 
 /// Plans a gateway, and says which Google tokens that takes.
@@ -50,7 +52,7 @@ pub(super) fn plan(
     };
     let (claims, needed) = claims(&key, routes, fills, &settings.aliases);
     let hosts = hosts(&claims, &settings.aliases);
-    let Around { egress, trust_bundle, telemetry } = around;
+    let Around { egress, trust_bundle, telemetry, inspector } = around;
     let frame = config::Frame {
         gateway: &key,
         unlisted,
@@ -77,6 +79,7 @@ pub(super) fn plan(
         egress,
         upstream_proxy: settings.upstream_proxy,
         collector: settings.collector,
+        inspector,
     };
     (plan, needed)
 }

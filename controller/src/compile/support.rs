@@ -39,9 +39,12 @@ impl<S> Field<S> {
     }
 }
 
+/// Bodies that are shown to nobody: an inspector sees them without a collector.
+pub(super) const CAPTURE_FOR_NOBODY: &str = "otlp.captureBody (without otlp.endpoint)";
+
 /// Fields of an EgressGateway's spec.
 pub const GATEWAY: &[Field<egress_gateway::Spec>] = &[
-    Field::partial("otlp.captureBody (without otlp.endpoint)", |spec| {
+    Field::partial(CAPTURE_FOR_NOBODY, |spec| {
         spec.otlp.as_ref().is_some_and(|otlp| otlp.capture_body.is_some() && otlp.endpoint.is_none())
     }),
     Field::partial("otlp.captureBody.maxBytes (beyond 65536)", |spec| {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::envoy::bootstrap::Capacity;
+use crate::inspector::Loopback;
 use crate::plan::ObjectKey;
 use crate::source::SecretFlag;
 
@@ -43,6 +44,12 @@ pub struct Args {
     #[arg(long, value_name = "MIB", default_value_t = Capacity::default().heap_mib,
         value_parser = clap::value_parser!(u32).range(1..))]
     pub envoy_heap: u32,
+    /// Where the inspector's page is served; port 0 takes a free one
+    #[arg(long, value_name = "ADDR:PORT", default_value_t = Loopback::default())]
+    pub inspect_listen: Loopback,
+    /// Serve no inspector: requests are told to nobody but the collectors of the manifests
+    #[arg(long, conflicts_with = "inspect_listen")]
+    pub no_inspect: bool,
     /// Serve metrics for Prometheus: `/metrics`, and each Envoy's by `/targets`; who reaches it may read them
     #[arg(long, value_name = "ADDR:PORT")]
     pub metrics_listen: Option<SocketAddr>,

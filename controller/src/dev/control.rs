@@ -253,6 +253,7 @@ mod tests {
             objects: vec![],
             problems: vec!["a.yaml:1: x".into()],
             tokens: vec![],
+            inspector: None,
         };
         for answered in [true, false] {
             let path = path.clone();

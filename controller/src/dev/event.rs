@@ -10,6 +10,9 @@ pub(crate) enum Event {
     Ready {
         /// The gateways.
         gateways: Vec<GatewayAddress>,
+        /// The URL of the inspector's page, with the token that opens it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        inspector: Option<String>,
         /// The URL of the metrics, where they are served.
         #[serde(skip_serializing_if = "Option::is_none")]
         metrics: Option<String>,

@@ -1,7 +1,7 @@
 //! The manifests of a running `keyward dev`, with the Secrets that stand above them, compiled.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use policy::api::{Kind, Manifest, SecretValue, egress_gateway};
@@ -37,6 +37,8 @@ pub(super) struct Manifests {
     overlay: Overlay,
     keyring: Keyring,
     system_trust: String,
+    /// The socket of the inspector.
+    inspector: Option<PathBuf>,
 }
 
 impl Manifests {
@@ -44,7 +46,12 @@ impl Manifests {
     ///
     /// # Errors
     /// A directory that cannot be a source, a state directory that cannot be read.
-    pub(super) fn open(directory: &Path, flags: Overrides, state: &StateDir) -> Result<Self, Failure> {
+    pub(super) fn open(
+        directory: &Path,
+        flags: Overrides,
+        state: &StateDir,
+        inspector: Option<PathBuf>,
+    ) -> Result<Self, Failure> {
         let keyring = state.keyring().map_err(Failure::failed)?;
         let keyring = Keyring::parse(&keyring).map_err(Failure::failed)?;
         Ok(Manifests {
@@ -61,6 +68,7 @@ impl Manifests {
             overlay: state.overlay(&keyring).map_err(Failure::failed)?,
             keyring,
             system_trust: trust::system_bundle(std::env::var_os("SSL_CERT_FILE")).map_err(Failure::failed)?,
+            inspector,
         })
     }
 
@@ -141,6 +149,7 @@ impl Manifests {
     /// now: a slip in its spec stops nobody, and a Secret that is deleted meanwhile is gone. Its status is the refusal.
     fn compile(&mut self, mut inputs: Inputs) -> Change {
         inputs.tokens = Arc::clone(&self.tokens);
+        inputs.inspector.clone_from(&self.inspector);
         self.accepted.retain(|key, _| inputs.gateways.contains_key(key));
         let compiled = compile(&inputs, |_| &self.keyring, &self.system_trust);
         let mut refused = Vec::new();

@@ -85,10 +85,11 @@ impl<W: Write> Output<W> {
 
     fn write_text(&mut self, event: &Event) -> io::Result<()> {
         match event {
-            Event::Ready { gateways, metrics } => {
+            Event::Ready { gateways, metrics, inspector } => {
                 writeln!(self.to, "ready")?;
                 gateways.iter().try_for_each(|gateway| self.address(gateway))?;
-                metrics.iter().try_for_each(|url| writeln!(self.to, "metrics {url}"))
+                metrics.iter().try_for_each(|url| writeln!(self.to, "metrics {url}"))?;
+                inspector.iter().try_for_each(|url| writeln!(self.to, "inspector {url}"))
             }
             Event::Gateway { namespace, name, state, .. } => {
                 let state = match state {
@@ -139,6 +140,7 @@ mod tests {
                 transparent: None,
                 ca: "/ca.crt".into(),
             }],
+            inspector: None,
             metrics: None,
         }
     }
@@ -175,7 +177,7 @@ mod tests {
     #[test]
     fn people_and_programs_are_told_where_metrics_are() {
         let url = "http://127.0.0.1:9464/metrics";
-        let ready = || Event::Ready { gateways: vec![], metrics: Some(url.to_owned()) };
+        let ready = || Event::Ready { gateways: vec![], metrics: Some(url.to_owned()), inspector: None };
         assert_eq!(written(Format::Text, vec![ready()]), format!("ready\nmetrics {url}\n"));
         assert!(written(Format::Json, vec![ready()]).contains(&format!("\"metrics\":\"{url}\"")));
     }

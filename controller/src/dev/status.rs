@@ -21,6 +21,9 @@ pub(crate) struct Status {
     /// What is wrong with the files.
     pub(crate) problems: Vec<String>,
     pub(crate) tokens: Vec<TokenReport>,
+    /// The URL of the inspector's page, with the token that opens it: this user alone gets an answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) inspector: Option<String>,
 }
 
 /// A gateway that is served.

@@ -2,6 +2,7 @@
 //! listeners.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use envoy_types::pb::envoy::config::cluster::v3 as cluster;
 use envoy_types::pb::envoy::config::core::v3 as core;
@@ -52,6 +53,7 @@ pub(super) fn clusters(plan: &GatewayPlan) -> Vec<cluster::Cluster> {
         None => all.push(resolved(plan, names::PASSTHROUGH, Cache::Open, Speaks::Bytes)),
     }
     all.extend(plan.collector.as_ref().map(|collector| of_collector(plan, collector)));
+    all.extend(plan.inspector.as_ref().map(|socket| of_inspector(socket)));
     if tunnel::exists(plan) {
         all.extend([internal(names::TUNNEL), internal(names::TUNNEL_SERVER_FIRST)]);
     }
@@ -108,6 +110,16 @@ fn of_proxy(plan: &GatewayPlan, proxy: &UpstreamProxy) -> cluster::Cluster {
 fn of_collector(plan: &GatewayPlan, collector: &Collector) -> cluster::Cluster {
     let speaks = if collector.tls { Speaks::Https } else { Speaks::Http1 };
     named(plan, &collector.host, collector.port, speaking(names::COLLECTOR, speaks, Vec::new()))
+}
+
+/// The inspector of the controller that runs this Envoy.
+fn of_inspector(socket: &Path) -> cluster::Cluster {
+    let pipe = core::Pipe { path: socket.display().to_string(), mode: 0 };
+    let address = core::Address { address: Some(core::address::Address::Pipe(pipe)) };
+    cluster::Cluster {
+        load_assignment: Some(one_endpoint(names::INSPECTOR, address)),
+        ..speaking(names::INSPECTOR, Speaks::Http1, Vec::new())
+    }
 }
 
 /// A cluster of what the operator named.

@@ -43,6 +43,8 @@ pub const PASSTHROUGH: &str = "passthrough";
 pub const UPSTREAM_PROXY: &str = "upstream-proxy";
 /// Cluster of the collector that requests are told to.
 pub const COLLECTOR: &str = "collector";
+/// Cluster of the inspector, which they are told to as well.
+pub const INSPECTOR: &str = "inspector";
 /// Cluster of the controller in the bootstrap.
 pub const XDS_CLUSTER: &str = "xds";
 

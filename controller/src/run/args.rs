@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::inspector::Loopback;
 use crate::plan::ObjectKey;
 use crate::sandbox::{Isolation, Network};
 use crate::source::SecretFlag;
@@ -30,6 +31,12 @@ pub struct Args {
     /// [default: that of `keyward dev` with the same manifests; without manifests a new one for each run]
     #[arg(long, value_name = "DIR")]
     pub(super) state_dir: Option<PathBuf>,
+    /// Serve a page on loopback that shows every request; its URL is said, and by `keyward status` too
+    #[arg(long)]
+    pub(super) inspect: bool,
+    /// Where it is served; port 0 takes a free one
+    #[arg(long, value_name = "ADDR:PORT", requires = "inspect", default_value_t = Loopback::default())]
+    pub(super) inspect_listen: Loopback,
     /// Say nothing on standard error but why the command cannot be run
     #[arg(long, short)]
     pub(super) quiet: bool,

@@ -67,7 +67,10 @@ impl Console {
 impl Sink for Console {
     fn emit(&mut self, event: Event) -> io::Result<()> {
         match event {
-            Event::Ready { gateways, .. } => {
+            Event::Ready { gateways, inspector, .. } => {
+                if let Some(url) = inspector {
+                    say(self.quiet, &format!("inspector at {url}"));
+                }
                 // Whoever waited is gone only when everything ends.
                 let _ = self.ready.take().map(|ready| ready.send(gateways));
             }

@@ -80,6 +80,8 @@ impl Session {
             module: self.args.module.clone(),
             envoy_connections: crate::envoy::bootstrap::Capacity::default().connections,
             envoy_heap: crate::envoy::bootstrap::Capacity::default().heap_mib,
+            inspect_listen: self.args.inspect_listen,
+            no_inspect: !self.args.inspect,
             metrics_listen: None,
             json: false,
         })

@@ -60,6 +60,29 @@ pub(super) fn request<'a>(head: &Head<'a>, plan: Option<&'a Plan>, scrubber: &Sc
     texts
 }
 
+/// Names of the headers that the agent sent and that went no further as it sent them, and of those that were set;
+/// `:path` is one of them where path or query went changed.
+pub(super) fn changed<'a>(
+    head: &Head<'a>,
+    plan: Option<&'a Plan>,
+    scrubber: &Scrubber,
+) -> (Vec<Cow<'a, str>>, Vec<Cow<'a, str>>) {
+    let (mut removed, mut set) = (Vec::new(), Vec::new());
+    for edit in plan.map_or(&[][..], |plan| &plan.edits) {
+        match edit {
+            Edit::RemoveHeader(name) => removed.push(clean_name(name.as_bytes(), scrubber)),
+            Edit::SetHeader { name, .. } => {
+                if head.headers.iter().any(|(sent, _)| same_header(sent, name)) {
+                    removed.push(clean_name(name.as_bytes(), scrubber));
+                }
+                set.push(clean_name(name.as_bytes(), scrubber));
+            }
+            Edit::SetPath(_) => set.push(":path".into()),
+        }
+    }
+    (removed, set)
+}
+
 /// The headers of the answer. Nothing is shown under a name that was injected.
 pub(super) fn response<'a>(map: &'a HeaderMap, plan: Option<&Plan>, scrubber: &Scrubber) -> Texts<'a> {
     let plain = map.iter().filter(|(name, _)| !name.starts_with(b":"));

@@ -1,5 +1,6 @@
 //! The record as a span of OpenTelemetry, with what was seen of the bodies.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 
 use super::Record;
-use super::headers::{clean, cut};
+use super::headers::{self, clean, cut};
 use super::line::{Line, Texts};
 use crate::bodies::Shown;
 use crate::decide::{Head, Plan};
@@ -78,6 +79,9 @@ impl Record {
             None => {}
         }
         attributes.of_decision(&line);
+        let (removed, set) = headers::changed(&head, plan, &self.scrubber);
+        attributes.names("keyward.request.headers_removed", removed);
+        attributes.names("keyward.request.headers_set", set);
         attributes.number("clrk.req.bytes", request_bytes);
         attributes.number("clrk.resp.bytes", response_bytes);
         let (started, ended) = (nanoseconds(started), nanoseconds(ended));
@@ -85,8 +89,8 @@ impl Record {
             [("http.request.body", observed.request_body), ("http.response.body", observed.response_body)];
         let bodies = bodies.into_iter().filter_map(|(event, shown)| Some(self.body(event, shown?, ended)));
         let mut events = vec![
-            headers("http.request.headers", "http.request.header.", line.request_headers, started),
-            headers("http.response.headers", "http.response.header.", line.response_headers, ended),
+            header_event("http.request.headers", "http.request.header.", line.request_headers, started),
+            header_event("http.response.headers", "http.response.header.", line.response_headers, ended),
         ];
         events.extend(bodies);
         Span {
@@ -141,7 +145,7 @@ pub fn leave_out_bodies(span: &mut Span) {
 }
 
 /// An event with headers as its attributes. Values of one name are one list, as the conventions want it.
-fn headers(event: &str, prefix: &str, headers: Texts<'_>, time_unix_nano: u64) -> Event {
+fn header_event(event: &str, prefix: &str, headers: Texts<'_>, time_unix_nano: u64) -> Event {
     let mut values: BTreeMap<String, Vec<AnyValue>> = BTreeMap::new();
     for (name, mut value) in headers {
         cut(&mut value, LONGEST);
@@ -179,6 +183,17 @@ impl Attributes {
 
     fn text(&mut self, key: &str, value: impl Into<String>) {
         self.put(key, Value::StringValue(value.into()));
+    }
+
+    fn names(&mut self, key: &str, names: Vec<Cow<'_, str>>) {
+        if !names.is_empty() {
+            let cut_short = |mut name: Cow<'_, str>| {
+                cut(&mut name, LONGEST);
+                text(name)
+            };
+            let values = names.into_iter().map(cut_short).collect();
+            self.put(key, Value::ArrayValue(ArrayValue { values }));
+        }
     }
 
     fn number(&mut self, key: &str, value: Option<u64>) {

@@ -203,6 +203,32 @@ fn whatever_alone_is_cut_the_record_says_so() {
 }
 
 #[test]
+fn headers_that_were_removed_and_set_are_named_without_their_values() {
+    let mut vault = vault();
+    let rules = compile(&sealed(config(), KEY), &mut vault);
+    let check = |path: &[u8], headers: &[(&[u8], &[u8])], removed: &[&str], set: &[&str]| {
+        let request = request(path, headers);
+        let head = Head::of(&request);
+        let plan = verdict(&rules, &Facts::parse(FACTS), &head).ok();
+        let (gone, given) = super::headers::changed(&head, plan.as_ref(), &vault.scrubber(&[]));
+        assert_eq!(
+            (gone, given),
+            (removed.iter().map(|it| (*it).into()).collect(), set.iter().map(|it| (*it).into()).collect())
+        );
+    };
+    check(b"/v1/messages", &[(b"x-note", b"1")], &[], &["x-api-key"]);
+    check(
+        b"/v1/messages",
+        &[(b"X-Api-Key", b"own"), (b"authorization", b"Bearer own")],
+        &["authorization", "x-api-key"],
+        &["x-api-key"],
+    );
+    check(b"/v1/messages?key=own&x=1", &[], &[], &[":path", "x-api-key"]);
+    // What is refused goes nowhere.
+    check(b"/v1//messages", &[(b"x-api-key", b"own")], &[], &[]);
+}
+
+#[test]
 fn a_text_is_cut_at_a_character_and_only_where_it_is_too_long() {
     for (text, length, cut, rest) in [
         ("abc", 3, false, "abc"),

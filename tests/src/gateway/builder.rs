@@ -26,6 +26,7 @@ pub struct Builder {
     listen: Vec<(String, String)>,
     /// The address of each transparent port.
     transparent: String,
+    inspected: bool,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
 }
@@ -41,6 +42,7 @@ impl Builder {
             state: None,
             listen,
             transparent: "127.0.0.1:0".to_owned(),
+            inspected: false,
             arguments: Vec::new(),
             environment: Vec::new(),
         }
@@ -85,6 +87,12 @@ impl Builder {
     /// Has the transparent ports at this address.
     pub fn transparent_at(mut self, address: &str) -> Builder {
         address.clone_into(&mut self.transparent);
+        self
+    }
+
+    /// Serves the inspector: other tests are not about it, and see what a gateway does by itself.
+    pub fn inspected(mut self) -> Builder {
+        self.inspected = true;
         self
     }
 
@@ -140,6 +148,9 @@ impl Builder {
         let mut command = Command::new(artefacts::keyward());
         command.arg("dev").arg("--manifests").arg(manifests).arg("--state-dir").arg(state);
         command.arg("--json");
+        if !self.inspected {
+            command.arg("--no-inspect");
+        }
         for (gateway, address) in &self.listen {
             command.arg("--listen").arg(format!("{gateway}{address}"));
             command.arg("--transparent-listen").arg(format!("{gateway}{}", self.transparent));

@@ -112,6 +112,7 @@ const START: &[&str] = &[
     "dev/trust.rs",
     "dev/find.rs",
     "dev/args.rs",
+    "inspector/listen.rs",
     "source/directory.rs",
     "source/overrides.rs",
     "envoy/binary.rs",

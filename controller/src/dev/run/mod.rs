@@ -30,6 +30,7 @@ use super::secrets;
 use super::tokens::Tokens;
 use crate::cli::Failure;
 use crate::conditions::Statuses;
+use crate::inspector::{AskState, Inspector};
 use crate::metrics::{Endpoint, Propagation, Question};
 use crate::plan::ObjectKey;
 use crate::source::Overrides;
@@ -38,6 +39,9 @@ use crate::xds::{Callers, Server};
 
 /// Name of the socket that serves Envoys, in the state directory.
 const XDS_SOCKET: &str = "xds.sock";
+
+/// Name of the socket that takes spans for the inspector.
+const INSPECTOR_SOCKET: &str = "inspector.sock";
 
 /// How long the first start may take before it counts as failed.
 const START: Duration = Duration::from_secs(30);
@@ -69,6 +73,9 @@ pub(super) struct Dev {
     /// Where metrics are served, where they are.
     metrics: Option<Endpoint>,
     ready: bool,
+    /// The socket that Envoys tell the inspector of requests at, where there is one.
+    inspected: Option<PathBuf>,
+    inspector: Option<Inspector>,
     _lock: Lock,
 }
 
@@ -91,13 +98,17 @@ impl Dev {
         let (requests, control) = mpsc::channel(16);
         let control_path = dev.state.socket(CONTROL_SOCKET).map_err(Failure::failed)?;
         let listener = socket::bind(&control_path).map_err(Failure::failed)?;
+        if let Some(socket) = &dev.inspected {
+            let inspector = Inspector::start(dev.args.inspect_listen, socket, state_of(&requests)).await;
+            dev.inspector = Some(inspector.map_err(|error| cannot_inspect(&dev.args, &error))?);
+        }
         tokio::spawn(control::serve(listener, requests));
         for message in dev.manifests.shadowed() {
             dev.emit(Event::Problem { message })?;
         }
         let result = dev.serve(control, asked, end).await;
         dev.stop().await?;
-        for socket in [control_path, dev.xds] {
+        for socket in [control_path, dev.xds].into_iter().chain(dev.inspected) {
             let _ = std::fs::remove_file(socket);
         }
         dev.sink.end().map_err(Failure::failed)?;
@@ -113,7 +124,11 @@ impl Dev {
         let path = state_path(args.state_dir.as_deref(), &args.manifests).map_err(Failure::failed)?;
         let state = StateDir::open(path).map_err(Failure::failed)?;
         let lock = state.lock().map_err(Failure::failed)?;
-        let manifests = Manifests::open(&args.manifests, flags, &state)?;
+        let inspected = match args.no_inspect {
+            true => None,
+            false => Some(state.socket(INSPECTOR_SOCKET).map_err(Failure::failed)?),
+        };
+        let manifests = Manifests::open(&args.manifests, flags, &state, inspected.clone())?;
         let (xds, callers) = (state.socket(XDS_SOCKET).map_err(Failure::failed)?, Callers::listed());
         let envoys = Envoys::open(&args, &state, callers.clone())?;
         let server = Server::new().with_callers(callers);
@@ -130,6 +145,8 @@ impl Dev {
             metrics,
             gateways: BTreeMap::new(),
             ready: false,
+            inspected,
+            inspector: None,
             _lock: lock,
             args,
             state,
@@ -240,6 +257,26 @@ fn no_gateway(args: &Args) -> Failure {
          examples/anthropic for one that works",
         args.manifests.display()
     ))
+}
+
+fn cannot_inspect(args: &Args, error: &std::io::Error) -> Failure {
+    Failure::Failed(format!(
+        "the inspector cannot listen at {}: {error}; choose another address by --inspect-listen",
+        args.inspect_listen
+    ))
+}
+
+/// The status for the inspector's page, as `keyward status` gets it.
+fn state_of(requests: &mpsc::Sender<Pending>) -> AskState {
+    let requests = requests.clone();
+    Arc::new(move || {
+        let requests = requests.clone();
+        Box::pin(async move {
+            let (answer, status) = oneshot::channel();
+            requests.send(Pending::Status(answer)).await.ok()?;
+            serde_json::to_vec(&status.await.ok()?).ok()
+        })
+    })
 }
 
 async fn serve(server: Server, listener: UnixListener) {

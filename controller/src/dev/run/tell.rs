@@ -36,7 +36,7 @@ impl Dev {
             let gateways = self.gateways.values().map(Gateway::address).collect();
             let metrics =
                 self.metrics.as_ref().map(|metrics| format!("http://{}/metrics", metrics.address()));
-            self.emit(Event::Ready { gateways, metrics })?;
+            self.emit(Event::Ready { gateways, metrics, inspector: self.inspector_url() })?;
         }
         Ok(())
     }
@@ -55,7 +55,12 @@ impl Dev {
             objects: status::objects(&statuses).collect(),
             problems: self.report.problems().cloned().collect(),
             tokens: status::tokens(&self.tokens.look(), OffsetDateTime::now_utc()),
+            inspector: self.inspector_url(),
         }
+    }
+
+    fn inspector_url(&self) -> Option<String> {
+        self.inspector.as_ref().map(|inspector| inspector.url().to_owned())
     }
 
     /// How everything stands, in numbers.

@@ -170,6 +170,7 @@ fn plain() -> Vec<GatewayPlan> {
                         egress: Egress::default(),
                         upstream_proxy: None,
                         collector: None,
+                        inspector: None,
                     });
                 }
             }
