@@ -19,7 +19,7 @@ pub mod envoy;
 pub mod google;
 pub mod hardening;
 pub mod inputs;
-pub mod inspector;
+mod inspector;
 mod metrics;
 mod parallel;
 pub mod plan;

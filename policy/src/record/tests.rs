@@ -206,7 +206,7 @@ fn whatever_alone_is_cut_the_record_says_so() {
 fn headers_that_were_removed_and_set_are_named_without_their_values() {
     let mut vault = vault();
     let rules = compile(&sealed(config(), KEY), &mut vault);
-    let check = |path: &[u8], headers: &[(&[u8], &[u8])], removed: &[&str], set: &[&str]| {
+    let mut check = |path: &[u8], headers: &[(&[u8], &[u8])], removed: &[&str], set: &[&str]| {
         let request = request(path, headers);
         let head = Head::of(&request);
         let plan = verdict(&rules, &Facts::parse(FACTS), &head).ok();
