@@ -67,12 +67,13 @@ pub(super) fn changed<'a>(
     plan: Option<&'a Plan>,
     scrubber: &Scrubber,
 ) -> (Vec<Cow<'a, str>>, Vec<Cow<'a, str>>) {
-    let (mut removed, mut set) = (Vec::new(), Vec::new());
+    let (mut removed, mut set): (Vec<Cow<'_, str>>, Vec<_>) = (Vec::new(), Vec::new());
     for edit in plan.map_or(&[][..], |plan| &plan.edits) {
         match edit {
             Edit::RemoveHeader(name) => removed.push(clean_name(name.as_bytes(), scrubber)),
             Edit::SetHeader { name, .. } => {
-                if head.headers.iter().any(|(sent, _)| same_header(sent, name)) {
+                let is_named = removed.iter().any(|known| known.eq_ignore_ascii_case(name));
+                if !is_named && head.headers.iter().any(|(sent, _)| same_header(sent, name)) {
                     removed.push(clean_name(name.as_bytes(), scrubber));
                 }
                 set.push(clean_name(name.as_bytes(), scrubber));
