@@ -49,7 +49,7 @@ pub struct Counts {
     pub sent: u64,
     /// Spans that found the outbox full, or were too large.
     pub dropped: u64,
-    /// Spans that the collector refused, or did not take in [`ATTEMPTS`].
+    /// Spans that the collector refused, or did not take however often it was tried.
     pub refused: u64,
     /// Attempts that failed.
     pub failures: u64,

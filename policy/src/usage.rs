@@ -1,7 +1,7 @@
 //! What a model was asked and what the answer cost in tokens, read from bodies as they pass.
 //!
 //! Memory does not grow with a body: JSON is followed, not held; only a message of AWS's event stream is held whole, up
-//! to [`aws::LARGEST`]. A body that cannot be read gives unknown usage and nothing else.
+//! to 128 KiB. A body that cannot be read gives unknown usage and nothing else.
 
 mod aws;
 mod json;
