@@ -41,6 +41,11 @@ pub(super) fn idle(silence: Duration) -> Duration {
     silence.min(IDLE)
 }
 
+/// Longest silence of a connection on its way to the interception listener, whose own limits come first.
+pub(super) fn intercepted(silence: Duration) -> Duration {
+    silence.saturating_mul(2)
+}
+
 /// Longest time for a request to arrive whole, so that a body that trickles ends too.
 pub(super) fn upload(silence: Duration) -> Duration {
     silence.saturating_mul(UPLOAD_FACTOR)

@@ -18,7 +18,7 @@ use envoy_types::pb::google::protobuf::Any;
 
 use super::any::{duration, format, inline, merged, number, pack, regex};
 use super::dns::{self, Cache};
-use super::{names, upstream_guard};
+use super::{limits, names, upstream_guard};
 use crate::plan::GatewayPlan;
 
 /// How often the bucket of [`limit_rate`] fills.
@@ -101,12 +101,25 @@ pub(super) fn limit_rate(per_second: u32) -> listener::Filter {
 
 /// Passes bytes on to a cluster.
 pub(super) fn to_cluster(cluster: &str) -> listener::Filter {
+    filter("envoy.filters.network.tcp_proxy", pack(&passing_on(cluster)))
+}
+
+/// Passes bytes on to the interception listener. Of a connection that ended there while its agent's bytes had no room,
+/// this side learns by silence alone.
+pub(super) fn to_interception(plan: &GatewayPlan) -> listener::Filter {
     let config = tcp_proxy::TcpProxy {
+        idle_timeout: duration(limits::intercepted(plan.request_timeout)),
+        ..passing_on(names::MITM)
+    };
+    filter("envoy.filters.network.tcp_proxy", pack(&config))
+}
+
+fn passing_on(cluster: &str) -> tcp_proxy::TcpProxy {
+    tcp_proxy::TcpProxy {
         stat_prefix: cluster.to_owned(),
         cluster_specifier: Some(tcp_proxy::tcp_proxy::ClusterSpecifier::Cluster(cluster.to_owned())),
         ..Default::default()
-    };
-    filter("envoy.filters.network.tcp_proxy", pack(&config))
+    }
 }
 
 /// Resolves the SNI, or the host in `envoy.upstream.dynamic_host`, for the cluster after it, and closes connections

@@ -13,7 +13,7 @@ use super::allowed::{self, Group, open_chain};
 use super::any::socket_address;
 use super::hosts::{self, Named};
 use super::listeners::{chain, inspecting, with_chains};
-use super::network::{crossing, limit_rate, note, refuse, resolve_name, to_cluster};
+use super::network::{crossing, limit_rate, note, refuse, resolve_name, to_cluster, to_interception};
 use super::sni::{Chains, all_of, alpn, any_of, not, sni};
 use super::tunnel::{DENIED, HTTP, INTERCEPT, INTERCEPT_OPEN, NAME, PASS, REFUSED};
 use super::{access_log, destinations, limits, names, tunnel, upstream_proxy};
@@ -56,17 +56,17 @@ fn chains(plan: &GatewayPlan, others: Others) -> Vec<listener::FilterChain> {
     let mut chains = vec![
         chain(REFUSED, vec![peer(), refuse()]),
         chain(DENIED, vec![peer(), refuse()]),
-        chain(INTERCEPT, vec![peer(), to_cluster(names::MITM)]),
+        chain(INTERCEPT, vec![peer(), to_interception(plan)]),
     ];
     for group in groups(plan) {
         let filters = match group.passage {
-            Passage::Intercepted => intercept_slowly(),
+            Passage::Intercepted => intercept_slowly(plan),
             Passage::Untouched => pass(plan, group.alias),
         };
         chains.push(chain(&group.chain, filters));
     }
     if others == Others::Intercepted {
-        chains.push(chain(INTERCEPT_OPEN, intercept_slowly()));
+        chains.push(chain(INTERCEPT_OPEN, intercept_slowly(plan)));
     }
     if others != Others::Refused {
         chains.push(chain(&open_chain(PASS, plan), pass(plan, None)));
@@ -87,8 +87,8 @@ fn peer() -> listener::Filter {
     note(vec![crossing(names::PEER, "%DOWNSTREAM_REMOTE_ADDRESS%")])
 }
 
-fn intercept_slowly() -> Vec<listener::Filter> {
-    vec![limit_rate(limits::OPEN_NAMES), peer(), to_cluster(names::MITM)]
+fn intercept_slowly(plan: &GatewayPlan) -> Vec<listener::Filter> {
+    vec![limit_rate(limits::OPEN_NAMES), peer(), to_interception(plan)]
 }
 
 fn pass(plan: &GatewayPlan, alias: Option<&str>) -> Vec<listener::Filter> {

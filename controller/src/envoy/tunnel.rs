@@ -18,7 +18,9 @@ use super::allowed::{self, open_chain};
 use super::destinations;
 use super::hosts::{self, Named};
 use super::listeners::{chain, inspecting, with_chains};
-use super::network::{expected_name, fact, hand_on, limit_rate, note, refuse, resolve_name, to_cluster};
+use super::network::{
+    expected_name, fact, hand_on, limit_rate, note, refuse, resolve_name, to_cluster, to_interception,
+};
 use super::sni::{Chains, all_of, alpn, any_of, not, protocol, sni, state};
 use super::{access_log, limits, names, upstream_proxy};
 use crate::destination::Traffic;
@@ -103,14 +105,14 @@ pub(super) fn listeners(plan: &GatewayPlan) -> Vec<(&'static str, Any)> {
 fn chains(plan: &GatewayPlan) -> Vec<listener::FilterChain> {
     let mut chains = vec![chain(REFUSED, vec![refuse()]), chain(DENIED, vec![refuse()])];
     if plan.interception == Interception::All && is_open(plan) {
-        chains.push(chain(INTERCEPT_OPEN, intercept_slowly()));
+        chains.push(chain(INTERCEPT_OPEN, intercept_slowly(plan)));
     }
     if plan.interception == Interception::All {
-        chains.push(chain(INTERCEPT, vec![hand_on(), to_cluster(names::MITM)]));
+        chains.push(chain(INTERCEPT, vec![hand_on(), to_interception(plan)]));
     }
     for group in allowed::groups(plan) {
         let filters = match group.passage {
-            Passage::Intercepted => intercept_slowly(),
+            Passage::Intercepted => intercept_slowly(plan),
             Passage::Untouched => pass(plan, group.alias),
         };
         chains.push(chain(&group.chain, filters));
@@ -126,8 +128,8 @@ fn chains(plan: &GatewayPlan) -> Vec<listener::FilterChain> {
 }
 
 /// Into the interception listener, no faster than handshakes for names of the agent's own choice may come.
-fn intercept_slowly() -> Vec<listener::Filter> {
-    vec![limit_rate(limits::OPEN_NAMES), hand_on(), to_cluster(names::MITM)]
+fn intercept_slowly(plan: &GatewayPlan) -> Vec<listener::Filter> {
+    vec![limit_rate(limits::OPEN_NAMES), hand_on(), to_interception(plan)]
 }
 
 /// Untouched to the target, or to the address that the operator wrote for it, if the name inside is the target's.

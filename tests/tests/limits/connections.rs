@@ -21,7 +21,7 @@ pub(super) async fn ends(stream: &mut (impl tokio::io::AsyncRead + Unpin), patie
 }
 
 /// Waits until the counters that match come to `number` together: Envoy closes a connection first and counts it then.
-async fn counted(gateway: &Gateway, counters: &str, number: u64) {
+pub(super) async fn counted(gateway: &Gateway, counters: &str, number: u64) {
     let reached = async {
         while gateway.stats(counters).values().sum::<u64>() != number {
             tokio::time::sleep(Duration::from_millis(10)).await;
