@@ -14,12 +14,6 @@ use crate::stream::Stream;
 use crate::telling;
 use crate::vm;
 
-/// How often a VM looks for values that nobody uses any more.
-const SWEEP: Duration = Duration::from_secs(30);
-
-/// How often spans are sent while some wait.
-pub(crate) const TELL: Duration = Duration::from_millis(500);
-
 /// One plugin configuration. Without rules it refuses every request.
 #[derive(Default)]
 pub(crate) struct Root {
@@ -41,7 +35,7 @@ impl RootContext for Root {
             Ok(rules) => {
                 self.rules = rules;
                 // What waits may be of a root context that this one takes the place of.
-                next_tick().is_ok()
+                host::now().and_then(next_tick).is_ok()
             }
             Err(cause) => {
                 host::log_error(&format!("keyward: {cause}"));
@@ -53,12 +47,12 @@ impl RootContext for Root {
     /// A sweep that is missed is made up for by the next one.
     fn on_tick(&mut self) {
         let Ok(now) = host::now() else { return };
-        vm::with(|vm| vm.sweep(now, SWEEP));
+        vm::with(|vm| vm.sweep(now));
         if let Some(rules) = &self.rules {
             self.posted.extend(telling::tell(rules.collectors(), now));
         }
-        vm::with(vm::Vm::count_exports);
-        let _ = next_tick();
+        vm::with(|vm| vm.settle(now));
+        let _ = next_tick(now);
     }
 
     fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
@@ -70,9 +64,8 @@ impl RootContext for Root {
     }
 }
 
-fn next_tick() -> Result<(), Refused> {
-    let is_all_told = vm::with(|vm| vm.is_all_told()).unwrap_or(true);
-    host::tick_every(if is_all_told { SWEEP } else { TELL })
+fn next_tick(now: Duration) -> Result<(), Refused> {
+    host::tick_every(vm::with(|vm| vm.next_tick(now)).ok_or(Refused)?)
 }
 
 /// The rules; `None` without a configuration. An error is one line that names a field and shows no value.

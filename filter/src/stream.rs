@@ -20,8 +20,7 @@ use proxy_wasm::types::Action;
 use crate::body::Body;
 use crate::host::{self, Refused};
 use crate::jwt;
-use crate::root::TELL;
-use crate::vm;
+use crate::vm::{self, TELL};
 use crate::watch::{Seen, Watch};
 
 /// A request and what its response needs. It keeps the rules that it started with.
@@ -299,7 +298,7 @@ fn tell(record: &Record, seen: Seen) {
     let Ok(now) = host::now() else { return };
     let needs_tick = vm::with(|vm| {
         vm.tell(rules.collectors(), &span);
-        vm.needs_tick(now, TELL)
+        vm.needs_tick(now)
     });
     if needs_tick == Some(true) {
         let _ = host::tick_every(TELL);

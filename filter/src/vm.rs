@@ -20,6 +20,12 @@ use crate::metrics::Metrics;
 /// The variable that the keyring comes in. Envoy passes it on by `host_env_keys`, so a dump shows the name only.
 const KEYRING: &str = "KEYWARD_KEYRING";
 
+/// How often a VM looks for values that nobody uses any more.
+const SWEEP: Duration = Duration::from_secs(30);
+
+/// How often spans are sent while some wait.
+pub(crate) const TELL: Duration = Duration::from_millis(500);
+
 pub(crate) struct Vm {
     pub(crate) vault: Vault,
     /// The rules that each root id was given last, as long as a root context or a request holds them.
@@ -40,15 +46,23 @@ impl Vm {
         }
     }
 
-    /// Whether a tick after `period` is to be asked for: asking again puts off the one that is to come, for ever where
-    /// requests end more often.
-    pub(crate) fn needs_tick(&mut self, now: Duration, period: Duration) -> bool {
+    /// Whether a tick is to be asked for, because spans wait: asking again puts off the one that is to come, for ever
+    /// where requests end more often.
+    pub(crate) fn needs_tick(&mut self, now: Duration) -> bool {
         let wait = self.tick.saturating_sub(now);
-        let needs = wait.is_zero() || wait > period;
+        let needs = wait.is_zero() || wait > TELL;
         if needs {
-            self.tick = now + period;
+            self.tick = now + TELL;
         }
         needs
+    }
+
+    /// When the tick is to come after the one that is here.
+    pub(crate) fn next_tick(&mut self, now: Duration) -> Duration {
+        let is_all_told = self.outboxes.values().all(Outbox::is_empty);
+        let period = if is_all_told { SWEEP } else { TELL };
+        self.tick = now + period;
+        period
     }
 
     /// The spans for the collector behind this cluster.
@@ -56,16 +70,13 @@ impl Vm {
         self.outboxes.get_mut(cluster)
     }
 
-    /// Counts what became of spans since the last time.
-    pub(crate) fn count_exports(&mut self) {
-        for outbox in self.outboxes.values_mut() {
+    /// Counts what became of spans since the last time, and forgets collectors that are gone.
+    pub(crate) fn settle(&mut self, now: Duration) {
+        self.outboxes.retain(|_, outbox| {
+            let forsaken = outbox.is_forsaken(now);
             self.metrics.export(outbox.take_counts());
-        }
-    }
-
-    /// Whether nobody waits for a span.
-    pub(crate) fn is_all_told(&self) -> bool {
-        self.outboxes.values().all(Outbox::is_empty)
+            !forsaken
+        });
     }
 
     /// Compiles what this root id is given now, and forgets the values that nothing uses any more because of it.
@@ -90,9 +101,9 @@ impl Vm {
         Ok(rules)
     }
 
-    /// Sweeps the vault, where that was not done within `period`: every bucket of the VM has a clock of its own.
-    pub(crate) fn sweep(&mut self, now: Duration, period: Duration) {
-        if now.saturating_sub(self.swept) >= period {
+    /// Sweeps the vault, where that was not done lately: every bucket of the VM has a clock of its own.
+    pub(crate) fn sweep(&mut self, now: Duration) {
+        if now.saturating_sub(self.swept) >= SWEEP {
             self.swept = now;
             self.vault.sweep(now);
         }

@@ -28,7 +28,9 @@ pub const LABELS: [&str; 5] = ["decision", "outcome", "reason", "route", "type"]
 /// The name of a metric with these labels.
 #[must_use]
 pub fn name(metric: &str, labels: &[(&str, &str)]) -> String {
-    let mut name = metric.to_owned();
+    // Room for the usual one: this is done for each request.
+    let mut name = String::with_capacity(128);
+    name.push_str(metric);
     for (label, value) in labels {
         name.extend(["|", label, "=", value]);
     }

@@ -42,12 +42,16 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// What is waited at most, whatever the collector asks for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// How long spans are kept that nobody asks for. Whoever sends asks every half minute at least, so their collector is
+/// one that no rules name any more.
+const FORSAKEN: Duration = Duration::from_mins(1);
+
 /// What became of spans, and of the attempts to send them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Spans that the collector took.
     pub sent: u64,
-    /// Spans that found the outbox full, or were too large.
+    /// Spans that found the outbox full, were too large, or were for a collector that is gone.
     pub dropped: u64,
     /// Spans that the collector refused, or did not take however often it was tried.
     pub refused: u64,
@@ -80,6 +84,8 @@ pub struct Outbox {
     on_its_way: Option<OnItsWay>,
     attempts: u32,
     not_before: Duration,
+    /// When somebody asked for a batch last.
+    asked: Option<Duration>,
     counts: Counts,
 }
 
@@ -108,6 +114,18 @@ impl Outbox {
         self.waiting.is_empty()
     }
 
+    /// Drops what waits where nobody has asked for it in a minute; whether it did.
+    pub fn is_forsaken(&mut self, now: Duration) -> bool {
+        let asked = *self.asked.get_or_insert(now);
+        let forsaken = now.saturating_sub(asked) >= FORSAKEN;
+        if forsaken {
+            self.counts.dropped += self.waiting.drain(..).count() as u64;
+            self.bytes = 0;
+            self.on_its_way = None;
+        }
+        forsaken
+    }
+
     /// The counts since the last call.
     pub fn take_counts(&mut self) -> Counts {
         std::mem::take(&mut self.counts)
@@ -115,6 +133,7 @@ impl Outbox {
 
     /// What is to be sent now, an `ExportTraceServiceRequest` compressed by gzip; `None`: nothing, or not yet.
     pub fn batch(&mut self, now: Duration) -> Option<Vec<u8>> {
+        self.asked = Some(now);
         if self.on_its_way.as_ref().is_some_and(|sent| sent.until <= now) {
             self.ended(now, &Ended::Failed);
         }
@@ -347,6 +366,20 @@ mod tests {
         assert_eq!(sent(&mut outbox, at(4)), None);
         assert_eq!(sent(&mut outbox, at(5)), None, "the pause");
         assert!(sent(&mut outbox, at(6)).is_some());
+    }
+
+    #[test]
+    fn what_nobody_asks_for_is_dropped_and_counted() {
+        let mut outbox = Outbox::default();
+        outbox.add(span("a"));
+        assert!(!outbox.is_forsaken(at(0)), "it was never asked for, and is new");
+        assert!(!outbox.is_forsaken(at(59)));
+        assert!(sent(&mut outbox, at(59)).is_some());
+        outbox.add(span("b"));
+        assert!(!outbox.is_forsaken(at(118)));
+        assert!(outbox.is_forsaken(at(119)));
+        assert!(outbox.is_empty());
+        assert_eq!(outbox.take_counts(), Counts { dropped: 2, ..Counts::default() });
     }
 
     #[test]

@@ -2,12 +2,13 @@
 
 use wasmtime::{Linker, Result};
 
-use super::abi::{Call, give, read, write};
+use super::abi::{Call, give, read, write, write_u32};
 use super::maps::Headers;
 use super::state::{HostState, LocalReply, Phase, Status};
 
-/// Buffer types of the request's body and of the plugin configuration.
+/// Buffer types of the request's body, of the answer to a call, and of the plugin configuration.
 const REQUEST_BODY: u32 = 0;
+const HTTP_CALL_RESPONSE_BODY: u32 = 4;
 const PLUGIN_CONFIGURATION: u32 = 7;
 
 /// Defines them all.
@@ -49,7 +50,7 @@ fn define_environment(linker: &mut Linker<HostState>) -> Result<()> {
     Ok(())
 }
 
-/// Metrics are counted by name. Calls go nowhere: what a collector is told is tested with a real one.
+/// Metrics are counted by name. Calls to clusters wait for the test to answer them.
 fn define_telemetry(linker: &mut Linker<HostState>) -> Result<()> {
     linker.func_wrap(
         "env",
@@ -72,18 +73,23 @@ fn define_telemetry(linker: &mut Linker<HostState>) -> Result<()> {
         "env",
         "proxy_http_call",
         |mut call: Call<'_>,
-         _cluster: u32,
-         _cluster_size: u32,
-         _headers: u32,
-         _headers_size: u32,
-         _body: u32,
-         _body_size: u32,
+         cluster: u32,
+         cluster_size: u32,
+         headers: u32,
+         headers_size: u32,
+         body: u32,
+         body_size: u32,
          _trailers: u32,
          _trailers_size: u32,
          _timeout: u32,
-         _place: u32| {
+         place: u32| {
             call.data_mut().count("proxy_http_call");
-            answer(Status::BadArgument)
+            let cluster = String::from_utf8_lossy(&read(&mut call, cluster, cluster_size)?).into_owned();
+            let headers = Headers::from_bytes(&read(&mut call, headers, headers_size)?).unwrap_or_default();
+            let body = read(&mut call, body, body_size)?;
+            let number = call.data_mut().post(cluster, headers, body);
+            write_u32(&mut call, place, number)?;
+            answer(Status::Ok)
         },
     )?;
     Ok(())
@@ -97,6 +103,7 @@ fn define_reads(linker: &mut Linker<HostState>) -> Result<()> {
             call.data_mut().count("proxy_get_buffer_bytes");
             let state = call.data_mut();
             let data = match (kind, state.phase) {
+                (HTTP_CALL_RESPONSE_BODY, Phase::CallAnswer) => &state.call_answer.1,
                 (PLUGIN_CONFIGURATION, Phase::Configure) => &state.plugin_configuration,
                 (REQUEST_BODY, Phase::Body) => match state.stream() {
                     Some(stream) => &stream.body,

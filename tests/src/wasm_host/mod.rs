@@ -4,8 +4,8 @@
 //!
 //! Its rules are those of Envoy 1.40 and are checked against it: `tests/traces.rs` compares it, call by call, with what a
 //! probe module saw in both.
-//! Deliberately absent: bodies, trailers, calls to clusters, gRPC, shared data, metrics. A module that imports them is
-//! loaded, and traps when it calls them.
+//! Deliberately absent: bodies of answers, trailers, gRPC, shared data. A module that imports them is loaded, and traps
+//! when it calls them.
 
 mod abi;
 mod imports;
@@ -15,5 +15,5 @@ mod vm;
 mod wasi;
 
 pub use maps::Headers;
-pub use state::{LocalReply, LogLine};
+pub use state::{HttpCall, LocalReply, LogLine};
 pub use vm::{Action, Code, Root, Stream, Trap, Vm};

@@ -25,6 +25,19 @@ pub struct LocalReply {
     pub body: Vec<u8>,
 }
 
+/// A request that the module sent to a cluster on its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpCall {
+    /// Its number, by which it is answered.
+    pub number: u32,
+    /// The cluster.
+    pub cluster: String,
+    /// Its head.
+    pub headers: Headers,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
 /// A line that the module logged: level as in the ABI (0 trace to 5 critical), and text.
 pub type LogLine = (u32, String);
 
@@ -69,6 +82,8 @@ pub(super) enum Phase {
     Body,
     /// Both maps can be read.
     Log,
+    /// The answer to a call can be read.
+    CallAnswer,
 }
 
 /// All that host calls work on.
@@ -85,6 +100,11 @@ pub(super) struct HostState {
     /// Nanoseconds since 1970; stands still unless a test moves it.
     pub(super) now: u64,
     pub(super) tick_period: Option<u32>,
+    /// Calls to clusters since the last look, and how many there were.
+    pub(super) http_calls: Vec<HttpCall>,
+    pub(super) last_http_call: u32,
+    /// The answer to the call that is being answered: its head and its body.
+    pub(super) call_answer: (Headers, Vec<u8>),
     /// Each with the sum of its values; its number is its place.
     pub(super) metrics: Vec<(String, u64)>,
 }
@@ -92,6 +112,7 @@ pub(super) struct HostState {
 /// Map types of the ABI that the host knows.
 const REQUEST_HEADERS: u32 = 0;
 const RESPONSE_HEADERS: u32 = 2;
+const HTTP_CALL_RESPONSE_HEADERS: u32 = 6;
 
 impl HostState {
     pub(super) fn count(&mut self, call: &'static str) {
@@ -100,6 +121,13 @@ impl HostState {
 
     pub(super) fn stream(&mut self) -> Option<&mut StreamState> {
         self.streams.get_mut(&self.context)
+    }
+
+    /// Keeps a call to a cluster; its number.
+    pub(super) fn post(&mut self, cluster: String, headers: Headers, body: Vec<u8>) -> u32 {
+        self.last_http_call += 1;
+        self.http_calls.push(HttpCall { number: self.last_http_call, cluster, headers, body });
+        self.last_http_call
     }
 
     /// The number of a metric, which is defined once.
@@ -120,6 +148,9 @@ impl HostState {
 
     /// The map that may be read now.
     pub(super) fn readable(&mut self, map: u32) -> Option<&Headers> {
+        if map == HTTP_CALL_RESPONSE_HEADERS {
+            return (self.phase == Phase::CallAnswer).then_some(&self.call_answer.0);
+        }
         let logging = self.phase == Phase::Log;
         let map = self.map(map)?;
         (logging || map.reach == Reach::In).then_some(&map.headers)

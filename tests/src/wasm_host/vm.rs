@@ -1,11 +1,12 @@
 //! One VM: root contexts that are configured, streams that go through the callbacks in Envoy's order.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use wasmtime::{Engine, Instance, Linker, Module, Store, WasmParams, WasmResults};
 
 use super::maps::Headers;
-use super::state::{HostState, LocalReply, LogLine, Map, Phase, Reach, StreamState};
+use super::state::{HostState, HttpCall, LocalReply, LogLine, Map, Phase, Reach, StreamState};
 use super::{imports, wasi};
 
 /// Why a callback did not return: the module trapped, or the host was misused.
@@ -179,6 +180,45 @@ impl Vm {
         self.enter(stream.0, Phase::Other);
         self.call_if_exported::<u32, u32>("proxy_on_done", stream.0)?;
         self.call_if_exported::<u32, ()>("proxy_on_delete", stream.0)?;
+        Ok(())
+    }
+
+    /// Moves the clock on.
+    pub fn pass(&mut self, time: Duration) {
+        self.store.data_mut().now += u64::try_from(time.as_nanos()).expect("less than centuries");
+    }
+
+    /// The period of ticks that the module asked for since the last look; `None`: it did not ask.
+    pub fn take_tick_period(&mut self) -> Option<Duration> {
+        self.store.data_mut().tick_period.take().map(|period| Duration::from_millis(period.into()))
+    }
+
+    /// Ticks.
+    ///
+    /// # Errors
+    /// When the module traps.
+    pub fn tick(&mut self, root: Root) -> Result<(), Trap> {
+        self.enter(root.0, Phase::Other);
+        self.call_if_exported::<u32, ()>("proxy_on_tick", root.0)?;
+        Ok(())
+    }
+
+    /// Calls to clusters that the module made since the last look.
+    pub fn take_http_calls(&mut self) -> Vec<HttpCall> {
+        std::mem::take(&mut self.store.data_mut().http_calls)
+    }
+
+    /// Answers a call to a cluster.
+    ///
+    /// # Errors
+    /// When the module traps.
+    pub fn answer(&mut self, root: Root, number: u32, headers: Headers, body: &[u8]) -> Result<(), Trap> {
+        let lines = u32::try_from(headers.0.len())?;
+        self.store.data_mut().call_answer = (headers, body.to_vec());
+        self.enter(root.0, Phase::CallAnswer);
+        let arguments = (root.0, number, lines, u32::try_from(body.len())?, 0);
+        let name = "proxy_on_http_call_response";
+        self.call_if_exported::<(u32, u32, u32, u32, u32), ()>(name, arguments)?;
         Ok(())
     }
 
