@@ -112,10 +112,10 @@ impl Gateway {
         values.filter(|value| value["event"] == event).collect()
     }
 
-    /// Waits until a line of standard output holds all of these words. Panics after ten seconds.
+    /// Waits until a line of standard output holds all of these words. Panics after half a minute.
     pub async fn wait_for_line(&self, words: &[&str]) -> String {
         let found = |line: &String| words.iter().all(|word| line.contains(word));
-        let end = Instant::now() + Duration::from_secs(10);
+        let end = Instant::now() + Duration::from_secs(30);
         loop {
             if let Some(line) = self.lines().into_iter().find(found) {
                 return line;

@@ -33,8 +33,11 @@ async fn requests_appear_as_they_pass_and_open_with_everything_but_the_key() {
     stage.provider.behave(|behaviour| behaviour.echo = Echo::ALL.to_vec());
     assert_eq!(stage.send(&message()).await, 200);
     rows(&mut browser, 1).await;
+    // One after another: each worker tells what it has at times of its own.
     assert_eq!(stage.send(&streamed()).await, 200);
+    rows(&mut browser, 2).await;
     assert_eq!(stage.send(&message().path("/v1/messages?beta=true")).await, 200);
+    rows(&mut browser, 3).await;
     stage.provider.behave(|behaviour| {
         behaviour.echo.clear();
         behaviour.status = Some(401);

