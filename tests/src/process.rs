@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -11,7 +12,14 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 /// How long a child may take to end after SIGTERM before its group is killed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-type Lines = Arc<Mutex<Vec<String>>>;
+/// How long the rest of an ended child's output may take. Children of its own may hold the pipe open.
+const REST: Duration = Duration::from_secs(5);
+
+/// What was written to a pipe so far, by line, and who reads it.
+struct Lines {
+    read: Arc<Mutex<Vec<String>>>,
+    reader: JoinHandle<()>,
+}
 
 /// A running child.
 pub struct Process {
@@ -43,7 +51,7 @@ impl Process {
         read(&self.errors)
     }
 
-    /// Whether it has ended and its output, a moment later, is complete.
+    /// Whether it has ended. Its output may not be complete yet.
     pub fn is_over(&mut self) -> bool {
         self.child.try_wait().ok().flatten().is_some()
     }
@@ -57,8 +65,7 @@ impl Process {
         loop {
             let over = self.is_over() || Instant::now() > end;
             if over {
-                // The collecting threads may be a moment behind the end of the process.
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                self.read_to_the_end().await;
             }
             match self.output().into_iter().next() {
                 Some(line) => return Ok(line),
@@ -73,7 +80,16 @@ impl Process {
         kill_process(self.id(), signal).expect("a running process");
     }
 
-    /// Its exit code once it has ended, None when a signal ended it.
+    /// The threads that read may be behind the end of the process.
+    async fn read_to_the_end(&mut self) {
+        let end = Instant::now() + REST;
+        let is_read = |lines: &Lines| lines.reader.is_finished();
+        while self.is_over() && !(is_read(&self.output) && is_read(&self.errors)) && Instant::now() < end {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Its exit code once it has ended and its output is read, None when a signal ended it.
     ///
     /// # Errors
     /// When it is still running after `patience`.
@@ -81,6 +97,7 @@ impl Process {
         let end = Instant::now() + patience;
         while Instant::now() < end {
             if let Some(status) = self.child.try_wait().map_err(|error| error.to_string())? {
+                self.read_to_the_end().await;
                 return Ok(status.code());
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -116,20 +133,20 @@ impl Drop for Process {
 }
 
 fn collect(pipe: impl Read + Send + 'static) -> Lines {
-    let lines = Lines::default();
-    let collected = Arc::clone(&lines);
-    std::thread::spawn(move || {
+    let read = Arc::<Mutex<Vec<String>>>::default();
+    let collected = Arc::clone(&read);
+    let reader = std::thread::spawn(move || {
         for line in BufReader::new(pipe).split(b'\n') {
             let Ok(line) = line else { return };
             let line = String::from_utf8_lossy(&line).into_owned();
             collected.lock().unwrap_or_else(PoisonError::into_inner).push(line);
         }
     });
-    lines
+    Lines { read, reader }
 }
 
 fn read(lines: &Lines) -> Vec<String> {
-    lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    lines.read.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 #[cfg(test)]

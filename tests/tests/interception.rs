@@ -96,7 +96,7 @@ async fn a_protocol_in_which_the_server_speaks_first_passes() {
     let gateway = Gateway::builder(manifests).key(KEY).start().await;
     let mut stream = connect(gateway.ready().proxy, &server.to_string()).await.unwrap();
     let mut greeting = [0; 11];
-    let read = tokio::time::timeout(Duration::from_secs(10), stream.read_exact(&mut greeting)).await;
+    let read = tokio::time::timeout(Duration::from_secs(30), stream.read_exact(&mut greeting)).await;
     read.expect("the greeting comes without a byte from the client").unwrap();
     assert_eq!(&greeting, b"220 ready\r\n");
     stream.write_all(b"hello").await.unwrap();
@@ -119,7 +119,7 @@ async fn a_private_address_is_not_reached_unless_its_network_is_allowed() {
             continue;
         };
         let mut byte = [0; 1];
-        let read = tokio::time::timeout(Duration::from_secs(10), stream.read(&mut byte)).await;
+        let read = tokio::time::timeout(Duration::from_secs(30), stream.read(&mut byte)).await;
         assert_eq!(matches!(read, Ok(Ok(1))), allowed, "allowed: {allowed}, {read:?}");
     }
 }

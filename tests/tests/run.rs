@@ -291,7 +291,7 @@ async fn a_kill_leaves_no_process_and_no_listening_port_behind() {
     let (mut process, proxy) = started(&run, "sleep 60 & sleep 60").await;
     assert!(run.processes().len() > 3, "{:?}", run.processes());
     process.signal(Signal::KILL);
-    assert_eq!(process.ended(Duration::from_secs(10)).await, Ok(None));
+    assert_eq!(process.ended(Duration::from_secs(30)).await, Ok(None));
     run.gone().await;
     let end = Instant::now() + Duration::from_secs(2);
     while TcpStream::connect(proxy).is_ok() {

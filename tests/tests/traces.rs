@@ -175,7 +175,7 @@ fn logged(envoy: &Process) -> Vec<String> {
 
 async fn wait_for(envoy: &Process, callback: &str) {
     let start = format!("probe {callback} ");
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + Duration::from_secs(30);
     while !logged(envoy).iter().any(|line| line.starts_with(&start)) {
         assert!(Instant::now() < end, "no {callback}: {:?}", logged(envoy));
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -22,7 +22,7 @@ use crate::xds::Callers;
 const BACKOFF: Duration = Duration::from_millis(500);
 
 /// How long an Envoy may take to be live.
-const LIVE: Duration = Duration::from_secs(30);
+const LIVE: Duration = Duration::from_secs(60);
 
 /// How long an Envoy whose gateway is gone may take to end.
 const GRACE: Duration = Duration::from_secs(3);

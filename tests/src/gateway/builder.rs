@@ -12,7 +12,7 @@ use crate::artefacts;
 use crate::process::Process;
 
 /// Envoy, the module and a free port are ready within this time on a slow machine.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_secs(120);
 
 /// A gateway to be started.
 #[must_use]
@@ -140,7 +140,7 @@ impl Builder {
         let state = self.state.clone().expect("the state directory of the other one");
         let command = self.command(folder.path(), &state);
         let output = tokio::process::Command::from(command).kill_on_drop(true).output();
-        let output = tokio::time::timeout(Duration::from_secs(10), output).await;
+        let output = tokio::time::timeout(Duration::from_secs(30), output).await;
         output.expect("it ends by itself").expect("keyward starts")
     }
 

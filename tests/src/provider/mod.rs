@@ -188,7 +188,7 @@ impl Provider {
 
     /// Waits until `count` requests were received. Panics when they are not within ten seconds.
     pub async fn wait_for_requests(&self, count: usize) {
-        let end = Instant::now() + Duration::from_secs(10);
+        let end = Instant::now() + Duration::from_secs(30);
         while self.requests().len() < count {
             assert!(
                 Instant::now() < end,

@@ -119,7 +119,7 @@ fn records(gateway: &Gateway) -> Vec<Value> {
 
 /// The exact reason in the next record.
 async fn recorded(gateway: &Gateway, before: usize) -> Option<String> {
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + Duration::from_secs(30);
     loop {
         if let Some(record) = records(gateway).get(before) {
             return record["record"]["reason"].as_str().map(str::to_owned);

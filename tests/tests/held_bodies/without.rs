@@ -111,7 +111,7 @@ async fn streams_that_need_not_be_held_are_not() {
                 let going = Going::start(&agent, &head).await;
                 let patience = Duration::from_millis(if flowing { 10_000 } else { 400 });
                 assert_eq!(flows(&world, &mut watch, patience).await, flowing, "{case}");
-                let status = timeout(Duration::from_secs(10), going.end()).await.expect(&case);
+                let status = timeout(Duration::from_secs(30), going.end()).await.expect(&case);
                 assert!(status == 200 || path == "/v1/held" && status == 403, "{case}: {status}");
                 // So that the next case does not see what this one sent.
                 world.provider(host).take_requests();
@@ -160,7 +160,7 @@ async fn told_first(agent: &Agent, upload: &Upload, case: &str) -> u16 {
     stream.write_all(&upload.head()).await.expect("an open connection");
     stream.flush().await.expect("an open connection");
     let mut interim = [0; 25];
-    let read = timeout(Duration::from_secs(10), stream.read_exact(&mut interim)).await.expect(case);
+    let read = timeout(Duration::from_secs(30), stream.read_exact(&mut interim)).await.expect(case);
     read.expect("an interim answer");
     assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n", "{case}");
     let mut http = Http1::new(stream);

@@ -44,7 +44,7 @@ const XDS_SOCKET: &str = "xds.sock";
 const INSPECTOR_SOCKET: &str = "inspector.sock";
 
 /// How long the first start may take before it counts as failed.
-const START: Duration = Duration::from_secs(30);
+const START: Duration = Duration::from_secs(60);
 
 /// How long Envoys get to end by themselves.
 const STOP: Duration = Duration::from_secs(3);
