@@ -175,12 +175,15 @@ fn a_collector_that_no_rules_name_any_more_is_forgotten() {
     assert_eq!((exported(&vm, "sent"), exported(&vm, "dropped")), (2, 2));
 }
 
+/// The head and the body of an answer.
+type Answer<'a> = (&'a [(&'a str, &'a str)], &'a [u8]);
+
 /// An answer of any shape is an answer, and none of them is a trap.
 #[test]
 fn answers_of_any_shape_are_taken() {
     let mut vm = start();
     let root = configure(&mut vm, &telling(&["a"]));
-    let shapes: [(&[(&str, &str)], &[u8]); 6] = [
+    let shapes: [Answer<'_>; 6] = [
         (&[], &[]),
         (&[(":status", "")], &[0xff; 64]),
         (&[(":status", "99999999999")], &[]),
