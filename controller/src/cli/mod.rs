@@ -127,7 +127,8 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// What signs for AWS writes what it signs at `trace`: queries, and a session token among the headers. No level shows that.
+/// The library that signs for AWS writes what it signs at `trace`: queries, and a session token among the headers. No
+/// level shows that.
 const UNSHOWN: &str = "aws_sigv4";
 
 /// Our own log goes to standard error; `KEYWARD_LOG` sets its level (`info`, `keyward=debug`, …), `NO_COLOR` its looks.

@@ -102,6 +102,30 @@ fn signatures_and_google_tokens_are_explained_without_asking_anyone() {
     }
 }
 
+/// The library that signs would say what it signs.
+#[test]
+fn no_level_of_the_log_shows_what_is_signed() {
+    let folder = root().join("examples/bedrock");
+    let example = Example::named("bedrock");
+    let flags: Vec<_> =
+        example.secret_flags().into_iter().flat_map(|flag| ["--secret".into(), flag]).collect();
+    let url = "https://bedrock-runtime.us-east-1.amazonaws.com/model/a/invoke?token=query-canary";
+    let arguments = [&["explain", "--manifests", path(&folder), "POST", url], &*words(&flags)].concat();
+    let mut variables: Vec<_> =
+        example.variables().into_iter().map(|name| (name.clone(), super::validate::value(&name))).collect();
+    variables.push(("KEYWARD_LOG".to_owned(), "trace".to_owned()));
+    let output = run(&arguments, &variables);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).contains("AWS Signature Version 4"), "{}", stdout(&output));
+    for said in [stdout(&output), stderr(&output)] {
+        assert!(!said.contains("query-canary") && !said.contains("aws_sigv4"), "{said}");
+    }
+}
+
+fn words(texts: &[String]) -> Vec<&str> {
+    texts.iter().map(String::as_str).collect()
+}
+
 /// The first URL in the README of an example.
 fn first_url(folder: &std::path::Path, name: &str) -> String {
     let readme = std::fs::read_to_string(folder.join("README.md")).unwrap();
