@@ -20,7 +20,7 @@ use proxy_wasm::types::Action;
 use crate::body::Body;
 use crate::host::{self, Refused};
 use crate::jwt;
-use crate::vm::{self, TELL};
+use crate::vm;
 use crate::watch::{Seen, Watch};
 
 /// A request and what its response needs. It keeps the rules that it started with.
@@ -296,12 +296,12 @@ fn tell(record: &Record, seen: Seen) {
     let rules = Rc::clone(&seen.rules);
     let span = seen.span(record);
     let Ok(now) = host::now() else { return };
-    let needs_tick = vm::with(|vm| {
+    let period = vm::with(|vm| {
         vm.tell(rules.collectors(), &span);
-        vm.needs_tick(now)
+        vm.hurry(now)
     });
-    if needs_tick == Some(true) {
-        let _ = host::tick_every(TELL);
+    if let Some(period) = period.flatten() {
+        let _ = host::tick_every(period);
     }
 }
 

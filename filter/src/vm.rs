@@ -24,7 +24,7 @@ const KEYRING: &str = "KEYWARD_KEYRING";
 const SWEEP: Duration = Duration::from_secs(30);
 
 /// How often spans are sent while some wait.
-pub(crate) const TELL: Duration = Duration::from_millis(500);
+const TELL: Duration = Duration::from_millis(500);
 
 pub(crate) struct Vm {
     pub(crate) vault: Vault,
@@ -46,23 +46,24 @@ impl Vm {
         }
     }
 
-    /// Whether a tick is to be asked for, because spans wait: asking again puts off the one that is to come, for ever
-    /// where requests end more often.
-    pub(crate) fn needs_tick(&mut self, now: Duration) -> bool {
+    /// The period to ask for now that a span waits; `None`: the tick that is to come is soon enough. Asking again puts it
+    /// off, for ever where requests end more often.
+    pub(crate) fn hurry(&mut self, now: Duration) -> Option<Duration> {
         let wait = self.tick.saturating_sub(now);
-        let needs = wait.is_zero() || wait > TELL;
-        if needs {
-            self.tick = now + TELL;
-        }
-        needs
+        let is_late = wait.is_zero() || wait > self.period();
+        is_late.then(|| self.next_tick(now))
     }
 
-    /// When the tick is to come after the one that is here.
+    /// The period to ask for after a tick.
     pub(crate) fn next_tick(&mut self, now: Duration) -> Duration {
-        let is_all_told = self.outboxes.values().all(Outbox::is_empty);
-        let period = if is_all_told { SWEEP } else { TELL };
+        let period = self.period();
         self.tick = now + period;
         period
+    }
+
+    fn period(&self) -> Duration {
+        let is_all_told = self.outboxes.values().all(Outbox::is_empty);
+        if is_all_told { SWEEP } else { TELL }
     }
 
     /// The spans for the collector behind this cluster.
@@ -73,9 +74,9 @@ impl Vm {
     /// Counts what became of spans since the last time, and forgets collectors that are gone.
     pub(crate) fn settle(&mut self, now: Duration) {
         self.outboxes.retain(|_, outbox| {
-            let forsaken = outbox.is_forsaken(now);
+            let is_gone = outbox.abandon(now);
             self.metrics.export(outbox.take_counts());
-            !forsaken
+            !is_gone
         });
     }
 

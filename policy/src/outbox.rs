@@ -44,7 +44,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// How long spans are kept that nobody asks for. Whoever sends asks every half minute at least, so their collector is
 /// one that no rules name any more.
-const FORSAKEN: Duration = Duration::from_mins(1);
+const ABANDONED: Duration = Duration::from_mins(1);
 
 /// What became of spans, and of the attempts to send them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -115,15 +115,15 @@ impl Outbox {
     }
 
     /// Drops what waits where nobody has asked for it in a minute; whether it did.
-    pub fn is_forsaken(&mut self, now: Duration) -> bool {
+    pub fn abandon(&mut self, now: Duration) -> bool {
         let asked = *self.asked.get_or_insert(now);
-        let forsaken = now.saturating_sub(asked) >= FORSAKEN;
-        if forsaken {
+        let abandoned = now.saturating_sub(asked) >= ABANDONED;
+        if abandoned {
             self.counts.dropped += self.waiting.drain(..).count() as u64;
             self.bytes = 0;
             self.on_its_way = None;
         }
-        forsaken
+        abandoned
     }
 
     /// The counts since the last call.
@@ -372,12 +372,12 @@ mod tests {
     fn what_nobody_asks_for_is_dropped_and_counted() {
         let mut outbox = Outbox::default();
         outbox.add(span("a"));
-        assert!(!outbox.is_forsaken(at(0)), "it was never asked for, and is new");
-        assert!(!outbox.is_forsaken(at(59)));
+        assert!(!outbox.abandon(at(0)), "it was never asked for, and is new");
+        assert!(!outbox.abandon(at(59)));
         assert!(sent(&mut outbox, at(59)).is_some());
         outbox.add(span("b"));
-        assert!(!outbox.is_forsaken(at(118)));
-        assert!(outbox.is_forsaken(at(119)));
+        assert!(!outbox.abandon(at(118)));
+        assert!(outbox.abandon(at(119)));
         assert!(outbox.is_empty());
         assert_eq!(outbox.take_counts(), Counts { dropped: 2, ..Counts::default() });
     }
