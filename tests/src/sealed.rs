@@ -10,6 +10,12 @@ use policy::wire::{
 /// The keyring of these tests, as it stands in the environment.
 pub const KEYRING: &str = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
+/// What the listener knows of the connections of the worked example's agents: their SNI, and the target of their CONNECT.
+pub const FACTS: &str = "api.anthropic.com|api.anthropic.com:443";
+
+/// The property that the module finds [`FACTS`] in.
+pub const CONNECTION: (&str, &[u8]) = ("filter_state.keyward.connection", FACTS.as_bytes());
+
 /// The worked example: one route to two endpoints of `api.anthropic.com`, `key` in `x-api-key`.
 #[must_use]
 pub fn worked_example(key: &str) -> Config {

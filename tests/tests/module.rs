@@ -1,19 +1,12 @@
 //! The built module in a host with Envoy's phases: every callback, every failure, every host call counted.
 
-use std::sync::OnceLock;
-
 use harness::artefacts;
 use harness::scenario::{KEY, PLACEHOLDER};
-use harness::sealed::{KEYRING, worked_example};
+use harness::sealed::{CONNECTION, FACTS, KEYRING, worked_example};
 use harness::wasm_host::{Action, Code, Headers, LocalReply, Root, Stream, Vm};
 use policy::metric;
 use policy::wire::{AgentSide, CONNECTION_HEADER, Config, ConnectionFacts, Unlisted};
 use serde_json::Value;
-
-fn code() -> &'static Code {
-    static CODE: OnceLock<Code> = OnceLock::new();
-    CODE.get_or_init(|| Code::new(&std::fs::read(artefacts::module()).unwrap()).unwrap())
-}
 
 fn bytes(config: &Config) -> Vec<u8> {
     serde_json::to_vec(config).unwrap()
@@ -21,13 +14,10 @@ fn bytes(config: &Config) -> Vec<u8> {
 
 /// A VM with the keyring and this configuration.
 fn configured(config: &Config) -> (Vm, Root) {
-    let mut vm = Vm::start(code(), &[("KEYWARD_KEYRING", KEYRING)]).unwrap();
+    let mut vm = Vm::start(Code::built(), &[("KEYWARD_KEYRING", KEYRING)]).unwrap();
     let root = vm.configure(&bytes(config)).unwrap().expect("a configuration that is taken");
     (vm, root)
 }
-
-const FACTS: &str = "api.anthropic.com|api.anthropic.com:443";
-const CONNECTION: (&str, &[u8]) = ("filter_state.keyward.connection", FACTS.as_bytes());
 
 fn head(path: &str, more: &[(&str, &str)]) -> Headers {
     let pseudo =
@@ -66,7 +56,7 @@ fn the_module_is_small_and_needs_little_of_the_system() {
     // The SDK imports every call of the ABI; the capability class decides which of them the module may make. Of the
     // system it needs its environment, a place to print, a way to abort, and the seed of the hash tables in the library
     // that signs: no clock, files or sockets.
-    let imports = code().imports();
+    let imports = Code::built().imports();
     let system: Vec<_> =
         imports.iter().filter_map(|import| import.strip_prefix("wasi_snapshot_preview1.")).collect();
     assert_eq!(system, ["environ_get", "environ_sizes_get", "fd_write", "proc_exit", "random_get"]);
@@ -141,7 +131,7 @@ fn a_connection_that_disagrees_is_misdirected_and_one_that_says_nothing_is_refus
 fn without_a_keyring_or_with_another_one_the_rule_denies() {
     let other = "k1://///////////////////////////////////////w8=";
     for environment in [&[][..], &[("KEYWARD_KEYRING", other)], &[("KEYWARD_KEYRING", "nonsense")]] {
-        let mut vm = Vm::start(code(), environment).unwrap();
+        let mut vm = Vm::start(Code::built(), environment).unwrap();
         let root = vm.configure(&bytes(&worked_example(KEY))).unwrap().expect("its neighbours must load");
         let (_, action) = request(&mut vm, root, head("/v1/messages", &[]));
         assert_refused(action, 503, "credential_unavailable");
@@ -172,7 +162,7 @@ fn a_refused_configuration_leaves_the_old_one_serving() {
 
 #[test]
 fn without_a_configuration_every_request_is_refused() {
-    let mut vm = Vm::start(code(), &[("KEYWARD_KEYRING", KEYRING)]).unwrap();
+    let mut vm = Vm::start(Code::built(), &[("KEYWARD_KEYRING", KEYRING)]).unwrap();
     let root = vm.configure(b"").unwrap().expect("absence is not an error");
     let (_, action) = request(&mut vm, root, head("/v1/messages", &[]));
     assert_eq!(reply(action).status, 503);

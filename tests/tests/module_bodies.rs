@@ -1,21 +1,14 @@
 //! The built module with requests that it holds back until their bodies have arrived.
 
-use std::sync::OnceLock;
-
-use harness::artefacts;
-use harness::sealed::{KEYRING, sealed, worked_example, worked_example_with};
+use harness::sealed::{CONNECTION, KEYRING, sealed, worked_example, worked_example_with};
 use harness::wasm_host::{Action, Code, Headers, Root, Stream, Vm};
 use policy::wire::{Config, ModelSource, Models, Target};
 use serde_json::Value;
 
 const KEYS: &str = "AKIDEXAMPLE\nwJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY\n";
-const CONNECTION: (&str, &[u8]) =
-    ("filter_state.keyward.connection", b"api.anthropic.com|api.anthropic.com:443");
 
 fn configured(config: &Config) -> (Vm, Root) {
-    static CODE: OnceLock<Code> = OnceLock::new();
-    let code = CODE.get_or_init(|| Code::new(&std::fs::read(artefacts::module()).unwrap()).unwrap());
-    let mut vm = Vm::start(code, &[("KEYWARD_KEYRING", KEYRING)]).unwrap();
+    let mut vm = Vm::start(Code::built(), &[("KEYWARD_KEYRING", KEYRING)]).unwrap();
     let root =
         vm.configure(&serde_json::to_vec(config).unwrap()).unwrap().expect("a configuration that is taken");
     (vm, root)

@@ -2,13 +2,11 @@
 //! becomes of requests meanwhile, is tested on Envoy (`tests/telemetry`).
 
 use std::io::Read as _;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use flate2::read::GzDecoder;
-use harness::artefacts;
 use harness::scenario::KEY;
-use harness::sealed::{KEYRING, worked_example};
+use harness::sealed::{CONNECTION, KEYRING, worked_example};
 use harness::wasm_host::{Code, Headers, HttpCall, Root, Vm};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use policy::metric;
@@ -20,13 +18,8 @@ const TELL: Duration = Duration::from_millis(500);
 /// How often the module wakes up otherwise.
 const SWEEP: Duration = Duration::from_secs(30);
 
-const CONNECTION: (&str, &[u8]) =
-    ("filter_state.keyward.connection", b"api.anthropic.com|api.anthropic.com:443");
-
 fn start() -> Vm {
-    static CODE: OnceLock<Code> = OnceLock::new();
-    let code = CODE.get_or_init(|| Code::new(&std::fs::read(artefacts::module()).unwrap()).unwrap());
-    Vm::start(code, &[("KEYWARD_KEYRING", KEYRING)]).unwrap()
+    Vm::start(Code::built(), &[("KEYWARD_KEYRING", KEYRING)]).unwrap()
 }
 
 fn telling(clusters: &[&str]) -> Config {

@@ -1,6 +1,7 @@
 //! One VM: root contexts that are configured, streams that go through the callbacks in Envoy's order.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use wasmtime::{Engine, Instance, Linker, Module, Store, WasmParams, WasmResults};
@@ -8,6 +9,7 @@ use wasmtime::{Engine, Instance, Linker, Module, Store, WasmParams, WasmResults}
 use super::maps::Headers;
 use super::state::{HostState, HttpCall, LocalReply, LogLine, Map, Phase, Reach, StreamState};
 use super::{imports, wasi};
+use crate::artefacts;
 
 /// Why a callback did not return: the module trapped, or the host was misused.
 pub type Trap = wasmtime::Error;
@@ -30,6 +32,15 @@ pub struct Code {
 }
 
 impl Code {
+    /// The filter as it is built, compiled once for each process. Panics when it does not build or compile.
+    pub fn built() -> &'static Code {
+        static BUILT: LazyLock<Code> = LazyLock::new(|| {
+            let bytes = std::fs::read(artefacts::module()).expect("the module");
+            Code::new(&bytes).expect("a module that compiles")
+        });
+        &BUILT
+    }
+
     /// Compiles the bytes of a `.wasm`.
     ///
     /// # Errors
