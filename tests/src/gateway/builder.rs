@@ -133,7 +133,7 @@ impl Builder {
     }
 
     /// Runs it to its end on manifests of its own: for what must be refused because another one runs.
-    /// Panics when it does not end within ten seconds.
+    /// Panics when it does not end within half a minute.
     pub async fn spawn_beside(self) -> std::process::Output {
         let folder = tempfile::tempdir().expect("a temporary directory");
         self.manifests.write_to(folder.path());

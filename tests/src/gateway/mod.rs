@@ -183,7 +183,7 @@ impl Gateway {
     }
 
     /// Waits until `keyward` has ended and nothing of it is left; its exit code, None when a signal ended it.
-    /// Panics when either takes more than ten seconds.
+    /// Panics when either takes too long.
     pub async fn ended(&mut self) -> Option<i32> {
         let code = self.process.ended(Duration::from_secs(30)).await.expect("keyward ends");
         survivors::gone(&self.state, Duration::from_secs(5)).await.expect("no process left");

@@ -186,7 +186,7 @@ impl Provider {
         self.shared.log.accepted()
     }
 
-    /// Waits until `count` requests were received. Panics when they are not within ten seconds.
+    /// Waits until `count` requests were received. Panics when they are not within half a minute.
     pub async fn wait_for_requests(&self, count: usize) {
         let end = Instant::now() + Duration::from_secs(30);
         while self.requests().len() < count {

@@ -52,7 +52,7 @@ async fn ask(gateway: &Ready, host: &str) -> Response {
 }
 
 /// Asks until it is answered with 200: Envoy takes a token some milliseconds after a condition speaks of it. Panics after
-/// ten seconds.
+/// half a minute.
 async fn wait_until_served(gateway: &Gateway) {
     let end = Instant::now() + Duration::from_secs(30);
     loop {

@@ -107,12 +107,12 @@ async fn a_flood_ends_its_connection_and_no_other() {
             pour(&mut connection, frames).await;
             assert!(ends(connection).await, "{way}, {name}: the connection stays open");
             ended += 1;
+            counted(&gateway, "^http.mitm.downstream_cx_destroy_local$", ended).await;
             let after = counter.map(|counter| count(&gateway, counter));
             assert_eq!(after, before.map(|before| before + 1), "{way}, {name}");
             assert_eq!(bystander.send(&Request::messages()).await.unwrap().status, 200, "{way}, {name}");
         }
     }
-    counted(&gateway, "^http.mitm.downstream_cx_destroy_local$", ended).await;
     assert!(provider.accepted() < 20, "a flood reached the provider: {} connections", provider.accepted());
 }
 
@@ -122,9 +122,11 @@ async fn a_flood_whose_sender_never_closes_is_let_go() {
         adjusted_example(|manifests| manifests.gateway_spec("requestTimeout: 1s")).await;
     let agent = gateway.transparent_agent(Http::Two, HOST);
     let mut connection = Frames::open(agent.open().await.unwrap()).await.unwrap();
+    let port = gateway.ready().transparent.port();
+    let active = format!(r"^listener\.127\.0\.0\.1_{port}\.downstream_cx_active$");
+    counted(&gateway, &active, 1).await;
     let ping = Frame::new(frames::PING, 0, 0, [0; 8]);
     pour(&mut connection, iter::repeat_n(ping, UNANSWERED)).await;
-    let port = gateway.ready().transparent.port();
-    counted(&gateway, &format!(r"^listener\.127\.0\.0\.1_{port}\.downstream_cx_active$"), 0).await;
+    counted(&gateway, &active, 0).await;
     drop(connection);
 }
