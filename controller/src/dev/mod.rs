@@ -16,7 +16,7 @@ mod ports;
 mod report;
 mod run;
 mod secrets;
-pub(crate) mod signals;
+mod signals;
 pub(crate) mod status;
 mod tokens;
 pub(crate) mod trust;

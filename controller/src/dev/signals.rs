@@ -1,4 +1,4 @@
-//! The signals that end `keyward dev`, and `keyward run` before its command runs.
+//! The signals that end `keyward dev`.
 
 use std::process::ExitCode;
 
@@ -6,7 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What ended it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Ended {
+pub(super) enum Ended {
     /// Ctrl-C.
     Interrupt,
     /// SIGTERM.
@@ -17,7 +17,7 @@ pub(crate) enum Ended {
 
 impl Ended {
     /// 128 plus the signal's number, as shells report it.
-    pub(crate) fn exit_code(self) -> ExitCode {
+    pub(super) fn exit_code(self) -> ExitCode {
         ExitCode::from(match self {
             Ended::Hangup => 128 + 1,
             Ended::Interrupt => 128 + 2,
@@ -26,7 +26,7 @@ impl Ended {
     }
 }
 
-pub(crate) struct Signals {
+pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
@@ -37,7 +37,7 @@ impl Signals {
     ///
     /// # Errors
     /// The system has no room for handlers.
-    pub(crate) fn new() -> std::io::Result<Self> {
+    pub(super) fn new() -> std::io::Result<Self> {
         Ok(Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
@@ -45,7 +45,7 @@ impl Signals {
         })
     }
 
-    pub(crate) async fn next(&mut self) -> Ended {
+    pub(super) async fn next(&mut self) -> Ended {
         tokio::select! {
             _ = self.interrupt.recv() => Ended::Interrupt,
             _ = self.terminate.recv() => Ended::Terminate,

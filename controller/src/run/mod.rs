@@ -36,10 +36,10 @@ use self::keys::{Keys, Secrets};
 use self::providers::Fill;
 use self::session::Session;
 use crate::cli::Failure;
-use crate::dev::signals::Signals;
 use crate::dev::{self, Outline};
 use crate::hardening;
 use crate::plan::ObjectKey;
+use crate::sandbox::Signals;
 use crate::source::Overrides;
 use crate::state::{StateDir, Temporary, temporary};
 

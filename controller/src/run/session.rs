@@ -1,7 +1,6 @@
 //! One run: the place for the command, the gateway, the command in it, until the command ends.
 
 use std::collections::BTreeSet;
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -18,10 +17,9 @@ use super::{Args, Objects, certificates, dotenv, providers, relay, temporary_dir
 use crate::cli::Failure;
 use crate::cli::progress::Progress;
 use crate::dev::event::GatewayAddress;
-use crate::dev::signals::Signals;
 use crate::dev::{self, trust};
 use crate::plan::{DefaultPolicy, ObjectKey};
-use crate::sandbox::{self, Isolation, Network, Program, REACHABLE, Refused, Running, Sandbox};
+use crate::sandbox::{self, Isolation, Network, Program, REACHABLE, Refused, Sandbox, Signals};
 use crate::state::StateDir;
 use crate::state::socket::short_root;
 
@@ -42,27 +40,29 @@ impl Session {
     pub(super) async fn run(mut self, mut signals: Signals) -> Result<ExitCode, Failure> {
         let dev = self.dev_args()?;
         let state = StateDir::open(self.state_path(&dev)?).map_err(Failure::failed)?;
-        let place = self.place(&state).await?;
+        let mut place = self.place(&state).await?;
         // Of its own: the command reads it, and must not see the state directory.
         let files = temporary_directory()?;
         let (ready, gateways) = oneshot::channel();
         let console = Box::new(Console::new(self.args.quiet, ready));
         let flags = std::mem::take(&mut self.objects.flags);
         let command = async {
-            let starting = async {
+            let preparing = async {
                 let waiting = (!self.args.quiet).then(|| Progress::of("keyward: starting the gateway"));
                 let gateways = gateways.await.unwrap_or_default();
                 drop(waiting);
-                self.start(place, &gateways, files.path()).await
+                self.program(&mut place, &gateways, files.path())
             };
-            let mut running = tokio::select! {
-                signal = signals.next() => return Ok(signal.exit_code()),
-                running = starting => running?,
+            let program = tokio::select! {
+                signal = signals.next() => {
+                    let code = u8::try_from(128 + signal.as_raw_value());
+                    return Ok(ExitCode::from(code.unwrap_or(u8::MAX)));
+                }
+                program = preparing => program?,
             };
-            tokio::select! {
-                code = running.wait() => code.map(ExitCode::from).map_err(Failure::failed),
-                never = swallow_all(&mut signals) => match never {},
-            }
+            // From here on a signal is the command's: one that comes while it starts is kept for it.
+            let mut running = place.run(program).await?;
+            running.wait(&mut signals).await.map(ExitCode::from).map_err(Failure::failed)
         };
         dev::run_until(dev, flags, console, command).await
     }
@@ -160,13 +160,13 @@ impl Session {
         Ok(hidden)
     }
 
-    /// Starts the command in front of the gateway that is meant.
-    async fn start(
+    /// The command, to be run in its place in front of the gateway that is meant.
+    fn program(
         &self,
-        mut place: Sandbox,
+        place: &mut Sandbox,
         gateways: &[GatewayAddress],
         files: &Path,
-    ) -> Result<Running, Failure> {
+    ) -> Result<Program, Failure> {
         let Some((gateway, address)) = self.gateway(gateways) else {
             let message = "no EgressGateway of the manifests serves the command: `keyward validate` says why";
             return Err(Failure::Failed(message.to_owned()));
@@ -183,8 +183,7 @@ impl Session {
         }
         let environment =
             self.environment(gateway, address, proxy.map_err(Failure::failed)?, alone, files)?;
-        let program = Program { argv: self.args.command.clone(), environment };
-        Ok(place.run(program).await?)
+        Ok(Program { argv: self.args.command.clone(), environment })
     }
 
     fn gateway<'a>(&self, gateways: &'a [GatewayAddress]) -> Option<(&ObjectKey, &'a GatewayAddress)> {
@@ -248,13 +247,6 @@ impl Session {
             );
             say(self.args.quiet, &line);
         }
-    }
-}
-
-/// Signals go on to the command, by its terminal or by what runs it.
-async fn swallow_all(signals: &mut Signals) -> Infallible {
-    loop {
-        signals.next().await;
     }
 }
 

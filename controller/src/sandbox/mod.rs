@@ -24,6 +24,7 @@ mod privileges;
 mod root;
 mod running;
 mod runtime;
+mod signals;
 mod stage;
 mod terminal;
 
@@ -42,6 +43,7 @@ use self::terminal::Terminal;
 
 pub use self::message::Refused;
 pub use self::running::Running;
+pub use self::signals::Signals;
 pub(crate) use self::stage::{SUBCOMMAND, Stage, become_stage};
 
 /// How long making the namespaces may take; it takes milliseconds.
@@ -190,9 +192,7 @@ impl Sandbox {
         };
         stages.send(&Order::Run(command), &[&io::stdin()]).await.map_err(other)?;
         match stages.next().await {
-            Some((Report::Started, _)) => {
-                Running::new(stages, terminal, foreground).map_err(ProgramError::Other)
-            }
+            Some((Report::Started, _)) => Ok(Running::new(stages, terminal, foreground)),
             Some((Report::NotStarted { code }, _)) => {
                 // Its processes are gone by then.
                 let _ = stages.ended().await;

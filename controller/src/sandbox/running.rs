@@ -4,10 +4,10 @@ use std::io;
 use std::time::Duration;
 
 use rustix::process::{Signal, getpgrp, kill_current_process_group};
-use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
 use tokio::time::sleep;
 
 use super::message::{Order, Report};
+use super::signals::Signals;
 use super::stage::Stages;
 use super::terminal::Terminal;
 
@@ -20,22 +20,21 @@ pub struct Running {
     terminal: Option<Terminal>,
     /// The command was given the terminal.
     foreground: bool,
-    signals: Signals,
 }
 
 impl Running {
-    pub(super) fn new(stages: Stages, terminal: Option<Terminal>, foreground: bool) -> io::Result<Running> {
-        Ok(Running { stages, terminal, foreground, signals: Signals::new()? })
+    pub(super) fn new(stages: Stages, terminal: Option<Terminal>, foreground: bool) -> Running {
+        Running { stages, terminal, foreground }
     }
 
-    /// Waits until the command has ended, and with it all that it started. Meanwhile signals that this process gets go
-    /// to the command, and when the command stops (Ctrl-Z) so does this process's group.
+    /// Waits until the command has ended, and with it all that it started. Meanwhile these signals go to
+    /// the command, and when the command stops (Ctrl-Z) so does this process's group.
     ///
     /// Returns its exit code, or 128 and the number of the signal that ended it.
     ///
     /// # Errors
     /// When it is not known how it ended.
-    pub async fn wait(&mut self) -> io::Result<u8> {
+    pub async fn wait(&mut self, signals: &mut Signals) -> io::Result<u8> {
         loop {
             tokio::select! {
                 report = self.stages.next() => match report {
@@ -55,7 +54,7 @@ impl Running {
                         return Err(io::Error::other(format!("what ran the command ended first: {how}")));
                     }
                 },
-                signal = self.signals.next() => self.order(&Order::Signal(signal.as_raw_value())).await?,
+                signal = signals.next() => self.order(&Order::Signal(signal.as_raw_value())).await?,
             }
         }
     }
@@ -86,38 +85,5 @@ impl Running {
 pub(super) fn take_back(terminal: Option<&Terminal>, foreground: bool) {
     if let Some(terminal) = terminal.filter(|_| foreground) {
         terminal.give_to(getpgrp());
-    }
-}
-
-/// What is passed on. The terminal's own signals reach the command without us.
-struct Signals {
-    streams: [(SignalKind, SignalStream); 6],
-}
-
-impl Signals {
-    fn new() -> io::Result<Signals> {
-        let stream = |kind| Ok::<_, io::Error>((kind, signal(kind)?));
-        Ok(Signals {
-            streams: [
-                stream(SignalKind::terminate())?,
-                stream(SignalKind::hangup())?,
-                stream(SignalKind::interrupt())?,
-                stream(SignalKind::quit())?,
-                stream(SignalKind::user_defined1())?,
-                stream(SignalKind::user_defined2())?,
-            ],
-        })
-    }
-
-    async fn next(&mut self) -> SignalKind {
-        std::future::poll_fn(|context| {
-            for (kind, stream) in &mut self.streams {
-                if stream.poll_recv(context).is_ready() {
-                    return std::task::Poll::Ready(*kind);
-                }
-            }
-            std::task::Poll::Pending
-        })
-        .await
     }
 }
