@@ -37,6 +37,9 @@ pub(super) async fn answer(request: &Received, shared: &Arc<Shared>) -> Response
 }
 
 fn route(request: &Received, behaviour: &Behaviour, shared: &Arc<Shared>) -> Response<Answer> {
+    if let Some(size) = behaviour.body_bytes {
+        return Response::new(Answer::whole("x".repeat(size)));
+    }
     let path = request.path.split('?').next().unwrap_or_default();
     if let Some(operation) = bedrock::operation(path) {
         // Whether it was signed is told from what was received: see `aws::verify`.

@@ -28,6 +28,8 @@ pub struct Behaviour {
     pub headers: Vec<(String, String)>,
     /// Size of a plain answer's text, bytes; absent: a short greeting.
     pub text_bytes: Option<usize>,
+    /// Size of every answer's body, whatever it answers; absent: the body that the request deserves.
+    pub body_bytes: Option<usize>,
     /// A folder of Git projects that are served in place of every model; the key is then basic authentication's.
     pub projects: Option<PathBuf>,
     /// How many requests to these are answered with 401 and a challenge first, whatever they carry.
@@ -55,6 +57,7 @@ impl Default for Behaviour {
             location: None,
             headers: Vec::new(),
             text_bytes: None,
+            body_bytes: None,
             projects: None,
             challenges: 0,
             packages: None,
