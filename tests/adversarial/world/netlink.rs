@@ -1,13 +1,16 @@
 //! Addresses on the loopback interface, by netlink: the command `ip` is not everywhere (rtnetlink(7)).
 
 use std::io::{Error, Result};
-use std::net::IpAddr;
+use std::net::{IpAddr, UdpSocket};
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::net::{recv, sendto, socket_with};
 
+/// How long the kernel may take to make a route. It takes less than a millisecond on an idle machine.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// The loopback interface is the first of every network namespace.
 const LOOPBACK: u32 = 1;
 
@@ -58,7 +61,8 @@ impl Loopback {
         }
         match self.ask(RTM_NEWADDR, NEW, &message) {
             Err(error) if error.raw_os_error() == Some(EEXIST) => Ok(()),
-            other => other,
+            Err(error) => Err(error),
+            Ok(()) => routed(address),
         }
     }
 
@@ -84,5 +88,16 @@ fn verdict(answer: &[u8]) -> Result<()> {
         (Some(NLMSG_ERROR), Some(0)) => Ok(()),
         (Some(NLMSG_ERROR), Some(number)) => Err(Error::from_raw_os_error(-number)),
         _ => Err(Error::other("an answer of another kind")),
+    }
+}
+
+/// Waits until the kernel has a route to an address of ours: it makes one for IPv6 after it has acknowledged the address.
+fn routed(address: IpAddr) -> Result<()> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match UdpSocket::bind((address, 0)).and_then(|socket| socket.connect((address, 1))) {
+            Err(_) if Instant::now() < end => std::thread::sleep(Duration::from_millis(1)),
+            other => return other,
+        }
     }
 }
