@@ -1,7 +1,7 @@
 //! Addresses on the loopback interface, by netlink: the command `ip` is not everywhere (rtnetlink(7)).
 
 use std::io::{Error, Result};
-use std::net::{IpAddr, UdpSocket};
+use std::net::{IpAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::net::{recv, sendto, socket_with};
 
-/// How long the kernel may take to make a route. It takes less than a millisecond on an idle machine.
+/// How long the kernel may take until an address can be connected to.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The loopback interface is the first of every network namespace.
 const LOOPBACK: u32 = 1;
@@ -62,7 +62,7 @@ impl Loopback {
         match self.ask(RTM_NEWADDR, NEW, &message) {
             Err(error) if error.raw_os_error() == Some(EEXIST) => Ok(()),
             Err(error) => Err(error),
-            Ok(()) => routed(address),
+            Ok(()) => reached(address),
         }
     }
 
@@ -91,13 +91,15 @@ fn verdict(answer: &[u8]) -> Result<()> {
     }
 }
 
-/// Waits until the kernel has a route to an address of ours: it makes one for IPv6 after it has acknowledged the address.
-fn routed(address: IpAddr) -> Result<()> {
+/// Waits until an address of ours can be connected to: the kernel acknowledges one of IPv6, and lets it be listened at,
+/// before its packets arrive.
+fn reached(address: IpAddr) -> Result<()> {
+    let listener = TcpListener::bind((address, 0))?;
     let end = Instant::now() + PATIENCE;
     loop {
-        match UdpSocket::bind((address, 0)).and_then(|socket| socket.connect((address, 1))) {
+        match TcpStream::connect_timeout(&listener.local_addr()?, PATIENCE) {
             Err(_) if Instant::now() < end => std::thread::sleep(Duration::from_millis(1)),
-            other => return other,
+            other => return other.map(drop),
         }
     }
 }
