@@ -154,10 +154,14 @@ pub(super) fn inspector() -> wire::Collector {
     }
 }
 
-/// What it is told in all; nothing where nobody listens.
-pub(super) fn telemetry(spec: &Spec, collectors: Vec<wire::Collector>) -> Option<Telemetry> {
-    let capture = spec.otlp.as_ref().and_then(capture);
-    (!collectors.is_empty()).then_some(Telemetry { collectors, capture })
+/// What it is told in all. Where nobody listens that is nothing, or to read what requests cost; bodies are shown to nobody.
+pub(super) fn telemetry(
+    spec: &Spec,
+    collectors: Vec<wire::Collector>,
+    reads_usage: bool,
+) -> Option<Telemetry> {
+    let capture = spec.otlp.as_ref().filter(|_| !collectors.is_empty()).and_then(capture);
+    (reads_usage || !collectors.is_empty()).then_some(Telemetry { collectors, capture })
 }
 
 #[cfg(test)]
@@ -202,6 +206,17 @@ mod tests {
             let said = found(wrong).expect_err(wrong);
             assert!(said.starts_with("spec.otlp.endpoint") && !said.contains("s3cret"), "{said}");
         }
+    }
+
+    #[test]
+    fn without_a_collector_usage_is_read_where_it_is_asked_for_and_no_body_is_shown() {
+        let spec = serde_json::json!({"listeners": [], "otlp": {"captureBody": {}}});
+        let spec: Spec = serde_json::from_value(spec).unwrap();
+        assert_eq!(telemetry(&spec, Vec::new(), false), None);
+        let reading = Telemetry { collectors: Vec::new(), capture: None };
+        assert_eq!(telemetry(&spec, Vec::new(), true), Some(reading));
+        let told = telemetry(&spec, vec![inspector()], false).expect("telemetry");
+        assert!(told.collectors.len() == 1 && told.capture.is_some());
     }
 
     #[test]

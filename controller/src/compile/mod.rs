@@ -128,7 +128,7 @@ impl Resolved<'_> {
             let told = told.and_then(|(it, headers)| collector::collector(key, it, headers, keyring));
             let inspector = self.inputs.inspector.clone();
             let told = told.into_iter().chain(inspector.is_some().then(collector::inspector));
-            let telemetry = collector::telemetry(&gateway.spec, told.collect());
+            let telemetry = collector::telemetry(&gateway.spec, told.collect(), self.inputs.reads_usage);
             let around = plan::Around { egress, trust_bundle: bundle, telemetry, inspector };
             let (mut plan, needed) =
                 plan::plan(key.clone(), settings, &self.at(key), around, &self.fills, keyring);

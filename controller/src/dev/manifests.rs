@@ -39,6 +39,8 @@ pub(super) struct Manifests {
     system_trust: String,
     /// The socket of the inspector.
     inspector: Option<PathBuf>,
+    /// Whether what requests cost is read in any case.
+    reads_usage: bool,
 }
 
 impl Manifests {
@@ -51,6 +53,7 @@ impl Manifests {
         flags: Overrides,
         state: &StateDir,
         inspector: Option<PathBuf>,
+        reads_usage: bool,
     ) -> Result<Self, Failure> {
         let keyring = state.keyring().map_err(Failure::failed)?;
         let keyring = Keyring::parse(&keyring).map_err(Failure::failed)?;
@@ -69,6 +72,7 @@ impl Manifests {
             keyring,
             system_trust: trust::system_bundle(std::env::var_os("SSL_CERT_FILE")).map_err(Failure::failed)?,
             inspector,
+            reads_usage,
         })
     }
 
@@ -150,6 +154,7 @@ impl Manifests {
     fn compile(&mut self, mut inputs: Inputs) -> Change {
         inputs.tokens = Arc::clone(&self.tokens);
         inputs.inspector.clone_from(&self.inspector);
+        inputs.reads_usage = self.reads_usage;
         self.accepted.retain(|key, _| inputs.gateways.contains_key(key));
         let compiled = compile(&inputs, |_| &self.keyring, &self.system_trust);
         let mut refused = Vec::new();

@@ -18,6 +18,7 @@ mod run;
 mod secrets;
 mod signals;
 pub(crate) mod status;
+pub(crate) mod summary;
 mod tokens;
 pub(crate) mod trust;
 

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use super::event::{ConditionLine, Event, GatewayAddress, GatewayState};
+use super::summary::Summary;
 
 /// Where events go.
 pub(crate) trait Sink {
@@ -33,11 +34,16 @@ pub(super) struct Output<W> {
     format: Format,
     to: W,
     before_ready: Option<Vec<Event>>,
+    /// What is said at the end. Programs count for themselves.
+    summary: Summary,
 }
 
 impl<W: Write> Sink for Output<W> {
     /// Writes one event. People see problems at once; programs get `ready` first.
     fn emit(&mut self, event: Event) -> io::Result<()> {
+        if let (Format::Text, Event::Access { entry, .. }) = (self.format, &event) {
+            self.summary.count(entry);
+        }
         match (&mut self.before_ready, &event, self.format) {
             (Some(waiting), Event::Ready { .. }, _) => {
                 let waiting = std::mem::take(waiting);
@@ -54,13 +60,15 @@ impl<W: Write> Sink for Output<W> {
     }
 
     fn end(&mut self) -> io::Result<()> {
-        self.say_unsaid(io::stderr())
+        self.say_unsaid(io::stderr())?;
+        self.summary.lines().iter().try_for_each(|line| writeln!(self.to, "{line}"))?;
+        self.to.flush()
     }
 }
 
 impl<W: Write> Output<W> {
     pub(super) fn new(format: Format, to: W) -> Self {
-        Output { format, to, before_ready: Some(Vec::new()) }
+        Output { format, to, before_ready: Some(Vec::new()), summary: Summary::default() }
     }
 
     /// Says, for people, what waited for a `ready` that never came.
@@ -68,7 +76,7 @@ impl<W: Write> Output<W> {
     /// # Errors
     /// `to` is closed.
     fn say_unsaid(&mut self, to: impl Write) -> io::Result<()> {
-        let mut output = Output { format: Format::Text, to, before_ready: None };
+        let mut output = Output { before_ready: None, ..Output::new(Format::Text, to) };
         self.before_ready.take().unwrap_or_default().iter().try_for_each(|event| output.write(event))
     }
 
@@ -180,6 +188,28 @@ mod tests {
         let ready = || Event::Ready { gateways: vec![], metrics: Some(url.to_owned()), inspector: None };
         assert_eq!(written(Format::Text, vec![ready()]), format!("ready\nmetrics {url}\n"));
         assert!(written(Format::Json, vec![ready()]).contains(&format!("\"metrics\":\"{url}\"")));
+    }
+
+    #[test]
+    fn people_are_told_at_the_end_what_it_came_to() {
+        let access = || Event::Access {
+            namespace: "default".into(),
+            name: "echo-bot".into(),
+            entry: serde_json::json!({"log": "request", "authority": "a.test",
+                "record": {"decision": "injected", "model": "m", "input_tokens": 12, "output_tokens": 6}}),
+            line: Some("a line".into()),
+        };
+        let ended = |format| {
+            let mut output = Output::new(format, Vec::new());
+            for event in [ready(), access(), access()] {
+                output.emit(event).expect("written");
+            }
+            output.to.clear();
+            output.end().expect("written");
+            String::from_utf8(output.to).expect("text")
+        };
+        assert_eq!(ended(Format::Text), "a.test: 2 injected\nm: 2 requests, 24 tokens in, 12 out\n");
+        assert_eq!(ended(Format::Json), "");
     }
 
     #[test]

@@ -5,9 +5,9 @@ use std::io::{self, Write as _};
 
 use tokio::sync::oneshot;
 
-use super::summary::{Outcome, Summary, outcome};
 use crate::dev::Sink;
 use crate::dev::event::{ConditionLine, Event, GatewayAddress, GatewayState};
+use crate::dev::summary::{Outcome, Summary};
 
 /// Refusals that are told apart. Beyond, they are counted only.
 const MOST: usize = 1000;
@@ -41,7 +41,7 @@ impl Console {
 
     fn access(&mut self, entry: &serde_json::Value, line: Option<String>) {
         let hint = entry.get("hint").and_then(serde_json::Value::as_str).unwrap_or_default();
-        let found = outcome(entry);
+        let found = self.summary.count(entry);
         let said = match &found {
             Some((host, Outcome::Denied(reason))) => Some((host.clone(), reason.clone())),
             Some((host, Outcome::Distrusted)) => Some((host.clone(), String::new())),
@@ -51,10 +51,6 @@ impl Console {
                 (!hint.is_empty()).then(|| (host.to_owned(), String::new()))
             }
         };
-        self.summary.add_tokens(entry);
-        if let Some((host, outcome)) = found {
-            self.summary.add(&host, outcome);
-        }
         if let Some((said, line)) = said.zip(line)
             && self.said.len() < MOST
             && self.said.insert(said)

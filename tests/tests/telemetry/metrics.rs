@@ -18,7 +18,7 @@ fn scraped(gateway: &Gateway) -> Vec<String> {
 }
 
 /// Waits until a line stands there.
-async fn counted(gateway: &Gateway, line: &str) {
+pub(super) async fn counted(gateway: &Gateway, line: &str) {
     let started = std::time::Instant::now();
     while !scraped(gateway).iter().any(|other| other == line) {
         assert!(started.elapsed().as_secs() < 20, "no {line} in {:#?}", scraped(gateway));
