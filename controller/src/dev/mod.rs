@@ -30,6 +30,7 @@ use self::output::{Format, Output};
 use crate::cli::Failure;
 use crate::hardening;
 use crate::source::{Overrides, SecretFlag};
+use crate::terminal::Looks;
 
 pub(crate) use outline::{Outline, outlines};
 pub(crate) use output::Sink;
@@ -40,7 +41,7 @@ pub(crate) use output::Sink;
 /// [`Failure`] where it cannot start, or cannot go on.
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let flags = flags(&args.secret)?;
-    let format = if args.json { Format::Json } else { Format::Text };
+    let format = if args.json { Format::Json } else { Format::Text(Looks::of(&std::io::stdout())) };
     // Envoy ends with the thread that started it, so it is started from here: this thread lives as long as we do.
     runtime()?.block_on(async {
         // Before anything is started, so that no signal finds a half-started gateway.

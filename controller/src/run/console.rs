@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use crate::dev::Sink;
 use crate::dev::event::{ConditionLine, Event, GatewayAddress, GatewayState};
 use crate::dev::summary::{Outcome, Summary};
+use crate::terminal::{Line, plain};
 
 /// Refusals that are told apart. Beyond, they are counted only.
 const MOST: usize = 1000;
@@ -20,7 +21,7 @@ const NOTHING: &str =
 pub(super) fn say(quiet: bool, line: &str) {
     if !quiet {
         // One write for the line: the command writes there too. Where nobody reads it there is nobody to tell.
-        let _ = io::stderr().write_all(format!("keyward: {line}\n").as_bytes());
+        let _ = io::stderr().write_all(format!("keyward: {}\n", plain(line)).as_bytes());
     }
 }
 
@@ -39,7 +40,7 @@ impl Console {
         Console { quiet, ready: Some(ready), summary: Summary::default(), said: BTreeSet::new() }
     }
 
-    fn access(&mut self, entry: &serde_json::Value, line: Option<String>) {
+    fn access(&mut self, entry: &serde_json::Value, line: Option<Line>) {
         let hint = entry.get("hint").and_then(serde_json::Value::as_str).unwrap_or_default();
         let found = self.summary.count(entry);
         let said = match &found {
@@ -55,7 +56,7 @@ impl Console {
             && self.said.len() < MOST
             && self.said.insert(said)
         {
-            say(self.quiet, &line);
+            say(self.quiet, &line.text);
         }
     }
 }

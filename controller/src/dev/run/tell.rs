@@ -92,11 +92,12 @@ impl Dev {
         };
         let ca = gateway.ca();
         let silent = self.peers.is_silent_end(&entry).then(|| entry.silent_end(&ca));
-        let line = silent.clone().or_else(|| entry.line(&ca));
+        let hint = silent.as_ref().map(|line| line.text.clone());
+        let line = silent.or_else(|| entry.line(&ca));
         self.emit(Event::Access {
             namespace: key.namespace.clone(),
             name: key.name.clone(),
-            entry: entry.into_json(&ca, silent),
+            entry: entry.into_json(&ca, hint),
             line,
         })
     }
