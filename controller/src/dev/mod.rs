@@ -1,6 +1,7 @@
 //! `keyward dev`: the controller and an Envoy for each gateway, around a directory of manifests.
 
 mod access;
+mod ages;
 mod args;
 mod capacity;
 pub(crate) mod control;

@@ -81,6 +81,7 @@ impl Dev {
             conditions: metrics::conditions(statuses),
             problems: self.report.problems().count(),
             gateways: gateways.collect(),
+            secrets: self.manifests.ages(),
             tokens: self.tokens.reading(),
             propagation: self.propagation.clone(),
         }
