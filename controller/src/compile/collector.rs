@@ -108,8 +108,11 @@ fn of_secret(gateway: &ObjectKey, otlp: &Otlp, inputs: &Inputs) -> Result<Header
     values.iter().map(|value| one(value).map_err(invalid)).collect()
 }
 
-/// A header, if it is one that can be sent.
-fn header(place: &str, name: &str, value: &[u8]) -> Result<(String, Secret), String> {
+/// A header for a collector with its value, if it is one that can be sent.
+///
+/// # Errors
+/// What is wrong with it and what to do, at this place; never the value.
+pub(crate) fn header(place: &str, name: &str, value: &[u8]) -> Result<(String, Secret), String> {
     let lower = name.to_ascii_lowercase();
     if !is_settable_header(&lower) || OURS.contains(&lower.as_str()) {
         return Err(format!("{place}: {name} is no header that can be set; take it out"));

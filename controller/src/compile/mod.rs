@@ -29,6 +29,8 @@ use policy::api::egress_gateway::Spec;
 use policy::api::{Kind, ai_provider_route};
 use policy::seal::Keyring;
 
+pub(crate) use self::collector::header as collector_header;
+
 use self::attach::{Gateways, Parent, Standing};
 use self::denials::Denials;
 use self::fills::Fills;
