@@ -294,8 +294,7 @@ fn count(record: &Record, seen: Option<&Seen>) {
 /// Leaves a span for the collectors, and has the root context wake up to send it.
 fn tell(record: &Record, seen: Seen) {
     let rules = Rc::clone(&seen.rules);
-    let span = seen.span(record);
-    let Ok(now) = host::now() else { return };
+    let (Some(span), Ok(now)) = (seen.span(record), host::now()) else { return };
     let period = vm::with(|vm| {
         vm.tell(rules.collectors(), &span);
         vm.hurry(now)

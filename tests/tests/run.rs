@@ -66,6 +66,16 @@ async fn the_provider_gets_the_key_and_the_command_a_placeholder() {
 }
 
 #[tokio::test]
+async fn what_the_requests_cost_is_said_at_the_end() {
+    let provider = Provider::accepting(KEY).await.unwrap();
+    let run = run_with(&provider).await;
+    let ended = run.ended(&["sh", "-c", &format!("{CURL}; {CURL}")]).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let line = "keyward: m: 2 requests, 24 tokens in, 12 out\n";
+    assert!(ended.errors.contains(line), "{}", ended.errors);
+}
+
+#[tokio::test]
 async fn what_is_printed_is_served_by_dev_with_the_flags_that_it_names() {
     let provider = Provider::accepting(KEY).await.unwrap();
     let text = printed().await;

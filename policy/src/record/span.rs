@@ -30,8 +30,6 @@ const IS_REMOTE: u32 = 0x300;
 
 /// What is known of a request besides its record.
 pub struct Observed {
-    /// Which trace it belongs to.
-    pub trace: Trace,
     /// When its head arrived, since the Unix epoch.
     pub started: Duration,
     /// When it ended.
@@ -51,10 +49,10 @@ pub struct Observed {
 }
 
 impl Record {
-    /// The span of this request. What is shown of bodies is the last thing in it, so that it can be left out.
+    /// The span of this request, in this trace. What is shown of bodies is the last thing in it, so that it can be left out.
     #[must_use]
-    pub fn span(&self, observed: Observed) -> Span {
-        let Observed { trace, started, ended, request_bytes, response_bytes, asked, usage, .. } = observed;
+    pub fn span(&self, trace: Trace, observed: Observed) -> Span {
+        let Observed { started, ended, request_bytes, response_bytes, asked, usage, .. } = observed;
         let head = Head::of(&self.request);
         let plan = self.verdict.as_ref().ok();
         let path = plan.and_then(Plan::path).unwrap_or(head.path);

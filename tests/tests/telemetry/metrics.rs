@@ -19,7 +19,7 @@ fn scraped(gateway: &Gateway) -> Vec<String> {
 }
 
 /// Waits until a line stands there.
-async fn counted(gateway: &Gateway, line: &str) {
+pub(super) async fn counted(gateway: &Gateway, line: &str) {
     until(gateway, line, |other| other == line).await;
 }
 
