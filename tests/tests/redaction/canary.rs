@@ -6,7 +6,7 @@ use harness::client::{Http, Request, Response};
 use harness::provider::Received;
 
 use super::outputs::{self, Output, both};
-use super::requests::{Case, Served};
+use super::requests::{Case, OWN, Served};
 use super::secrets::{FIRST, SECOND, Secrets};
 use super::state;
 use super::system::System;
@@ -45,6 +45,13 @@ async fn leaks(case: &'static Case) -> Vec<String> {
     let seen: Vec<_> = received.iter().map(|request| serde_json::to_string(request).expect("JSON")).collect();
     let seen = search.found(seen.join("\n").as_bytes());
     assert_every_secret_was_live(case, &secrets, &seen);
+    let credentialed = |host: &str| case.served.iter().any(|served| served.host == host);
+    let mut credentialed = received.iter().filter(|request| credentialed(&request.authority));
+    assert!(
+        credentialed.all(|request| !request.mentions(OWN)),
+        "{}: the agent's own key passed",
+        case.example
+    );
     let mut leaks = BTreeSet::new();
     for Output { name, bytes } in &outputs {
         leaks.extend(search.found(bytes).iter().map(|find| format!("{}: {name} shows {find}", case.example)));
@@ -73,8 +80,6 @@ fn assert_every_secret_was_live(case: &Case, secrets: &Secrets, seen: &BTreeSet<
     for name in secrets.names().filter(|name| !stays(name)) {
         assert!(seen.iter().any(|find| find.starts_with(name)), "{}: nobody had {name}", case.example);
     }
-    let own: Vec<_> = seen.iter().filter(|find| find.starts_with("the agent's own")).collect();
-    assert!(own.is_empty(), "{}: the provider had {own:?}", case.example);
     if case.example().variables().iter().any(|variable| variable == "AWS_SECRET_ACCESS_KEY") {
         for generation in [FIRST, SECOND] {
             let signed = |name: &str| {
