@@ -50,7 +50,7 @@ pub(super) struct Line<'a> {
 impl<'a> Line<'a> {
     /// The request went upstream, if it did, with `target` as its path and query.
     pub(super) fn of(record: &'a Record, plan: Option<&'a Plan>, head: &Head<'a>, target: &'a [u8]) -> Self {
-        let scrubber = &record.scrubber;
+        let (scrubber, places) = (&record.scrubber, record.places());
         let decided = record.decided();
         let cost = record.cost.as_ref();
         let authority = Authority::parse_or(head.authority, record.default_port).ok();
@@ -66,14 +66,14 @@ impl<'a> Line<'a> {
             port: authority.as_ref().map(|known| known.port),
             host: authority.map_or_else(|| clean(head.authority, scrubber), |known| Cow::Owned(known.host)),
             path: clean(path, scrubber),
-            query: query::redact(target, |name| headers::is_secret_parameter(name, plan))
+            query: query::redact(target, |name| headers::is_secret_parameter(name, places))
                 .map(|query| Cow::Owned(clean(&query, scrubber).into_owned())),
             status: status(record),
             model: cost.and_then(|cost| Some(clean(cost.model.as_ref()?.as_bytes(), scrubber))),
             input_tokens: cost.and_then(|cost| cost.input),
             output_tokens: cost.and_then(|cost| cost.output),
-            request_headers: headers::request(head, plan, scrubber),
-            response_headers: headers::response(&record.response, plan, scrubber),
+            request_headers: headers::request(head, plan, places, scrubber),
+            response_headers: headers::response(&record.response, places, scrubber),
             truncated: false,
         }
     }

@@ -20,6 +20,8 @@ pub struct Behaviour {
     pub hold_second_event: bool,
     /// Forms in which the credential received is given away in response headers.
     pub echo: Vec<Echo>,
+    /// Whether the body of every answer gives away, in the forms of `echo`, whatever came: path and header lines.
+    pub confess: bool,
     /// Status of every answer, in place of the one that the request deserves.
     pub status: Option<u16>,
     /// `location` header of every answer.
@@ -53,6 +55,7 @@ impl Default for Behaviour {
             deltas: 3,
             hold_second_event: false,
             echo: Vec::new(),
+            confess: false,
             status: None,
             location: None,
             headers: Vec::new(),
