@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use harness::client::{Http, Request, Response};
-use harness::provider::{Echo, Received};
+use harness::provider::Received;
 
 use super::outputs::{self, Output, both};
 use super::requests::{Case, OWN, Served};
@@ -103,10 +103,7 @@ async fn hostile(system: &System, generation: &str) -> Vec<Answer> {
     for http in [Http::One, Http::Two] {
         for status in [None, Some(401), Some(503)] {
             for (served, stream) in case.served.iter().flat_map(|served| [(served, false), (served, true)]) {
-                system.provider.behave(|behaviour| {
-                    (behaviour.confess, behaviour.status, behaviour.echo) =
-                        (true, status, Echo::ALL.to_vec());
-                });
+                system.provider.behave(|behaviour| (behaviour.confess, behaviour.status) = (true, status));
                 let Served { host, path, .. } = served;
                 let request = case.request(host, path, &system.noted(served, generation), stream);
                 let response = system.send(http, host, &request).await.expect(case.example);
@@ -114,10 +111,7 @@ async fn hostile(system: &System, generation: &str) -> Vec<Answer> {
                 answers.push(Answer { response, confessed: true });
             }
         }
-        // A host that is nobody's gets what the agent sends, and may tell it.
-        system.provider.behave(|behaviour| {
-            (behaviour.confess, behaviour.status, behaviour.echo) = (false, None, Vec::new());
-        });
+        system.provider.behave(|behaviour| (behaviour.confess, behaviour.status) = (false, None));
         for (host, request) in refused(case, &system.noted(&case.served[0], generation)) {
             // Some of them get no answer at all.
             if let Ok(response) = system.send(http, host, &request).await {
@@ -140,12 +134,8 @@ fn refused(case: &'static Case, noted: &str) -> Vec<(&'static str, Request)> {
     let malformed =
         ["/..", "//", "/%2e%2e/", "/a\\b/", "/%00/"].map(|start| asked().path(&format!("{start}{path}")));
     let of_another_method = ["TRACE", "BREW"].map(|method| Request { method: method.into(), ..asked() });
-    // The filters of another host do not know in which headers this one alone takes credentials.
-    let of_another_host = ["other.example", "a@b", ""].map(|authority| {
-        let mut request = case.request(host, path, "nobody", false).authority(authority);
-        request.headers.retain(|(name, _)| !case.places.contains(&name.as_str()));
-        request
-    });
+    let of_another_host = ["other.example", "a@b", ""]
+        .map(|authority| case.request(host, path, "nobody", false).authority(authority));
     let too_long = asked().header("x-long", &noted.repeat(1000));
     let all = malformed.into_iter().chain(of_another_method).chain(of_another_host).chain([too_long]);
     requests.extend(all.map(|request| (host, request)));

@@ -19,7 +19,6 @@ pub(crate) fn holds_key(path: &Path) -> bool {
 
 /// Adds what these files hold. Panics where one of them is missing, or readable for others.
 pub(crate) fn add_keys(state: &Path, secrets: &mut Secrets) {
-    let public = public(state);
     for (name, reason) in HOLD_KEYS {
         let files =
             files_under(state).into_iter().filter(|path| path.file_name().is_some_and(|it| it == *name));
@@ -30,7 +29,6 @@ pub(crate) fn add_keys(state: &Path, secrets: &mut Secrets) {
             let text = std::fs::read_to_string(&path).expect("text");
             // Keys stand in lines of PEM, or behind a name.
             let parts = text.split([':', ',', '\n']).map(str::trim).filter(|part| is_key(part));
-            let parts = parts.filter(|part| !public.contains(part));
             for (index, part) in parts.enumerate() {
                 secrets.add(format!("part {index} of {name}"), part);
                 found += 1;
@@ -39,17 +37,6 @@ pub(crate) fn add_keys(state: &Path, secrets: &mut Secrets) {
         assert!(found > 0, "no key in {name}: {reason}");
     }
     secrets.add("a private key in PEM", "PRIVATE KEY-----\nM");
-}
-
-/// What certificates say: a private key in PKCS #8 has the public one at its end (RFC 5958).
-fn public(state: &Path) -> String {
-    let files = files_under(state).into_iter().filter(|path| path.extension().is_some_and(|it| it == "crt"));
-    // Without the ends of lines, which come elsewhere than in the key.
-    files
-        .flat_map(|path| {
-            std::fs::read_to_string(path).expect("text").lines().map(str::to_owned).collect::<Vec<_>>()
-        })
-        .collect()
 }
 
 fn is_key(part: &str) -> bool {

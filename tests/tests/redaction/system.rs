@@ -8,7 +8,7 @@ use harness::collector::Collector;
 use harness::examples::Example;
 use harness::gateway::Gateway;
 use harness::google::TokenEndpoint;
-use harness::provider::Provider;
+use harness::provider::{Echo, Provider};
 use serde_json::Value;
 
 use super::requests::{Case, Served};
@@ -29,6 +29,7 @@ impl System {
     pub(crate) async fn start(case: &'static Case) -> System {
         let (hosts, example) = (case.hosts(), case.example());
         let (provider, endpoint) = (Example::provider(&hosts).await, TokenEndpoint::start().await);
+        provider.behave(|behaviour| behaviour.echo = Echo::ALL.to_vec());
         let collector = Collector::start().await;
         let told = format!("otlp: {{endpoint: '{}', captureBody: {{}}}}", collector.endpoint());
         let manifests = example.manifests(&hosts, &provider).replace(OTLP, &told);
