@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use harness::client::{Http, Request, Response};
-use harness::provider::Received;
+use harness::provider::{Echo, Received};
+use harness::search::{Search, forms};
 
 use super::outputs::{self, Output, both};
 use super::requests::{Case, OWN, Served};
@@ -54,6 +55,7 @@ async fn leaks(case: &'static Case) -> Vec<String> {
     );
     let mut leaks = BTreeSet::new();
     for Output { name, bytes } in &outputs {
+        assert_searched(&search, name, bytes);
         leaks.extend(search.found(bytes).iter().map(|find| format!("{}: {name} shows {find}", case.example)));
     }
     for Answer { response, confessed } in &answers {
@@ -70,12 +72,32 @@ async fn leaks(case: &'static Case) -> Vec<String> {
     leaks.into_iter().collect()
 }
 
+/// Were a secret in an output, in whatever form, it would be found there.
+fn assert_searched(search: &Search, name: &str, bytes: &[u8]) {
+    // Another form in the middle of each output: there are more outputs than forms.
+    let all = forms(OWN.as_bytes());
+    let (form, planted) = &all[bytes.len() % all.len()];
+    let (before, after) = bytes.split_at(bytes.len() / 2);
+    let leaking = [before, planted, after].concat();
+    let find = format!("the agent's own key {form}");
+    assert!(search.found(&leaking).contains(find.as_str()), "{find} is not found in {name}");
+}
+
 /// Each value that requests go out with was seen by the provider, so that all of this was about something.
 fn assert_every_secret_was_live(case: &Case, secrets: &Secrets, seen: &BTreeSet<&str>) {
     let stays = |name: &str| {
-        ["AWS_SECRET_ACCESS_KEY", "AWS signing key", "KEY_FILE", "decoded", "part ", "PEM", "the agent's own"]
-            .iter()
-            .any(|part| name.contains(part))
+        [
+            "AWS_SECRET_ACCESS_KEY",
+            "AWS signing key",
+            "KEY_FILE",
+            "decoded",
+            "sealing key",
+            "CA's",
+            "PEM",
+            "the agent's own",
+        ]
+        .iter()
+        .any(|part| name.contains(part))
     };
     for name in secrets.names().filter(|name| !stays(name)) {
         assert!(seen.iter().any(|find| find.starts_with(name)), "{}: nobody had {name}", case.example);
@@ -101,6 +123,7 @@ async fn hostile(system: &System, generation: &str) -> Vec<Answer> {
     let case = system.case;
     let mut answers = Vec::new();
     for http in [Http::One, Http::Two] {
+        system.provider.behave(|behaviour| behaviour.echo = Echo::ALL.to_vec());
         for status in [None, Some(401), Some(503)] {
             for (served, stream) in case.served.iter().flat_map(|served| [(served, false), (served, true)]) {
                 system.provider.behave(|behaviour| (behaviour.confess, behaviour.status) = (true, status));
@@ -111,7 +134,11 @@ async fn hostile(system: &System, generation: &str) -> Vec<Answer> {
                 answers.push(Answer { response, confessed: true });
             }
         }
-        system.provider.behave(|behaviour| (behaviour.confess, behaviour.status) = (false, None));
+        // A host without a rule gets a credential of the agent's own, and might give that one back.
+        system.provider.behave(|behaviour| {
+            behaviour.echo.clear();
+            (behaviour.confess, behaviour.status) = (false, None);
+        });
         for (host, request) in refused(case, &system.noted(&case.served[0], generation)) {
             // Some of them get no answer at all.
             if let Ok(response) = system.send(http, host, &request).await {
@@ -134,8 +161,10 @@ fn refused(case: &'static Case, noted: &str) -> Vec<(&'static str, Request)> {
     let malformed =
         ["/..", "//", "/%2e%2e/", "/a\\b/", "/%00/"].map(|start| asked().path(&format!("{start}{path}")));
     let of_another_method = ["TRACE", "BREW"].map(|method| Request { method: method.into(), ..asked() });
+    // Nor are its own places known elsewhere.
+    let elsewhere = Case { places: &[], ..*case };
     let of_another_host = ["other.example", "a@b", ""]
-        .map(|authority| case.request(host, path, "nobody", false).authority(authority));
+        .map(|authority| elsewhere.request(host, path, "nobody", false).authority(authority));
     let too_long = asked().header("x-long", &noted.repeat(1000));
     let all = malformed.into_iter().chain(of_another_method).chain(of_another_host).chain([too_long]);
     requests.extend(all.map(|request| (host, request)));

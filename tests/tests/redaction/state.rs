@@ -1,7 +1,10 @@
 //! The files of a state directory, and the few that hold keys.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use harness::search::files_under;
 
 use super::secrets::Secrets;
@@ -22,23 +25,35 @@ pub(crate) fn add_keys(state: &Path, secrets: &mut Secrets) {
     for (name, reason) in HOLD_KEYS {
         let files =
             files_under(state).into_iter().filter(|path| path.file_name().is_some_and(|it| it == *name));
-        let mut found = 0;
+        let files: Vec<_> = files.collect();
+        assert!(!files.is_empty(), "no {name}: {reason}");
         for path in files {
-            let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&path).expect("a file"));
+            let mode = std::fs::metadata(&path).expect("a file").mode();
             assert_eq!(mode & 0o777, 0o600, "{name}: {reason}");
             let text = std::fs::read_to_string(&path).expect("text");
-            // Keys stand in lines of PEM, or behind a name.
-            let parts = text.split([':', ',', '\n']).map(str::trim).filter(|part| is_key(part));
-            for (index, part) in parts.enumerate() {
-                secrets.add(format!("part {index} of {name}"), part);
-                found += 1;
+            match *name {
+                "keyring" => add_sealing_keys(&text, secrets),
+                _ => secrets.add("the CA's private key", scalar(&text)),
             }
         }
-        assert!(found > 0, "no key in {name}: {reason}");
     }
     secrets.add("a private key in PEM", "PRIVATE KEY-----\nM");
 }
 
-fn is_key(part: &str) -> bool {
-    part.len() >= 32 && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte))
+/// `NAME:BASE64`, one on each line.
+fn add_sealing_keys(text: &str, secrets: &mut Secrets) {
+    for (index, line) in text.lines().filter(|line| !line.is_empty()).enumerate() {
+        let (_, key) = line.split_once(':').expect("a name and a key");
+        secrets.add(format!("sealing key {index}"), key);
+        secrets.add(format!("bytes of sealing key {index}"), STANDARD.decode(key).expect("base64"));
+    }
+}
+
+/// What is private in a key on P-256 in PKCS #8: 32 bytes in an octet string (RFC 5915). The rest is in certificates too.
+fn scalar(pem: &str) -> Vec<u8> {
+    let lines: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    let der = STANDARD.decode(lines).expect("base64");
+    let start =
+        der.windows(2).position(|pair| pair == [0x04, 0x20]).expect("an octet string of 32 bytes") + 2;
+    der[start..start + 32].to_vec()
 }
