@@ -27,8 +27,8 @@ impl Running {
         Running { stages, terminal, foreground }
     }
 
-    /// Waits until the command has ended, and with it all that it started. Meanwhile these signals go to
-    /// the command, and when the command stops (Ctrl-Z) so does this process's group.
+    /// Waits until the command has ended, and with it all that it started. Meanwhile these signals go
+    /// to the command, and when the command stops (Ctrl-Z) so does this process's group.
     ///
     /// Returns its exit code, or 128 and the number of the signal that ended it.
     ///

@@ -49,7 +49,8 @@ impl Remembered {
 /// Turns files into objects.
 ///
 /// A file that cannot be read or parsed keeps its last good objects, and so does an object that its kind refuses, and
-/// a file with one that does not say which it is; the other files and objects serve. Where files disagree, the first one by name wins.
+/// a file with one that does not say which it is; the other files and objects serve. Where files disagree, the first
+/// one by name wins.
 pub fn load(listing: &Listing, last_good: &mut LastGood, overrides: &Overrides) -> Loaded {
     last_good.files.retain(|file, _| listing.contains_key(file));
     // Which Secrets are overridden (not with what) decides how the files that hold them are read.
