@@ -75,6 +75,21 @@ impl Process {
         }
     }
 
+    /// The processes below it: those that it started, those that they started, and so on.
+    #[must_use]
+    pub fn descendants(&self) -> Vec<Pid> {
+        let numbers = std::fs::read_dir("/proc").expect("/proc").filter_map(Result::ok);
+        let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        let parents: Vec<_> =
+            numbers.filter_map(|number| Some((Pid::from_raw(number)?, parent(number)?))).collect();
+        let mut family = vec![self.id()];
+        for next in 0.. {
+            let Some(&elder) = family.get(next) else { break };
+            family.extend(parents.iter().filter(|(_, parent)| *parent == elder).map(|(child, _)| *child));
+        }
+        family.split_off(1)
+    }
+
     /// Sends it a signal. Panics when it has ended.
     pub fn signal(&self, signal: Signal) {
         kill_process(self.id(), signal).expect("a running process");
@@ -130,6 +145,13 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Who started a process that still runs.
+fn parent(number: i32) -> Option<Pid> {
+    let status = std::fs::read_to_string(format!("/proc/{number}/status")).ok()?;
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
+    Pid::from_raw(parent.trim().parse().ok()?)
 }
 
 fn collect(pipe: impl Read + Send + 'static) -> Lines {

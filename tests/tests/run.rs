@@ -1,7 +1,7 @@
 //! `keyward run`: one command behind a gateway, with none of the keys, and what is left when it has ended.
 
 use std::collections::BTreeMap;
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use harness::gateway::{Gateway, HOST, Manifests};
 use harness::provider::Provider;
 use harness::run::Run;
 use harness::scenario::{KEY, PLACEHOLDER};
-use rustix::process::Signal;
+use rustix::process::{Signal, test_kill_process};
 
 /// Asks the provider one thing with what the environment has for a key.
 const CURL: &str = "curl --silent --show-error https://api.anthropic.com/v1/messages \
@@ -273,13 +273,6 @@ async fn two_runs_work_side_by_side_but_not_on_one_state_directory() {
     first.gone().await;
 }
 
-/// The proxy that a command of this script prints first, once it runs.
-async fn started(run: &Run, script: &str) -> (harness::process::Process, std::net::SocketAddr) {
-    let mut process = run.spawn(&["sh", "-c", &format!("echo \"$HTTPS_PROXY\"; {script}")]);
-    let proxy = process.first_line(Duration::from_secs(60)).await.unwrap();
-    (process, proxy.strip_prefix("http://").unwrap().parse().unwrap())
-}
-
 #[tokio::test]
 async fn a_signal_goes_on_to_the_command_whose_end_counts() {
     for signal in [Signal::TERM, Signal::HUP] {
@@ -310,12 +303,20 @@ async fn a_signal_that_comes_while_the_command_starts_is_the_commands() {
 #[tokio::test]
 async fn a_kill_leaves_no_process_and_no_listening_port_behind() {
     let run = bare();
-    let (mut process, proxy) = started(&run, "sleep 60 & sleep 60").await;
-    assert!(run.processes().len() > 3, "{:?}", run.processes());
+    let mut process = run.spawn(&["sh", "-c", "sleep 60 & echo \"$HTTPS_PROXY\"; sleep 60"]);
+    let proxy = process.first_line(Duration::from_secs(60)).await.unwrap();
+    let proxy: SocketAddr = proxy.strip_prefix("http://").unwrap().parse().unwrap();
+    // Envoy, the two that confine the command, its shell and what that started.
+    let started = process.descendants();
+    assert!(started.len() >= 5, "{started:?}");
     process.signal(Signal::KILL);
     assert_eq!(process.ended(Duration::from_secs(30)).await, Ok(None));
     run.gone().await;
-    let end = Instant::now() + Duration::from_secs(2);
+    let end = Instant::now() + Duration::from_secs(5);
+    while started.iter().any(|process| test_kill_process(*process).is_ok()) {
+        assert!(Instant::now() < end, "one of {started:?} still runs");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     while TcpStream::connect(proxy).is_ok() {
         assert!(Instant::now() < end, "{proxy} still listens");
         tokio::time::sleep(Duration::from_millis(10)).await;
