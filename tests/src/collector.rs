@@ -82,7 +82,7 @@ impl Collector {
     /// How many spans it has taken so far, by its own count. Panics when it is not one that counts.
     #[must_use]
     pub fn received(&self) -> u64 {
-        const NAME: &str = "otelcol_receiver_accepted_spans_total";
+        const NAME: &str = "otelcol_receiver_accepted_spans";
         let port = self.counts.expect("a collector that counts");
         let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("its metrics");
         let request = "GET /metrics HTTP/1.0\r\n\r\n";

@@ -40,7 +40,7 @@ pub(super) fn filters(kind: Kind, folder: &Path) -> Vec<Value> {
         Kind::Keyward
         | Kind::Telling
         | Kind::TellingBodies
-        | Kind::TellingNobody
+        | Kind::Unanswered
         | Kind::Query
         | Kind::Token
         | Kind::Signing => unreachable!("Keyward keeps its own filters"),

@@ -53,7 +53,7 @@ pub enum Kind {
     /// The same, with bodies (`captureBody`).
     TellingBodies,
     /// Keyward, telling somebody who does not answer.
-    TellingNobody,
+    Unanswered,
     /// Envoy's `aws_request_signing`.
     NativeSigning,
     /// Keyward, the key in the query instead.
@@ -76,7 +76,7 @@ impl Kind {
             Kind::Keyward => "keyward",
             Kind::Telling => "keyward, telling",
             Kind::TellingBodies => "keyward, telling bodies",
-            Kind::TellingNobody => "keyward, telling nobody",
+            Kind::Unanswered => "keyward, unanswered",
             Kind::NativeSigning => "aws_request_signing",
             Kind::Query => "keyward, query",
             Kind::Token => "keyward, Google token",
@@ -92,7 +92,7 @@ impl Kind {
     /// Whether it makes a span of each request.
     #[must_use]
     pub fn tells(self) -> bool {
-        matches!(self, Kind::Telling | Kind::TellingBodies | Kind::TellingNobody)
+        matches!(self, Kind::Telling | Kind::TellingBodies | Kind::Unanswered)
     }
 
     /// Whether what the provider received is what it is to receive.
@@ -100,7 +100,7 @@ impl Kind {
         match self {
             Kind::Bare | Kind::Idle => noted.key == PLACEHOLDER,
             Kind::Injector | Kind::Native | Kind::Keyward => noted.key == KEY,
-            Kind::Telling | Kind::TellingBodies | Kind::TellingNobody => noted.key == KEY,
+            Kind::Telling | Kind::TellingBodies | Kind::Unanswered => noted.key == KEY,
             Kind::Query => noted.query.ends_with(&format!("&key={KEY}")),
             Kind::Token => noted.authorization.starts_with("Bearer ey"),
             Kind::NativeSigning | Kind::Signing => {

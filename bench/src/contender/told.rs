@@ -23,7 +23,7 @@ impl Told {
                 let told = Told::Silent(listener());
                 Some(Told::Collector(told.into_collector().await))
             }
-            Kind::TellingNobody => Some(Told::Silent(listener())),
+            Kind::Unanswered => Some(Told::Silent(listener())),
             _ => None,
         }
     }

@@ -22,12 +22,6 @@ const STRETCH: f64 = 1.25;
 const WORKERS: u32 = 1;
 /// Requests before a sample is taken.
 const WARM_UP: usize = 100;
-/// What a gateway may be asked until it tells of it: more than what fits would be dropped, which costs less.
-const TOLD_AT_ONCE: usize = 400;
-/// Until it has told of them: it does so every 500 ms, in batches of 1 MiB.
-const TELLING: Duration = Duration::from_millis(1_300);
-/// Until log lines are written.
-const LOGGING: Duration = Duration::from_millis(70);
 
 /// CPU time of Envoy for a request
 #[derive(Debug, Clone, clap::Args)]
@@ -35,18 +29,14 @@ pub struct Args {
     /// Rounds; each measures every contender once
     #[arg(long, value_name = "N", default_value_t = 30)]
     pub pairs: usize,
-    /// Requests in a sample, at most 400 of who tells a collector of each
+    /// Requests in a sample
     #[arg(long, value_name = "N", default_value_t = 2000)]
     pub requests: usize,
     /// Connections, each with one request under way
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub connections: usize,
-    /// Who takes part
-    #[arg(
-        long,
-        value_delimiter = ',',
-        default_value = "bare,idle,injector,native,keyward,telling,telling-bodies"
-    )]
+    /// Who takes part; those who tell of requests do in `telemetry`, which waits until they have told
+    #[arg(long, value_delimiter = ',', default_value = "bare,idle,injector,native,keyward")]
     pub contenders: Vec<Kind>,
     /// HTTP version on both sides: 1, 2 [default: both, one after the other]
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=2))]
@@ -61,6 +51,8 @@ type Samples = BTreeMap<Kind, Vec<f64>>;
 
 /// Measures. Panics when a gateway cannot be measured.
 pub async fn run(args: &Args) -> Report {
+    let tells = args.contenders.iter().any(|kind| kind.tells());
+    assert!(!tells, "what telling of requests costs is measured by `telemetry`");
     let mut report = Report { name: "cost".into(), table: table(), ..Report::default() };
     let versions = args
         .http
@@ -97,17 +89,16 @@ async fn sample(contender: &Contender, http: Http, args: &Args) -> f64 {
     let mut load = Load::open(contender, http, HOST, args.connections).await;
     load.run(WARM_UP).await;
     let before = settled(contender).await;
-    let most = if contender.kind.tells() { TOLD_AT_ONCE } else { usize::MAX };
-    let requests = load.run(args.requests.min(most)).await.len();
+    let requests = load.run(args.requests).await.len();
     let spent = settled(contender).await - before;
     #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
     let requests = requests as f64;
     spent.as_secs_f64() * 1e6 / requests
 }
 
-/// CPU time of a contender's Envoy once it has done all that its requests were about.
+/// CPU time of a contender's Envoy once it has written its log lines.
 async fn settled(contender: &Contender) -> Duration {
-    tokio::time::sleep(if contender.kind.tells() { TELLING } else { LOGGING }).await;
+    tokio::time::sleep(Duration::from_millis(70)).await;
     cpu::time(contender.envoy)
 }
 
