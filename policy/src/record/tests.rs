@@ -46,7 +46,7 @@ fn record_of(rules: &RuleSet, vault: &mut Vault, request: HeaderMap, answer: &[(
 fn json_of(path: &[u8], headers: &[(&[u8], &[u8])], answer: &[(&[u8], &[u8])]) -> String {
     let mut vault = vault();
     let rules = compile(&sealed(config(), KEY), &mut vault);
-    let json = record_of(&rules, &mut vault, request(path, headers), answer).to_json();
+    let json = record_of(&rules, &mut vault, request(path, headers), answer).line().to_json();
     String::from_utf8(json).unwrap()
 }
 
@@ -108,7 +108,7 @@ fn a_parameter_that_carries_credentials_on_the_host_is_not_shown() {
     assert_eq!(plan.path(), Some(&b"/v1/messages?x=1"[..]));
     plan.edits.clear();
     let record = Record::new(Some(&rules), &facts, request, Ok(plan), Scrubber::default());
-    let json: Value = serde_json::from_slice(&record.to_json()).unwrap();
+    let json: Value = serde_json::from_slice(&record.line().to_json()).unwrap();
     assert_eq!(json["query"], "Subscription=[redacted]&x=1");
 }
 
@@ -116,7 +116,7 @@ fn a_parameter_that_carries_credentials_on_the_host_is_not_shown() {
 fn a_request_without_configuration_has_a_record_too() {
     let verdict = Err(Reason::NoConfiguration.into());
     let record = Record::new(None, &Facts::parse(b""), request(b"/", &[]), verdict, Scrubber::default());
-    let json: Value = serde_json::from_slice(&record.to_json()).unwrap();
+    let json: Value = serde_json::from_slice(&record.line().to_json()).unwrap();
     assert_eq!((&json["reason"], &json["status"]), (&Value::from("no_configuration"), &Value::from(503)));
 }
 
@@ -127,19 +127,19 @@ fn exchanged_quotes_leave_nothing_to_escape_and_come_back() {
     let rules = compile(&config, &mut vault);
     let quotes: &[(&[u8], &[u8])] = &[(b"x-quotes", br#"it's "quoted" \ and `ticked`"#)];
     let record = record_of(&rules, &mut vault, request(b"/v1/messages", quotes), &[]);
-    let mut bytes = record.to_text();
+    let mut bytes = record.line().to_text();
     let text = String::from_utf8(bytes.clone()).unwrap();
     let header = text.split_once("'x-quotes',").map_or("", |(_, rest)| rest);
     assert!(header.starts_with("'it\"s `'quoted`' `` and \\ticked\\'"), "{text}");
     exchange_quotes(&mut bytes);
-    assert_eq!(bytes, record.to_json());
+    assert_eq!(bytes, record.line().to_json());
     let plain = record_of(
         &compile(&sealed(self::config(), KEY), &mut vault),
         &mut vault,
         request(b"/v1/messages", &[]),
         &[],
     );
-    assert_eq!(plain.to_text(), plain.to_json());
+    assert_eq!(plain.line().to_text(), plain.line().to_json());
 }
 
 #[test]
