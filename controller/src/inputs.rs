@@ -37,6 +37,8 @@ pub struct Inputs {
     pub tokens: Arc<Snapshot>,
     /// The socket of the inspector, where there is one: it is told of requests too.
     pub inspector: Option<PathBuf>,
+    /// Whether what requests cost is read where nobody is told of them, too.
+    pub reads_usage: bool,
 }
 
 /// A spec, and what of the metadata matters.

@@ -27,5 +27,6 @@ pub mod run;
 pub mod sandbox;
 pub mod source;
 pub mod state;
+mod terminal;
 mod tether;
 pub mod xds;

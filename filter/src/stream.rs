@@ -278,9 +278,9 @@ impl HttpContext for Stream {
             host::log_error("keyward: a record could not be handed to the access log");
         }
         count(&record, seen.as_ref());
-        if let Some(seen) = seen {
-            let (rules, now) = (Rc::clone(&seen.rules), seen.observed.ended);
-            tell(&rules, &record.span(&line, seen.observed), now);
+        if let Some(Seen { rules, trace: Some(trace), observed }) = seen {
+            let now = observed.ended;
+            tell(&rules, &record.span(&line, &trace, observed), now);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is seen of a request for its span. Nothing that fails here changes what becomes of the request.
+//! What is seen of a request for its record and its span. Nothing that fails here changes what becomes of the request.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,10 +15,11 @@ use crate::host;
 
 const ACCEPT_ENCODING: &str = "accept-encoding";
 
-/// One request, where somebody is told of it.
+/// One request, where its bodies are read.
 pub(crate) struct Watch {
     rules: Rc<RuleSet>,
-    trace: Trace,
+    /// The trace that it is in, where a collector is told.
+    trace: Option<Trace>,
     started: Duration,
     request: Body<AskedReader>,
     /// Of a request that is held, how much of its body was seen.
@@ -33,16 +34,18 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Begins with the request's head; `None`: nobody is told.
+    /// Begins with the request's head; `None`: nobody wants to know.
     pub(crate) fn begin(rules: &Rc<RuleSet>, headers: &HeaderMap) -> Option<Watch> {
-        if rules.collectors().is_empty() {
+        if !rules.reads_usage() {
             return None;
         }
-        let mut random = [0; 24];
-        getrandom::fill(&mut random).ok()?;
+        let trace = match rules.collectors() {
+            [] => None,
+            _ => Some(trace(headers)?),
+        };
         Some(Watch {
             rules: Rc::clone(rules),
-            trace: Trace::of(&Head::of(headers), &random),
+            trace,
             started: host::now().ok()?,
             request: Body::of(headers, AskedReader::default(), rules.capture()),
             seen: 0,
@@ -56,7 +59,9 @@ impl Watch {
     /// Tells the upstream which trace the request is in, and how its answer can be read here. To be called while the
     /// request's head is held.
     pub(crate) fn pass_on(&mut self, plan: &Plan, headers: &HeaderMap) {
-        let _ = host::set_request_header(TRACEPARENT, self.trace.traceparent().as_bytes());
+        if let Some(trace) = &self.trace {
+            let _ = host::set_request_header(TRACEPARENT, trace.traceparent().as_bytes());
+        }
         // Elsewhere nothing says what anything costs.
         self.reads = plan.route.is_some() || self.rules.capture().is_some();
         if self.reads
@@ -113,7 +118,6 @@ impl Watch {
         let response = self.response.map(Body::end);
         let (meter, response_body) = response.map_or((None, None), |seen| (Some(seen.reader), seen.shown));
         let observed = Observed {
-            trace: self.trace,
             started: self.started,
             ended: host::now().ok()?,
             request_bytes: host::request_size(),
@@ -127,12 +131,21 @@ impl Watch {
             request_body: request.shown,
             response_body,
         };
-        Some(Seen { rules: self.rules, observed })
+        Some(Seen { rules: self.rules, trace: self.trace, observed })
     }
+}
+
+/// The trace that a request is in; `None` where no id can be drawn for a span.
+fn trace(headers: &HeaderMap) -> Option<Trace> {
+    let mut random = [0; 24];
+    getrandom::fill(&mut random).ok()?;
+    Some(Trace::of(&Head::of(headers), &random))
 }
 
 /// What was seen of a request.
 pub(crate) struct Seen {
     pub(crate) rules: Rc<RuleSet>,
+    /// The trace that it was in, where a collector is told.
+    pub(crate) trace: Option<Trace>,
     pub(crate) observed: Observed,
 }

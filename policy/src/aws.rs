@@ -60,6 +60,7 @@ const UNSIGNED_TRAILER: &[u8] = b"STREAMING-UNSIGNED-PAYLOAD-TRAILER";
 
 /// What one account signs with. Zeroized on drop.
 pub struct Keys {
+    access_key_id: Secret,
     secret_access_key: Secret,
     session_token: Option<Secret>,
     credentials: Credentials,
@@ -100,7 +101,7 @@ impl Keys {
         let token = session_token.as_ref().map(text);
         let credentials =
             Credentials::new(text(&access_key_id), text(&secret_access_key), token, None, "keyward");
-        Ok(Keys { secret_access_key, session_token, credentials })
+        Ok(Keys { access_key_id, secret_access_key, session_token, credentials })
     }
 
     /// The keys as they are sealed, each checked.
@@ -122,9 +123,10 @@ impl Keys {
         Ok(Secret::new(std::mem::take(&mut *lines)))
     }
 
-    /// What nobody but the provider may see.
+    /// What nobody but the provider may see. The id alone opens nothing; but it names the account, and errors of AWS
+    /// repeat it.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = &Secret> {
-        std::iter::once(&self.secret_access_key).chain(&self.session_token)
+        [&self.access_key_id, &self.secret_access_key].into_iter().chain(&self.session_token)
     }
 }
 

@@ -15,7 +15,7 @@ pub use connection::Facts;
 pub use finish::Needs;
 pub use head::Head;
 pub(crate) use head::{is_token_byte, same_header};
-pub(crate) use strip::{ROUTERS_HEADER, is_control_header};
+pub(crate) use strip::{Places, ROUTERS_HEADER, is_control_header};
 
 use crate::aws;
 use crate::denial::{Denial, Reason};
@@ -26,7 +26,7 @@ use crate::secret::Secret;
 use crate::wire::{AgentSide, Carriers, Target, Unlisted};
 use finish::Unfinished;
 use select::Selected;
-use strip::{Stripping, parameters_of};
+use strip::Stripping;
 
 /// Methods that a rule without a list allows.
 pub const DEFAULT_METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
@@ -91,9 +91,9 @@ impl Plan {
         })
     }
 
-    /// Names of the query parameters that carry credentials on the host.
-    pub(crate) fn credential_parameters(&self) -> impl Iterator<Item = &str> {
-        parameters_of(&self.carriers, &self.credentials)
+    /// Where credentials travel on the host.
+    pub(crate) fn places(&self) -> Places<'_> {
+        Places { carriers: &self.carriers, credentials: &self.scrub }
     }
 
     /// The headers that go upstream as the agent sent them.
@@ -204,6 +204,13 @@ impl RuleSet {
     pub fn credentials_at(&self, facts: &Facts<'_>, head: &Head<'_>) -> Vec<Rc<Credential>> {
         connection::authority(facts, head)
             .map_or_else(|_| Vec::new(), |named| self.credentials_of(&named.host))
+    }
+
+    /// What carries credentials on the host that the head names, for any of its rules: what the agent of a refused
+    /// request sent there may be a key of its own.
+    pub(crate) fn carriers_at(&self, facts: &Facts<'_>, head: &Head<'_>) -> Vec<Rc<Carriers>> {
+        let Ok(named) = connection::authority(facts, head) else { return Vec::new() };
+        self.of_host(&named.host).flat_map(|(_, rules)| rules.carriers()).collect()
     }
 
     fn carry_out(&self, rule: &Rule, facts: &Facts<'_>, request: &Request<'_>) -> Verdict {

@@ -296,7 +296,13 @@ impl Coarse {
     /// Body of the local answer.
     #[must_use]
     pub fn body(self) -> String {
-        let message = format!("Keyward: {} See docs/reasons.md#{}.", self.teaching(), self.as_str());
+        self.body_teaching(self.teaching())
+    }
+
+    /// The same in other words: where the refusal is not the filter's, and it is known better what to do.
+    #[must_use]
+    pub fn body_teaching(self, teaching: &str) -> String {
+        let message = format!("Keyward: {teaching} See docs/reasons.md#{}.", self.as_str());
         let body = Body { error: BodyError { kind: self.as_str(), message: &message } };
         // Plain strings always serialize; an empty body would still be a refusal.
         serde_json::to_string(&body).unwrap_or_default()

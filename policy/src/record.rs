@@ -11,12 +11,12 @@ mod span;
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use crate::decide::{Decision, Facts, Head, Smuggle, Verdict};
+use crate::decide::{Decision, Facts, Head, Places, Smuggle, Verdict};
 use crate::denial::Reason;
 use crate::header_map::HeaderMap;
-use crate::rules::RuleSet;
+use crate::rules::{Credential, RuleSet};
 use crate::scrub::Scrubber;
-use crate::wire::RecordText;
+use crate::wire::{Carriers, RecordText};
 pub use line::Line;
 pub use span::Observed;
 
@@ -68,6 +68,10 @@ pub struct Record {
     default_port: u16,
     request: HeaderMap,
     verdict: Verdict,
+    /// Of a refused request: what carries credentials on the host that it names, and what rules put in there. A plan
+    /// has its own.
+    carriers: Vec<Rc<Carriers>>,
+    credentials: Vec<Rc<Credential>>,
     response: HeaderMap,
     scrubber: Scrubber,
     cost: Option<Cost>,
@@ -91,12 +95,19 @@ impl Record {
         verdict: Verdict,
         scrubber: Scrubber,
     ) -> Self {
+        let head = Head::of(&request);
+        let (carriers, credentials) = match (&verdict, rules) {
+            (Err(_), Some(rules)) => (rules.carriers_at(facts, &head), rules.credentials_at(facts, &head)),
+            _ => (Vec::new(), Vec::new()),
+        };
         Record {
             gateway: rules.map_or_else(|| Rc::from(""), |rules| Rc::clone(&rules.gateway)),
             text: rules.map_or(RecordText::Json, |rules| rules.frame.record),
             default_port: facts.default_port(),
             request,
             verdict,
+            carriers,
+            credentials,
             response: HeaderMap::default(),
             scrubber,
             cost: None,
@@ -107,6 +118,14 @@ impl Record {
     #[must_use]
     pub fn scrubber(&self) -> &Scrubber {
         &self.scrubber
+    }
+
+    /// Where credentials travel on the host.
+    fn places(&self) -> Places<'_> {
+        match &self.verdict {
+            Ok(plan) => plan.places(),
+            Err(_) => Places { carriers: &self.carriers, credentials: &self.credentials },
+        }
     }
 
     /// What was decided.

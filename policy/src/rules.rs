@@ -113,6 +113,12 @@ impl RuleSet {
         self.frame.connection_facts
     }
 
+    /// Whether bodies are read, for what a request cost.
+    #[must_use]
+    pub fn reads_usage(&self) -> bool {
+        self.frame.telemetry.is_some()
+    }
+
     /// Who is told of each request.
     #[must_use]
     pub fn collectors(&self) -> &[Collector] {

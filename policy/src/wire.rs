@@ -132,11 +132,13 @@ pub enum RecordText {
     Exchanged,
 }
 
-/// What is told of requests besides their records.
+/// What is told of requests besides what was decided. Where it is there, models and tokens are read from bodies, and
+/// stand in records.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Telemetry {
     /// Where spans go: each of them gets every span.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub collectors: Vec<Collector>,
     /// What spans show of bodies. Absent means nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]

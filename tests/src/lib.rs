@@ -17,6 +17,7 @@ pub mod scenario;
 pub mod sealed;
 pub mod search;
 pub mod software;
+pub mod terminal;
 pub mod tls;
 #[cfg(feature = "wasm-host")]
 pub mod wasm_host;

@@ -47,6 +47,33 @@ fn where_the_kernel_refuses_it_is_said_in_one_line_or_the_command_does_not_run()
     }
 }
 
+/// Refuses further filters of system calls, as a kernel does that has none, and becomes what follows.
+const WITHOUT_FILTERS: &str = "
+import ctypes, os, platform, struct, sys
+number = {'x86_64': 317, 'aarch64': 277}[platform.machine()]
+LOAD, EQUAL, RETURN, INVALID, ALLOW = 0x20, 0x15, 0x06, 0x00050016, 0x7fff0000
+steps = [(LOAD, 0, 0, 0), (EQUAL, 0, 1, number), (RETURN, 0, 0, INVALID), (RETURN, 0, 0, ALLOW)]
+program = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *step) for step in steps))
+filters = struct.pack('HxxxxxxP', len(steps), ctypes.addressof(program))
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, filters, 0, 0) == 0, ctypes.get_errno()
+os.execvp(sys.argv[1], sys.argv[1:])
+";
+
+#[test]
+fn where_system_calls_cannot_be_filtered_the_remedy_is_about_that() {
+    let run = run("auto");
+    let output =
+        behind(&["python3", "-c", WITHOUT_FILTERS], &run, &["echo", "ran"]).output().expect("python3");
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"ran\n"[..]), "{errors}");
+    let line = errors.lines().find(|line| line.contains("not isolated")).expect(&errors);
+    for part in ["refuses a filter of system calls (", "CONFIG_SECCOMP_FILTER", "the system call seccomp"] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    assert!(!line.contains("user namespaces"), "{line}");
+}
+
 #[tokio::test]
 async fn what_a_command_leaves_behind_ends_with_it() {
     for isolate in ["require", "off"] {

@@ -119,7 +119,8 @@ async fn an_unlisted_host_is_refused_at_connect_under_deny_all() {
     for http in [Http::One, Http::Two] {
         let refused = gateway.agent(http, OTHER).send(&Request::messages()).await.unwrap_err().refusal();
         assert_eq!((refused.status, refused.reason()), (403, "denied_by_policy"));
-        assert!(refused.json()["error"]["message"].is_string(), "an SDK has nothing to show");
+        let message = refused.json()["error"]["message"].to_string();
+        assert!(message.ends_with("See docs/reasons.md#denied_by_policy.\""), "{message}");
         let failure = gateway.transparent_agent(http, OTHER).send(&Request::messages()).await.unwrap_err();
         assert!(failure.before_request(), "{failure:?}");
     }

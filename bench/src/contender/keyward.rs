@@ -29,13 +29,11 @@ pub(super) async fn start(kind: Kind, parts: &Parts, workers: u32, upstream: &Up
     }
     let module = parts.module.clone().unwrap_or_else(|| artefacts::module().to_owned());
     let mut command = Command::new(program(parts));
-    command
-        .arg("dev")
-        .arg("--manifests")
-        .arg(manifests)
-        .arg("--state-dir")
-        .arg(&state)
-        .args(["--json", "--no-inspect"]);
+    command.arg("dev").arg("--manifests").arg(manifests).arg("--state-dir").arg(&state).args([
+        "--json",
+        "--no-inspect",
+        "--no-usage",
+    ]);
     command.args(["--listen", "127.0.0.1:0", "--secret", "anthropic-credentials=KEYWARD_BENCH_KEY"]);
     command.arg("--envoy").arg(envoy_with_workers(folder.path(), workers)).arg("--module").arg(module);
     command.env("KEYWARD_BENCH_KEY", KEY);

@@ -44,7 +44,7 @@ impl Gateway {
         let (manifests, state) = (folder(), folder());
         tenants::write(manifests.path(), tenants, upstream.port(), ca).expect("manifests");
         let mut command = Command::new(keyward);
-        command.args(["dev", "--json", "--no-inspect", "--listen", "127.0.0.1:0"]);
+        command.args(["dev", "--json", "--no-inspect", "--no-usage", "--listen", "127.0.0.1:0"]);
         command.arg("--manifests").arg(manifests.path()).arg("--state-dir").arg(state.path());
         command.arg("--module").arg(harness::artefacts::module());
         command.arg("--envoy").arg(harness::artefacts::envoy());

@@ -15,7 +15,6 @@ mod table;
 mod validate;
 
 use std::ffi::OsString;
-use std::io::IsTerminal as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -26,6 +25,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::sandbox::ProgramError;
+use crate::terminal::Looks;
 use crate::{core_dumps, dev, run as run_command, sandbox, tether};
 
 /// Keeps API keys out of agents: an Envoy gateway puts the real credential in on the way to the provider.
@@ -133,13 +133,11 @@ const UNSHOWN: &str = "aws_sigv4";
 
 /// Our own log goes to standard error; `KEYWARD_LOG` sets its level (`info`, `keyward=debug`, …), `NO_COLOR` its looks.
 fn logging() {
-    let colored =
-        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let filter =
         EnvFilter::builder().with_env_var("KEYWARD_LOG").with_default_directive(LevelFilter::ERROR.into());
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
-        .with_ansi(colored)
+        .with_ansi(Looks::of(&std::io::stderr()) == Looks::Coloured)
         .with_env_filter(filter.from_env_lossy())
         .finish()
         .with(filter_fn(|event| !event.target().starts_with(UNSHOWN)))

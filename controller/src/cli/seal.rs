@@ -1,15 +1,17 @@
-//! `keyward seal`: a filter configuration whose credentials are named becomes one whose credentials are sealed.
+//! `keyward seal`: a filter configuration whose credentials, and headers for collectors, are named becomes one in which
+//! they are sealed.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use policy::rules::{self, RuleSet, Vault};
-use policy::seal::Keyring;
+use policy::seal::{Binding, Keyring};
 use policy::secret::Secret;
-use policy::wire::{Config, Outcome, Target};
+use policy::wire::{Config, Outcome, Target, Telemetry};
 use zeroize::Zeroizing;
 
 use super::{Failure, print};
+use crate::compile::collector_header;
 use crate::google::ServiceAccount;
 
 /// Seal the credentials of a filter configuration, for an Envoy that runs without a controller.
@@ -26,7 +28,8 @@ pub(super) struct Args {
 
 const EXAMPLES: &str = "\
 A sealed value opens only in the rule it was sealed for: change the rule's hosts, endpoints, names or gateway, and
-seal again. The Envoy gets the same keys in the environment variable KEYWARD_KEYRING.
+seal again. A header for a collector opens for its cluster, authority and path. The Envoy gets the same keys in the
+environment variable KEYWARD_KEYRING.
 
 For the target aws_v4 the value is a line with the access key id, one with the secret access key and perhaps one with
 the session token; for google_jwt it is the JSON key file of a service account.
@@ -38,6 +41,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let keyring = read_keyring(&args.keyring_file)?;
     let mut config = read_config(&args.config)?;
     seal(&mut config, &keyring)?;
+    let gateway = config.gateway.clone();
+    config.telemetry.iter_mut().try_for_each(|telemetry| seal_headers(&gateway, telemetry, &keyring))?;
     let bytes = serde_json::to_vec(&config).map_err(Failure::failed)?;
     RuleSet::compile(&bytes, &mut Vault::default()).map_err(|error| named(&args.config, error))?;
     print::line(&String::from_utf8_lossy(&bytes))?;
@@ -73,6 +78,22 @@ fn seal(config: &mut Config, keyring: &Keyring) -> Result<(), Failure> {
             let binding = whole.rules.get(index).and_then(|rule| whole.binding(rule, injection).ok());
             injection.sealed = keyring
                 .seal(&binding.ok_or_else(missing)?, &secret)
+                .map_err(|error| Failure::Failed(format!("{field}: {error}")))?;
+        }
+    }
+    Ok(())
+}
+
+fn seal_headers(gateway: &str, telemetry: &mut Telemetry, keyring: &Keyring) -> Result<(), Failure> {
+    for (index, collector) in telemetry.collectors.iter_mut().enumerate() {
+        let whole = collector.clone();
+        for (place, header) in collector.headers.iter_mut().enumerate() {
+            let field = format!("telemetry.collectors[{index}].headers[{place}].sealed");
+            let value = read_value(&field, &header.sealed)?;
+            let (_, secret) = collector_header(&field, &header.name, &value).map_err(Failure::Failed)?;
+            let binding = Binding::of_collector(gateway, &whole, &header.name);
+            header.sealed = keyring
+                .seal(&binding, &secret)
                 .map_err(|error| Failure::Failed(format!("{field}: {error}")))?;
         }
     }

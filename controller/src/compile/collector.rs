@@ -108,8 +108,11 @@ fn of_secret(gateway: &ObjectKey, otlp: &Otlp, inputs: &Inputs) -> Result<Header
     values.iter().map(|value| one(value).map_err(invalid)).collect()
 }
 
-/// A header, if it is one that can be sent.
-fn header(place: &str, name: &str, value: &[u8]) -> Result<(String, Secret), String> {
+/// A header for a collector with its value, if it is one that can be sent.
+///
+/// # Errors
+/// What is wrong with it and what to do, at this place; never the value.
+pub(crate) fn header(place: &str, name: &str, value: &[u8]) -> Result<(String, Secret), String> {
     let lower = name.to_ascii_lowercase();
     if !is_settable_header(&lower) || OURS.contains(&lower.as_str()) {
         return Err(format!("{place}: {name} is no header that can be set; take it out"));
@@ -154,10 +157,14 @@ pub(super) fn inspector() -> wire::Collector {
     }
 }
 
-/// What it is told in all; nothing where nobody listens.
-pub(super) fn telemetry(spec: &Spec, collectors: Vec<wire::Collector>) -> Option<Telemetry> {
-    let capture = spec.otlp.as_ref().and_then(capture);
-    (!collectors.is_empty()).then_some(Telemetry { collectors, capture })
+/// What it is told in all. Where nobody listens that is nothing, or to read what requests cost; bodies are shown to nobody.
+pub(super) fn telemetry(
+    spec: &Spec,
+    collectors: Vec<wire::Collector>,
+    reads_usage: bool,
+) -> Option<Telemetry> {
+    let capture = spec.otlp.as_ref().filter(|_| !collectors.is_empty()).and_then(capture);
+    (reads_usage || !collectors.is_empty()).then_some(Telemetry { collectors, capture })
 }
 
 #[cfg(test)]
@@ -202,6 +209,17 @@ mod tests {
             let said = found(wrong).expect_err(wrong);
             assert!(said.starts_with("spec.otlp.endpoint") && !said.contains("s3cret"), "{said}");
         }
+    }
+
+    #[test]
+    fn without_a_collector_usage_is_read_where_it_is_asked_for_and_no_body_is_shown() {
+        let spec = serde_json::json!({"listeners": [], "otlp": {"captureBody": {}}});
+        let spec: Spec = serde_json::from_value(spec).unwrap();
+        assert_eq!(telemetry(&spec, Vec::new(), false), None);
+        let reading = Telemetry { collectors: Vec::new(), capture: None };
+        assert_eq!(telemetry(&spec, Vec::new(), true), Some(reading));
+        let told = telemetry(&spec, vec![inspector()], false).expect("telemetry");
+        assert!(told.collectors.len() == 1 && told.capture.is_some());
     }
 
     #[test]

@@ -29,6 +29,8 @@ use policy::api::egress_gateway::Spec;
 use policy::api::{Kind, ai_provider_route};
 use policy::seal::Keyring;
 
+pub(crate) use self::collector::header as collector_header;
+
 use self::attach::{Gateways, Parent, Standing};
 use self::denials::Denials;
 use self::fills::Fills;
@@ -128,7 +130,7 @@ impl Resolved<'_> {
             let told = told.and_then(|(it, headers)| collector::collector(key, it, headers, keyring));
             let inspector = self.inputs.inspector.clone();
             let told = told.into_iter().chain(inspector.is_some().then(collector::inspector));
-            let telemetry = collector::telemetry(&gateway.spec, told.collect());
+            let telemetry = collector::telemetry(&gateway.spec, told.collect(), self.inputs.reads_usage);
             let around = plan::Around { egress, trust_bundle: bundle, telemetry, inspector };
             let (mut plan, needed) =
                 plan::plan(key.clone(), settings, &self.at(key), around, &self.fills, keyring);

@@ -3,6 +3,8 @@
 use policy::record::exchange_quotes;
 use serde_json::Value;
 
+use crate::terminal::{Line, Tone};
+
 /// An entry of Envoy's access log.
 pub(super) struct Entry(Value);
 
@@ -34,10 +36,10 @@ impl Entry {
     }
 
     /// The line for a tunnel that ended without a request ([`super::peers`]).
-    pub(super) fn silent_end(&self, ca: &str) -> String {
+    pub(super) fn silent_end(&self, ca: &str) -> Line {
         let hint = remedy("the client hung up after the TLS handshake; perhaps it", ca);
         let target = if self.ends_connect() { self.text("authority") } else { self.target() };
-        format!("{} {target} no request: {hint}", self.time())
+        Line::new(Tone::Refused, format!("{} {target} no request: {hint}", self.time()))
     }
 
     /// The entry with a `hint` where there is one, for `--json`.
@@ -51,7 +53,7 @@ impl Entry {
     }
 
     /// One line for people; `None` for what no one needs to see (a tunnel whose requests have lines of their own).
-    pub(super) fn line(&self, ca: &str) -> Option<String> {
+    pub(super) fn line(&self, ca: &str) -> Option<Line> {
         match self.text("log") {
             "request" => Some(self.request()),
             "proxy" if self.text("method") == "CONNECT" => self.refused_connect(),
@@ -78,7 +80,7 @@ impl Entry {
         self.text("start").get(11..19).unwrap_or("--:--:--")
     }
 
-    fn request(&self) -> String {
+    fn request(&self) -> Line {
         let (decision, reason) = match self.record("decision") {
             "-" => ("refused", self.text("reason")),
             decision => (decision, self.record("reason")),
@@ -91,15 +93,24 @@ impl Entry {
             .map(|ids| ids.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","));
         let detail = credential.filter(|ids| !ids.is_empty()).unwrap_or_else(|| reason.to_owned());
         // An answer that Envoy gave in the provider's place, after the filter had done its part.
+        let forwarded = ["injected", "signed", "passed"].contains(&decision);
         let refusal = match self.text("reason") {
             "-" => String::new(),
-            reason if detail == reason || !["injected", "signed", "passed"].contains(&decision) => {
-                String::new()
-            }
+            reason if detail == reason || !forwarded => String::new(),
             reason => format!(" refused {reason}"),
         };
+        let tone = match (decision, status) {
+            _ if !forwarded || !refusal.is_empty() => Tone::Refused,
+            // Nobody waited for the answer.
+            (_, 0 | 400..) => Tone::Failed,
+            ("passed", _) => Tone::Passed,
+            _ => Tone::Injected,
+        };
         let tokens = self.tokens();
-        format!("{time} {status} {method} {host}{path} {decision} {detail}{refusal}{tokens} {duration} ms")
+        let text = format!(
+            "{time} {status} {method} {host}{path} {decision} {detail}{refusal}{tokens} {duration} ms"
+        );
+        Line::new(tone, text)
     }
 
     /// The model, and tokens of prompt and answer.
@@ -114,20 +125,16 @@ impl Entry {
         }
     }
 
-    fn refused_connect(&self) -> Option<String> {
+    fn refused_connect(&self) -> Option<Line> {
         let status = self.number("status");
         (status >= 400).then(|| {
-            format!(
-                "{} {status} CONNECT {} refused {}",
-                self.time(),
-                self.text("authority"),
-                self.text("reason")
-            )
+            let (time, authority, reason) = (self.time(), self.text("authority"), self.text("reason"));
+            Line::new(Tone::Refused, format!("{time} {status} CONNECT {authority} refused {reason}"))
         })
     }
 
     /// A connection that no request line speaks of: it passed untouched, or was closed.
-    fn connection(&self) -> Option<String> {
+    fn connection(&self) -> Option<Line> {
         let withdrawn = self.text("closed").contains("filter_chain_is_being_removed");
         let unreached =
             ["UH", "UF", "DF"].iter().any(|flag| self.text("flags").split(',').any(|it| it == *flag));
@@ -150,7 +157,9 @@ impl Entry {
             ("-" | "refused", _) => "closed: this gateway takes no connection with this server name",
             _ => return None,
         };
-        Some(format!("{} {} {what}, {} ms", self.time(), self.target(), self.number("duration_ms")))
+        let tone = if what.starts_with("closed") { Tone::Refused } else { Tone::Passed };
+        let text = format!("{} {} {what}, {} ms", self.time(), self.target(), self.number("duration_ms"));
+        Some(Line::new(tone, text))
     }
 
     /// The host and port that a connection was to, or the name that it gave.
@@ -167,11 +176,12 @@ impl Entry {
         host != "-" && (self.text("sni") == "-" || self.text("sni").eq_ignore_ascii_case(host))
     }
 
-    fn failed_handshake(&self, ca: &str) -> Option<String> {
+    fn failed_handshake(&self, ca: &str) -> Option<Line> {
         let failure = self.text("tls_failure");
         (failure != "-").then(|| {
             let hint = self.hint(ca).unwrap_or_else(|| failure.to_owned());
-            format!("{} {} TLS handshake failed: {hint}", self.time(), self.text("sni"))
+            let text = format!("{} {} TLS handshake failed: {hint}", self.time(), self.text("sni"));
+            Line::new(Tone::Refused, text)
         })
     }
 
@@ -200,148 +210,5 @@ fn remedy(who: &str, ca: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(entry: &str, expected: Option<&str>) {
-        let entry = Entry::parse(entry).expect("an entry");
-        assert_eq!(entry.line("/ca.crt").as_deref(), expected);
-    }
-
-    #[test]
-    fn a_request_is_one_line_with_its_decision() {
-        let record =
-            r#"{\"decision\":\"injected\",\"reason\":\"matched\",\"credentials\":[\"default/anthropic\"]}"#;
-        check(
-            &format!(
-                r#"{{"log":"request","start":"2026-11-24T10:33:01.123Z","method":"POST","authority":"api.anthropic.com",
-                "path":"/v1/messages","status":200,"duration_ms":132,"record":"{record}"}}"#
-            ),
-            Some("10:33:01 200 POST api.anthropic.com/v1/messages injected default/anthropic 132 ms"),
-        );
-    }
-
-    #[test]
-    fn what_a_request_cost_stands_in_its_line() {
-        let line = |cost: &str| {
-            let record = format!("{{'decision':'injected','credentials':['default/anthropic']{cost}}}");
-            let entry = format!(
-                r#"{{"log":"request","start":"2026-11-24T10:33:01.123Z","method":"POST","authority":"a.test","path":"/v1",
-                "status":200,"duration_ms":7,"record":"{record}"}}"#
-            );
-            Entry::parse(&entry).and_then(|entry| entry.line("/ca.crt"))
-        };
-        for (cost, shown) in [
-            ("", ""),
-            (",'model':'claude-test'", ""),
-            (",'model':'claude-test','input_tokens':12,'output_tokens':6", " claude-test 12+6 tokens"),
-            (",'output_tokens':6", " - 0+6 tokens"),
-        ] {
-            let expected = format!("10:33:01 200 POST a.test/v1 injected default/anthropic{shown} 7 ms");
-            assert_eq!(line(cost), Some(expected));
-        }
-    }
-
-    #[test]
-    fn a_request_that_envoy_refused_itself_says_so() {
-        check(
-            r#"{"log":"request","start":"2026-11-24T10:33:01.123Z","method":"GET","authority":"a.test","path":"/",
-            "status":503,"duration_ms":2,"record":null,"reason":"upstream_refused"}"#,
-            Some("10:33:01 503 GET a.test/ refused upstream_refused 2 ms"),
-        );
-    }
-
-    #[test]
-    fn a_refused_connect_is_shown_and_an_accepted_one_is_not() {
-        check(
-            r#"{"log":"proxy","start":"2026-11-24T10:33:01.123Z","method":"CONNECT","authority":"a.test:443",
-            "status":403,"reason":"denied_by_policy"}"#,
-            Some("10:33:01 403 CONNECT a.test:443 refused denied_by_policy"),
-        );
-        check(r#"{"log":"proxy","method":"CONNECT","authority":"a.test:443","status":200}"#, None);
-    }
-
-    #[test]
-    fn a_request_that_the_provider_could_not_be_given_says_so() {
-        let record = "{'decision':'injected','credentials':['default/anthropic']}";
-        check(
-            &format!(
-                r#"{{"log":"request","start":"2026-11-24T10:33:01.123Z","method":"POST","authority":"a.test","path":"/v1",
-                "status":503,"duration_ms":1,"reason":"upstream_refused","record":"{record}"}}"#
-            ),
-            Some("10:33:01 503 POST a.test/v1 injected default/anthropic refused upstream_refused 1 ms"),
-        );
-    }
-
-    #[test]
-    fn a_connection_that_is_not_intercepted_says_what_became_of_it() {
-        let line = |chain: &str, termination: &str| {
-            format!(
-                r#"{{"log":"tunnel","start":"2026-11-24T10:33:01.123Z","target":"a.test:443","sni":"b.test",
-                "chain":{chain},"termination":{termination},"duration_ms":5}}"#
-            )
-        };
-        check(&line(r#""passthrough""#, "null"), Some("10:33:01 a.test:443 passed untouched, 5 ms"));
-        check(
-            &line(r#""alias-passthrough/a.test""#, r#""rbac_access_denied""#),
-            Some("10:33:01 a.test:443 closed: the server name is not that of the target, 5 ms"),
-        );
-        let refused =
-            "10:33:01 a.test:443 closed: this gateway takes no connection with this server name, 5 ms";
-        check(&line(r#""refused""#, "null"), Some(refused));
-        check(&line("null", "null"), Some(refused));
-        check(&line(r#""intercept""#, "null"), None);
-        check(
-            &line(
-                r#""passthrough/a.test/12345678""#,
-                r#""rbac_access_denied_matched_policy[private-address]""#,
-            ),
-            Some("10:33:01 a.test:443 closed: its address is private (allowedPrivateNetworks), 5 ms"),
-        );
-        check(
-            &line(r#""denied""#, "null"),
-            Some("10:33:01 a.test:443 closed: an EgressDenyPolicy denies it, 5 ms"),
-        );
-        let with = |text: &str, more: &str| {
-            text.replace(r#""duration_ms":5"#, &format!(r#""duration_ms":5,{more}"#))
-        };
-        for chain in [r#""passthrough/a.test/12345678""#, r#""intercept-allowed/a.test/12345678""#] {
-            check(
-                &with(&line(chain, "null"), r#""closed":"filter_chain_is_being_removed""#),
-                Some("10:33:01 a.test:443 closed: it is no longer allowed, 5 ms"),
-            );
-        }
-        check(
-            &with(&line(r#""passthrough""#, "null"), r#""flags":"UH""#),
-            Some(
-                "10:33:01 a.test:443 closed: the host could not be reached, or its address is private \
-                 (allowedPrivateNetworks), 5 ms",
-            ),
-        );
-        let carries = "10:33:01 a.test:443 closed: what it carries is not what a route allows there (not TLS, or no HTTP \
-                       inside), 5 ms";
-        for sni in [r#""a.test""#, "null"] {
-            check(&line(r#""refused""#, "null").replace(r#""b.test""#, sni), Some(carries));
-        }
-    }
-
-    #[test]
-    fn a_client_that_does_not_trust_the_ca_is_told_what_to_do() {
-        let entry = r#"{"log":"handshake","start":"2026-11-24T10:33:01.123Z","sni":"api.anthropic.com",
-            "tls_failure":"TLS_error:|268436504:SSL routines:OPENSSL_internal:TLSV1_ALERT_UNKNOWN_CA:TLS_error_end"}"#;
-        let entry = Entry::parse(entry).expect("an entry");
-        let line = entry.line("/state/ca.crt").expect("a line");
-        assert!(
-            line.contains("does not trust")
-                && line.contains("SSL_CERT_FILE")
-                && line.contains("/state/ca.crt")
-        );
-        assert!(entry.into_json("/state/ca.crt", None)["hint"].is_string());
-    }
-
-    #[test]
-    fn other_output_is_not_an_entry() {
-        assert!(Entry::parse("[info] starting").is_none());
-        assert!(Entry::parse("{\"x\":1}").is_none());
-    }
-}
+#[path = "access_tests.rs"]
+mod tests;

@@ -50,6 +50,9 @@ pub struct Args {
     /// Serve no inspector: requests are told to nobody but the collectors of the manifests
     #[arg(long, conflicts_with = "inspect_listen")]
     pub no_inspect: bool,
+    /// Read no bodies for what requests cost, unless the manifests name a collector: no tokens in lines and summary
+    #[arg(long, requires = "no_inspect")]
+    pub no_usage: bool,
     /// Serve metrics for Prometheus: `/metrics`, and each Envoy's by `/targets`; who reaches it may read them
     #[arg(long, value_name = "ADDR:PORT")]
     pub metrics_listen: Option<SocketAddr>,

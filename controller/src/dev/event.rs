@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::terminal::Line;
+
 /// One line of `--json` output.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -55,7 +57,7 @@ pub(crate) enum Event {
         entry: serde_json::Value,
         /// The entry for people, where they need to see it.
         #[serde(skip)]
-        line: Option<String>,
+        line: Option<Line>,
     },
 }
 

@@ -7,13 +7,16 @@ use std::sync::Arc;
 use policy::api::{Kind, Manifest, SecretValue, egress_gateway};
 use policy::seal::Keyring;
 use policy::secret::Secret;
+use time::OffsetDateTime;
 
+use super::ages::Ages;
 use super::{secrets, trust};
 use crate::cli::Failure;
 use crate::compile::{self, Compiled, Touched, compile, renew, rotate};
 use crate::conditions::{ObjectRef, Statuses};
 use crate::google::Snapshot;
 use crate::inputs::{Inputs, Reduced};
+use crate::metrics;
 use crate::plan::{GatewayPlan, ObjectKey};
 use crate::source::{Asked, Directory, Objects, Overrides, Problem};
 use crate::state::{Overlay, StateDir, StateError};
@@ -21,6 +24,8 @@ use crate::state::{Overlay, StateDir, StateError};
 pub(super) struct Manifests {
     directory: Directory,
     objects: Objects,
+    /// Since when the Secrets among them are as they are.
+    ages: Ages,
     asked: Asked,
     /// The specs of gateways that were accepted last.
     accepted: BTreeMap<ObjectKey, Reduced<egress_gateway::Spec>>,
@@ -39,6 +44,8 @@ pub(super) struct Manifests {
     system_trust: String,
     /// The socket of the inspector.
     inspector: Option<PathBuf>,
+    /// Whether what requests cost is read in any case.
+    reads_usage: bool,
 }
 
 impl Manifests {
@@ -51,12 +58,14 @@ impl Manifests {
         flags: Overrides,
         state: &StateDir,
         inspector: Option<PathBuf>,
+        reads_usage: bool,
     ) -> Result<Self, Failure> {
         let keyring = state.keyring().map_err(Failure::failed)?;
         let keyring = Keyring::parse(&keyring).map_err(Failure::failed)?;
         Ok(Manifests {
             directory: Directory::open(directory).map_err(Failure::failed)?,
             objects: Objects::new(),
+            ages: Ages::default(),
             asked: Asked::default(),
             accepted: BTreeMap::new(),
             inputs: None,
@@ -69,6 +78,7 @@ impl Manifests {
             keyring,
             system_trust: trust::system_bundle(std::env::var_os("SSL_CERT_FILE")).map_err(Failure::failed)?,
             inspector,
+            reads_usage,
         })
     }
 
@@ -80,6 +90,7 @@ impl Manifests {
     pub(super) fn load(&mut self) -> (Loaded, Vec<Problem>) {
         let loaded = self.directory.load(&self.overrides());
         let secrets_differ = !secrets_of(&self.objects).eq(secrets_of(&loaded.objects));
+        self.ages.replaced(&self.objects, &loaded.objects, OffsetDateTime::now_utc());
         self.objects = loaded.objects;
         self.asked = Asked::of(&self.objects);
         let inputs = Inputs::from_objects(&self.objects);
@@ -94,6 +105,11 @@ impl Manifests {
             *counts.entry(object.kind).or_default() += 1;
         }
         counts
+    }
+
+    /// How old the values of Secrets are.
+    pub(super) fn ages(&self) -> metrics::SecretAges {
+        self.ages.reading()
     }
 
     /// The plan of each gateway that serves.
@@ -150,6 +166,7 @@ impl Manifests {
     fn compile(&mut self, mut inputs: Inputs) -> Change {
         inputs.tokens = Arc::clone(&self.tokens);
         inputs.inspector.clone_from(&self.inspector);
+        inputs.reads_usage = self.reads_usage;
         self.accepted.retain(|key, _| inputs.gateways.contains_key(key));
         let compiled = compile(&inputs, |_| &self.keyring, &self.system_trust);
         let mut refused = Vec::new();
@@ -223,6 +240,7 @@ impl Manifests {
         let manifest = objects.remove(&object)?;
         let Manifest::Secret(with_value) = &manifest else { return None };
         let touched = self.rotate(secret, with_value.clone().values())?;
+        self.ages.one_replaced(&object, self.objects.get(&object), &manifest, OffsetDateTime::now_utc());
         self.objects.insert(object, manifest);
         Some(touched)
     }

@@ -1,6 +1,7 @@
 //! `keyward dev`: the controller and an Envoy for each gateway, around a directory of manifests.
 
 mod access;
+mod ages;
 mod args;
 mod capacity;
 pub(crate) mod control;
@@ -18,6 +19,7 @@ mod run;
 mod secrets;
 mod signals;
 pub(crate) mod status;
+pub(crate) mod summary;
 mod tokens;
 pub(crate) mod trust;
 
@@ -29,6 +31,7 @@ use self::output::{Format, Output};
 use crate::cli::Failure;
 use crate::hardening;
 use crate::source::{Overrides, SecretFlag};
+use crate::terminal::Looks;
 
 pub(crate) use outline::{Outline, outlines};
 pub(crate) use output::Sink;
@@ -39,7 +42,7 @@ pub(crate) use output::Sink;
 /// [`Failure`] where it cannot start, or cannot go on.
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let flags = flags(&args.secret)?;
-    let format = if args.json { Format::Json } else { Format::Text };
+    let format = if args.json { Format::Json } else { Format::Text(Looks::of(&std::io::stdout())) };
     // Envoy ends with the thread that started it, so it is started from here: this thread lives as long as we do.
     runtime()?.block_on(async {
         // Before anything is started, so that no signal finds a half-started gateway.

@@ -76,6 +76,11 @@ impl Tokens {
         metrics::Tokens {
             valid: valid.len(),
             missing: snapshot.len() - valid.len(),
+            oldest: snapshot
+                .values()
+                .filter(|state| state.token.is_some())
+                .filter_map(|state| state.minted_at)
+                .min(),
             first_ends: valid.iter().map(|token| token.expires_at).min(),
             succeeded: attempts.succeeded(),
             failed: attempts.failed(),

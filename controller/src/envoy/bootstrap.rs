@@ -5,7 +5,7 @@ use std::path::Path;
 use policy::metric;
 use serde_json::{Value, json};
 
-use super::{names, overload};
+use super::{limits, names, overload};
 use crate::plan::ObjectKey;
 
 /// What one Envoy may hold at most.
@@ -67,6 +67,8 @@ pub fn bootstrap(gateway: &ObjectKey, xds_socket: &Path, admin_socket: &Path, ca
             // RE2 bounds the memory of each itself.
             "re2.max_program_size.error_level": 1_000_000,
             "re2.max_program_size.warn_level": 1_000_000,
+            // Envoy holds an answer to the filter's own requests, which are a collector's, until it is whole. 32 MiB by default.
+            "http.async_response_buffer_limit": limits::COLLECTOR_ANSWER_BYTES,
         }}]},
         "memory_allocator_manager": overload::allocator(capacity),
         "overload_manager": overload::manager(capacity),

@@ -53,16 +53,13 @@ const LIGHT: [&str; 28] = [
 /// signs.
 const FULL: [&str; 3] = ["proxy_on_request_body", "proxy_record_metric", "random_get"];
 
-/// What a filter needs besides that tells a collector of requests: bodies, for what they cost, of both sides; calls of
-/// its own, and their answers, for which the SDK says whose they are; ids that nobody guesses.
-const TELLING: [&str; 6] = [
-    "proxy_http_call",
-    "proxy_on_http_call_response",
-    "proxy_set_effective_context",
-    "proxy_on_request_body",
-    "proxy_on_response_body",
-    "random_get",
-];
+/// What a filter needs besides that reads what requests cost: bodies of both sides.
+const READING: [&str; 2] = ["proxy_on_request_body", "proxy_on_response_body"];
+
+/// What it needs besides those to tell a collector: calls of its own, and their answers, for which the SDK says whose
+/// they are; ids that nobody guesses.
+const TELLING: [&str; 4] =
+    ["proxy_http_call", "proxy_on_http_call_response", "proxy_set_effective_context", "random_get"];
 
 /// Every filter configuration with its name, in the order of their names.
 pub(super) fn filters(
@@ -91,8 +88,7 @@ pub(super) fn of_bucket(
 #[derive(Clone, Copy)]
 struct Class {
     kind: Kind,
-    /// Whether it tells a collector of requests.
-    tells: bool,
+    telemetry: Telemetry,
 }
 
 #[derive(Clone, Copy)]
@@ -101,21 +97,47 @@ enum Kind {
     Full,
 }
 
+/// What it does besides deciding.
+#[derive(Clone, Copy)]
+enum Telemetry {
+    Nothing,
+    /// It reads what requests cost, for their records.
+    Reading,
+    /// It tells a collector too.
+    Telling,
+}
+
+impl Telemetry {
+    fn of(config: &wire::Config) -> Telemetry {
+        match &config.telemetry {
+            None => Telemetry::Nothing,
+            Some(telemetry) if telemetry.collectors.is_empty() => Telemetry::Reading,
+            Some(_) => Telemetry::Telling,
+        }
+    }
+}
+
 impl Class {
     /// Filters of one class share a VM.
     fn vm_id(self) -> &'static str {
-        match (self.kind, self.tells) {
-            (Kind::Light, false) => "keyward-light",
-            (Kind::Light, true) => "keyward-light-telling",
-            (Kind::Full, false) => "keyward-full",
-            (Kind::Full, true) => "keyward-full-telling",
+        match (self.kind, self.telemetry) {
+            (Kind::Light, Telemetry::Nothing) => "keyward-light",
+            (Kind::Light, Telemetry::Reading) => "keyward-light-reading",
+            (Kind::Light, Telemetry::Telling) => "keyward-light-telling",
+            (Kind::Full, Telemetry::Nothing) => "keyward-full",
+            (Kind::Full, Telemetry::Reading) => "keyward-full-reading",
+            (Kind::Full, Telemetry::Telling) => "keyward-full-telling",
         }
     }
 
     fn capabilities(self) -> impl Iterator<Item = &'static str> {
         let full = if matches!(self.kind, Kind::Full) { &FULL[..] } else { &[] };
-        let telling = if self.tells { &TELLING[..] } else { &[] };
-        LIGHT.iter().chain(full).chain(telling).copied()
+        let (reading, telling) = match self.telemetry {
+            Telemetry::Nothing => (&[][..], &[][..]),
+            Telemetry::Reading => (&READING[..], &[][..]),
+            Telemetry::Telling => (&READING[..], &TELLING[..]),
+        };
+        LIGHT.iter().chain(full).chain(reading).chain(telling).copied()
     }
 }
 
@@ -125,7 +147,7 @@ fn named(
     kind: Kind,
     placement: &Placement,
 ) -> Result<(String, Any), GenerateError> {
-    let class = Class { kind, tells: config.telemetry.is_some() };
+    let class = Class { kind, telemetry: Telemetry::of(config) };
     let module = placement.module.to_str().ok_or(GenerateError::ModulePath)?;
     let body = plugin(&name, config, class, module, placement.epoch)?;
     Ok((name, body))
@@ -191,4 +213,28 @@ fn allowing(capability: &str) -> Wasm {
 
 fn with_vm(vm: wasm::VmConfig) -> wasm::PluginConfig {
     wasm::PluginConfig { vm: Some(wasm::plugin_config::Vm::VmConfig(vm)), ..Default::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_that_only_reads_calls_nobody() {
+        let class = |kind, telemetry| Class { kind, telemetry };
+        let may = |class: Class, capability| class.capabilities().any(|allowed| allowed == capability);
+        let light = |telemetry| class(Kind::Light, telemetry);
+        for telemetry in [Telemetry::Nothing, Telemetry::Reading] {
+            for kind in [Kind::Light, Kind::Full] {
+                assert!(!may(class(kind, telemetry), "proxy_http_call"));
+            }
+            assert!(!may(light(telemetry), "random_get"));
+        }
+        assert!(may(light(Telemetry::Telling), "proxy_http_call"));
+        for (telemetry, reads) in
+            [(Telemetry::Nothing, false), (Telemetry::Reading, true), (Telemetry::Telling, true)]
+        {
+            assert_eq!(may(light(telemetry), "proxy_on_response_body"), reads);
+        }
+    }
 }

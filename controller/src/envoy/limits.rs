@@ -24,6 +24,9 @@ pub(super) const BUFFER: u32 = 256 << 10;
 /// Connections a second that are intercepted for names that no route has; as many more at once.
 pub(super) const OPEN_NAMES: u32 = 200;
 
+/// The longest answer of a collector. What it says of spans that it refuses takes a few hundred bytes.
+pub(super) const COLLECTOR_ANSWER_BYTES: u32 = 64 << 10;
+
 /// Streams at once on a connection of an agent.
 const STREAMS: u32 = 100;
 /// Envoy's default of 16 MiB a stream would let one agent buffer that much for each of its streams.

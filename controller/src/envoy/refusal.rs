@@ -1,5 +1,5 @@
 //! What an agent is told when Envoy itself refuses: a status, a coarse reason in a header, and a JSON body of the
-//! form that provider SDKs show. The same form as the filter's own refusals.
+//! form that provider SDKs show, with where to read on. The same form as the filter's own refusals.
 
 use envoy_types::pb::envoy::config::accesslog::v3 as accesslog;
 use envoy_types::pb::envoy::config::accesslog::v3::access_log_filter::FilterSpecifier;
@@ -7,6 +7,7 @@ use envoy_types::pb::envoy::config::core::v3 as core;
 use envoy_types::pb::envoy::config::route::v3::DirectResponseAction;
 use envoy_types::pb::envoy::extensions::access_loggers::filters::cel::v3::ExpressionFilter;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
+use policy::denial::Coarse;
 
 use super::any::{inline, number, pack};
 use crate::plan::DenyResponse;
@@ -50,26 +51,26 @@ impl Refusal {
         }
     }
 
-    fn reason(self) -> &'static str {
+    fn reason(self) -> Coarse {
         match self {
-            Refusal::DeniedByPolicy => "denied_by_policy",
-            Refusal::Cleartext => "cleartext",
-            Refusal::BadAuthority => "misdirected",
-            Refusal::Unavailable => "credential_unavailable",
-            Refusal::Upstream | Refusal::Silence => "upstream_refused",
-            Refusal::Overloaded => "overloaded",
+            Refusal::DeniedByPolicy => Coarse::DeniedByPolicy,
+            Refusal::Cleartext => Coarse::Cleartext,
+            Refusal::BadAuthority => Coarse::Misdirected,
+            Refusal::Unavailable => Coarse::CredentialUnavailable,
+            Refusal::Upstream | Refusal::Silence => Coarse::UpstreamRefused,
+            Refusal::Overloaded => Coarse::Overloaded,
         }
     }
 
-    fn message(self) -> &'static str {
+    fn teaching(self) -> &'static str {
         match self {
-            Refusal::DeniedByPolicy => "The gateway does not allow this destination.",
-            Refusal::Cleartext => "This host is reached with https:// only.",
-            Refusal::BadAuthority => "The host in this request is not a valid name or address.",
-            Refusal::Unavailable => "The gateway has no configuration for this host yet.",
-            Refusal::Upstream => "The gateway could not reach this host, or could not verify it.",
-            Refusal::Silence => "No bytes passed for too long.",
-            Refusal::Overloaded => "The gateway has reached a limit.",
+            Refusal::DeniedByPolicy => "the gateway does not allow this destination.",
+            Refusal::Cleartext => "this host is reached with https:// only.",
+            Refusal::BadAuthority => "the host in this request is not a valid name or address.",
+            Refusal::Unavailable => "the gateway has no configuration for this host yet.",
+            Refusal::Upstream => "the gateway could not reach this host, or could not verify it.",
+            Refusal::Silence => "no bytes passed for too long.",
+            Refusal::Overloaded => "the gateway has reached a limit.",
         }
     }
 
@@ -79,7 +80,7 @@ impl Refusal {
     }
 
     fn body(self) -> core::DataSource {
-        inline(format!(r#"{{"error":{{"type":"{}","message":"{}"}}}}"#, self.reason(), self.message()))
+        inline(self.reason().body_teaching(self.teaching()))
     }
 
     /// The answer of a route that the operator worded.
@@ -88,7 +89,7 @@ impl Refusal {
         let body = response.message.as_ref().map_or_else(
             || refusal.body(),
             |message| {
-                let error = serde_json::json!({"type": refusal.reason(), "message": message});
+                let error = serde_json::json!({"type": refusal.reason().as_str(), "message": message});
                 inline(serde_json::json!({ "error": error }).to_string())
             },
         );
@@ -106,8 +107,10 @@ impl Refusal {
 
     /// The headers of the answer.
     pub(super) fn headers(self) -> Vec<core::HeaderValueOption> {
-        let mut headers =
-            vec![header("content-type", "application/json"), header("x-keyward-reason", self.reason())];
+        let mut headers = vec![
+            header("content-type", "application/json"),
+            header("x-keyward-reason", self.reason().as_str()),
+        ];
         if self.is_final() {
             headers.push(header("x-should-retry", "false"));
         }
@@ -170,5 +173,35 @@ fn header(name: &str, value: &str) -> core::HeaderValueOption {
         }),
         append_action: core::header_value_option::HeaderAppendAction::OverwriteIfExistsOrAdd as i32,
         ..Default::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Refusal; 7] = [
+        Refusal::DeniedByPolicy,
+        Refusal::Cleartext,
+        Refusal::BadAuthority,
+        Refusal::Unavailable,
+        Refusal::Upstream,
+        Refusal::Silence,
+        Refusal::Overloaded,
+    ];
+
+    #[test]
+    fn every_answer_says_why_and_where_to_read_on() {
+        for refusal in ALL {
+            let body = refusal.body();
+            let Some(core::data_source::Specifier::InlineString(body)) = body.specifier else {
+                panic!("{refusal:?}: {body:?}")
+            };
+            let body: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+            let (reason, message) = (refusal.reason().as_str(), body["error"]["message"].to_string());
+            assert_eq!(body["error"]["type"], reason);
+            let link = format!("See docs/reasons.md#{reason}.\"");
+            assert!(message.starts_with("\"Keyward: ") && message.ends_with(&link), "{message}");
+        }
     }
 }

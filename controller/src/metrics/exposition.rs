@@ -15,7 +15,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 use time::OffsetDateTime;
 
-use super::reading::{Gateway, Propagation, Reading, Tokens};
+use super::reading::{Gateway, Propagation, Reading, SecretAges, Tokens};
 use crate::conditions::Truth;
 use crate::plan::ObjectKey;
 use crate::xds::{Asked, Kind};
@@ -139,13 +139,7 @@ fn families(reading: &Reading) -> Vec<Family> {
     ];
     families.extend(of_gateways(reading));
     families.extend(of_leaves(reading));
-    families.push(Family {
-        name: "keyward_secret_propagation",
-        help: "From the moment that a changed Secret was loaded until every connected Envoy of a gateway that uses it \
-               acknowledged it. Changes that one acknowledgement covers count once, from the first of them",
-        unit: Some(Unit::Seconds),
-        series: Series::Histogram(reading.propagation.clone()),
-    });
+    families.extend(of_secrets(reading));
     families.extend(of_tokens(&reading.tokens));
     families
 }
@@ -265,7 +259,30 @@ fn of_leaves(reading: &Reading) -> [Family; 6] {
     ]
 }
 
-fn of_tokens(tokens: &Tokens) -> [Family; 3] {
+fn of_secrets(reading: &Reading) -> [Family; 3] {
+    let SecretAges { oldest, latest } = reading.secrets;
+    [
+        Family {
+            name: "keyward_secret_propagation",
+            help: "From the moment that a changed Secret was loaded until every connected Envoy of a gateway that uses \
+                   it acknowledged it. Changes that one acknowledgement covers count once, from the first of them",
+            unit: Some(Unit::Seconds),
+            series: Series::Histogram(reading.propagation.clone()),
+        },
+        timestamp(
+            "keyward_secret_oldest_change_timestamp",
+            "When the values changed last of the Secret whose values have not changed for longest",
+            alone(oldest),
+        ),
+        timestamp(
+            "keyward_secret_latest_change_timestamp",
+            "When values of any Secret changed last",
+            alone(latest),
+        ),
+    ]
+}
+
+fn of_tokens(tokens: &Tokens) -> [Family; 4] {
     let state = |word: &str| vec![("state", word.to_owned())];
     let result = |word: &str| vec![("result", word.to_owned())];
     [
@@ -282,9 +299,19 @@ fn of_tokens(tokens: &Tokens) -> [Family; 3] {
         timestamp(
             "keyward_token_expiry_timestamp",
             "When the first of the valid tokens ends; each is replaced before",
-            tokens.first_ends.map(|end| (vec![], unix(end))).into_iter().collect(),
+            alone(tokens.first_ends),
+        ),
+        timestamp(
+            "keyward_token_oldest_mint_timestamp",
+            "When the oldest of the valid tokens was obtained",
+            alone(tokens.oldest),
         ),
     ]
+}
+
+/// One series without labels, where there is such a time.
+fn alone(time: Option<OffsetDateTime>) -> Vec<(Labels, f64)> {
+    time.map(|time| (vec![], unix(time))).into_iter().collect()
 }
 
 fn first(reading: &Reading) -> impl Iterator<Item = (&ObjectKey, &Gateway)> {

@@ -12,4 +12,4 @@ mod pages;
 mod reading;
 
 pub(crate) use endpoint::{Endpoint, Question};
-pub(crate) use reading::{Gateway, Propagation, Reading, Tokens, conditions};
+pub(crate) use reading::{Gateway, Propagation, Reading, SecretAges, Tokens, conditions};

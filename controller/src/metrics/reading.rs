@@ -21,6 +21,7 @@ pub(crate) struct Reading {
     /// What is wrong with the files.
     pub(crate) problems: usize,
     pub(crate) gateways: BTreeMap<ObjectKey, Gateway>,
+    pub(crate) secrets: SecretAges,
     pub(crate) tokens: Tokens,
     pub(crate) propagation: Propagation,
 }
@@ -47,11 +48,22 @@ pub(crate) struct Gateway {
     pub(crate) authority_ends: OffsetDateTime,
 }
 
+/// When values of Secrets changed last.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct SecretAges {
+    /// Those that have not changed for longest.
+    pub(crate) oldest: Option<OffsetDateTime>,
+    /// Those that changed last.
+    pub(crate) latest: Option<OffsetDateTime>,
+}
+
 /// How the Google tokens stand.
 #[derive(Debug, Default)]
 pub(crate) struct Tokens {
     pub(crate) valid: usize,
     pub(crate) missing: usize,
+    /// When the oldest of the valid ones was obtained.
+    pub(crate) oldest: Option<OffsetDateTime>,
     pub(crate) first_ends: Option<OffsetDateTime>,
     pub(crate) succeeded: u64,
     pub(crate) failed: u64,

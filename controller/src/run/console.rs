@@ -5,9 +5,10 @@ use std::io::{self, Write as _};
 
 use tokio::sync::oneshot;
 
-use super::summary::{Outcome, Summary, outcome};
 use crate::dev::Sink;
 use crate::dev::event::{ConditionLine, Event, GatewayAddress, GatewayState};
+use crate::dev::summary::{Outcome, Summary};
+use crate::terminal::{Line, plain};
 
 /// Refusals that are told apart. Beyond, they are counted only.
 const MOST: usize = 1000;
@@ -20,7 +21,7 @@ const NOTHING: &str =
 pub(super) fn say(quiet: bool, line: &str) {
     if !quiet {
         // One write for the line: the command writes there too. Where nobody reads it there is nobody to tell.
-        let _ = io::stderr().write_all(format!("keyward: {line}\n").as_bytes());
+        let _ = io::stderr().write_all(format!("keyward: {}\n", plain(line)).as_bytes());
     }
 }
 
@@ -39,9 +40,9 @@ impl Console {
         Console { quiet, ready: Some(ready), summary: Summary::default(), said: BTreeSet::new() }
     }
 
-    fn access(&mut self, entry: &serde_json::Value, line: Option<String>) {
+    fn access(&mut self, entry: &serde_json::Value, line: Option<Line>) {
         let hint = entry.get("hint").and_then(serde_json::Value::as_str).unwrap_or_default();
-        let found = outcome(entry);
+        let found = self.summary.count(entry);
         let said = match &found {
             Some((host, Outcome::Denied(reason))) => Some((host.clone(), reason.clone())),
             Some((host, Outcome::Distrusted)) => Some((host.clone(), String::new())),
@@ -51,15 +52,11 @@ impl Console {
                 (!hint.is_empty()).then(|| (host.to_owned(), String::new()))
             }
         };
-        self.summary.add_tokens(entry);
-        if let Some((host, outcome)) = found {
-            self.summary.add(&host, outcome);
-        }
         if let Some((said, line)) = said.zip(line)
             && self.said.len() < MOST
             && self.said.insert(said)
         {
-            say(self.quiet, &line);
+            say(self.quiet, &line.text);
         }
     }
 }

@@ -18,7 +18,6 @@ mod objects;
 mod providers;
 mod relay;
 mod session;
-mod summary;
 mod upstream;
 
 use std::io::Write as _;

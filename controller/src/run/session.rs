@@ -82,6 +82,7 @@ impl Session {
             envoy_heap: crate::envoy::bootstrap::Capacity::default().heap_mib,
             inspect_listen: self.args.inspect_listen,
             no_inspect: !self.args.inspect,
+            no_usage: false,
             metrics_listen: None,
             json: false,
         })

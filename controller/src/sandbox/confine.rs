@@ -43,10 +43,13 @@ const ALLOWED: u32 = 0x7FFF_0000;
 /// With EPERM.
 const REFUSED: u32 = 0x0005_0001;
 
-/// Takes it away, for good, from this thread and all that it starts.
-pub(super) fn confine() -> Result<()> {
-    seccompiler::apply_filter(&filter()).map_err(Error::other)?;
-    // Where the kernel has it: 6.12 and later.
+/// Takes those system calls away, for good, from this thread and all that it starts.
+pub(super) fn system_calls() -> Result<()> {
+    seccompiler::apply_filter(&filter()).map_err(Error::other)
+}
+
+/// Takes those sockets away in the same way, where the kernel can: 6.12 and later.
+pub(super) fn sockets() -> Result<()> {
     let ruleset = landlock::Ruleset::default().scope(Scope::AbstractUnixSocket).map_err(Error::other)?;
     ruleset.create().and_then(landlock::RulesetCreated::restrict_self).map_err(Error::other)?;
     Ok(())

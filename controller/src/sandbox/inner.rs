@@ -20,7 +20,7 @@ use tokio::net::UnixStream;
 use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::message::{Command, Hidden, Order, Refused, Report, Way};
+use super::message::{Command, Hidden, LANDLOCK, Order, Refused, Report, SECCOMP, Way};
 use super::terminal::Terminal;
 use super::{channel, confine, loopback, masks, privileges};
 use crate::hardening;
@@ -204,7 +204,9 @@ fn isolate(hidden: &Hidden, own_network: bool) -> Result<Option<TcpListener>, Re
         }
     };
     privileges::give_up().map_err(Refused::kernel("to take capabilities away"))?;
-    confine::confine().map_err(Refused::kernel("a filter of system calls"))?;
+    confine::system_calls()
+        .map_err(|error| Refused::kernel("a filter of system calls")(error).for_want_of(SECCOMP))?;
+    confine::sockets().map_err(|error| Refused::kernel("a Landlock ruleset")(error).for_want_of(LANDLOCK))?;
     hardening::close_to_others();
     // Not before: the kernel forgets it when capabilities change. If the outer stage has ended meanwhile, so has the
     // socket's other end.

@@ -71,12 +71,14 @@ pub(super) enum Report {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Refused {
     /// The kernel, or what confines this process.
-    #[error("the kernel refuses {what} ({cause}); user namespaces may be turned off here ({REMEDY})")]
+    #[error("the kernel refuses {what} ({cause}); {remedy}")]
     Kernel {
         /// What it refuses.
         what: String,
         /// What it says.
         cause: String,
+        /// What may be the matter.
+        remedy: String,
     },
     /// Something that is to be hidden cannot be.
     #[error("{path} cannot be hidden from the command: {cause}")]
@@ -100,8 +102,18 @@ pub enum Refused {
     },
 }
 
-const REMEDY: &str = "user.max_user_namespaces, kernel.unprivileged_userns_clone, \
-                      kernel.apparmor_restrict_unprivileged_userns, or a container's profile";
+/// Without them there are no other namespaces, and next to nothing is allowed in those.
+const USER_NAMESPACES: &str = "user namespaces may be turned off here (user.max_user_namespaces, \
+                               kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns, or a \
+                               container's profile)";
+
+/// For filters of system calls.
+pub(super) const SECCOMP: &str = "it may have none (CONFIG_SECCOMP_FILTER), or a container's profile forbids the \
+                                  system call seccomp";
+
+/// For what keeps the command from abstract sockets.
+pub(super) const LANDLOCK: &str =
+    "a container's profile may forbid Landlock's system calls, by another error than ENOSYS";
 
 impl Refused {
     /// Whether this machine does not isolate at all, as opposed to a mistake in what was asked for.
@@ -112,7 +124,19 @@ impl Refused {
 
     /// Of the kernel.
     pub(super) fn kernel(what: &str) -> impl Fn(std::io::Error) -> Refused {
-        move |error| Refused::Kernel { what: what.to_owned(), cause: error.to_string() }
+        move |error| Refused::Kernel {
+            what: what.to_owned(),
+            cause: error.to_string(),
+            remedy: USER_NAMESPACES.to_owned(),
+        }
+    }
+
+    /// The same for want of something else than user namespaces.
+    pub(super) fn for_want_of(self, remedy: &str) -> Refused {
+        match self {
+            Refused::Kernel { what, cause, .. } => Refused::Kernel { what, cause, remedy: remedy.to_owned() },
+            other => other,
+        }
     }
 
     /// Of the stage itself.

@@ -144,7 +144,7 @@ pub async fn open(settings: Settings) -> Result<Sandbox, Refused> {
     let mut stages = Stages::start(Way::Isolated { own_network: settings.own_network })?;
     let paths = settings.hidden.into_iter().chain(doors::doors()).map(OsString::from).collect();
     let hidden = Hidden { paths, runtime };
-    stages.send(&Order::Hide(hidden), &[]).await?;
+    stages.order(&Order::Hide(hidden), &[]).await;
     match timeout(START, stages.next()).await {
         Ok(Some((Report::Ready, descriptors))) => {
             let listener = descriptors.into_iter().next().map(TcpListener::from);
@@ -190,7 +190,7 @@ impl Sandbox {
             environment: program.environment.into_iter().collect(),
             foreground,
         };
-        stages.send(&Order::Run(command), &[&io::stdin()]).await.map_err(other)?;
+        stages.order(&Order::Run(command), &[&io::stdin()]).await;
         match stages.next().await {
             Some((Report::Started, _)) => Ok(Running::new(stages, terminal, foreground)),
             Some((Report::NotStarted { code }, _)) => {

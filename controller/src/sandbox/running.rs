@@ -54,7 +54,7 @@ impl Running {
                         return Err(io::Error::other(format!("what ran the command ended first: {how}")));
                     }
                 },
-                signal = signals.next() => self.order(&Order::Signal(signal.as_raw_value())).await?,
+                signal = signals.next() => self.stages.order(&Order::Signal(signal.as_raw_value()), &[]).await,
             }
         }
     }
@@ -67,17 +67,12 @@ impl Running {
         // A group without a shell that could continue it is not stopped; then the command goes on at once.
         sleep(STOP).await;
         self.foreground = self.terminal.as_ref().is_some_and(Terminal::is_ours);
-        self.order(&Order::Continue { foreground: self.foreground }).await
+        self.stages.order(&Order::Continue { foreground: self.foreground }, &[]).await;
+        Ok(())
     }
 
     fn take_terminal_back(&self) {
         take_back(self.terminal.as_ref(), self.foreground);
-    }
-
-    async fn order(&self, order: &Order) -> io::Result<()> {
-        // What has ended needs no orders: the report of it comes next.
-        let _ = self.stages.send(order, &[]).await;
-        Ok(())
     }
 }
 

@@ -134,13 +134,10 @@ impl Stages {
         Ok(Stages { socket, reports, ended, reader })
     }
 
-    pub(super) async fn send(
-        &self,
-        order: &Order,
-        descriptors: &[&(dyn AsFd + Sync)],
-    ) -> Result<(), Refused> {
+    /// What has ended needs no orders: what became of it comes [`next`](Self::next).
+    pub(super) async fn order(&self, order: &Order, descriptors: &[&(dyn AsFd + Sync)]) {
         let descriptors: Vec<_> = descriptors.iter().map(|descriptor| descriptor.as_fd()).collect();
-        channel::send(&self.socket, order, &descriptors).await.map_err(Refused::failed)
+        let _ = channel::send(&self.socket, order, &descriptors).await;
     }
 
     /// What they say next; `None` when they have ended.

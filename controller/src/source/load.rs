@@ -48,8 +48,8 @@ impl Remembered {
 
 /// Turns files into objects.
 ///
-/// A file that cannot be read or parsed keeps its last good objects, and so does an object that its kind refuses;
-/// the other files and objects serve. Where files disagree, the first one by name wins.
+/// A file that cannot be read or parsed keeps its last good objects, and so does an object that its kind refuses, and
+/// a file with one that does not say which it is; the other files and objects serve. Where files disagree, the first one by name wins.
 pub fn load(listing: &Listing, last_good: &mut LastGood, overrides: &Overrides) -> Loaded {
     last_good.files.retain(|file, _| listing.contains_key(file));
     // Which Secrets are overridden (not with what) decides how the files that hold them are read.
@@ -97,7 +97,14 @@ fn read(
     kept: &Objects,
     overrides: &Overrides,
 ) -> Remembered {
-    let mut reader = FileReader { file, kept, overrides, objects: Objects::new(), problems: Vec::new() };
+    let mut reader = FileReader {
+        file,
+        kept,
+        overrides,
+        objects: Objects::new(),
+        problems: Vec::new(),
+        has_nameless: false,
+    };
     reader.read(bytes);
     Remembered { digest, objects: reader.objects, problems: reader.problems }
 }
@@ -140,6 +147,8 @@ struct FileReader<'a> {
     overrides: &'a Overrides,
     objects: Objects,
     problems: Vec<Problem>,
+    /// It holds something that does not say which object it is.
+    has_nameless: bool,
 }
 
 impl FileReader<'_> {
@@ -152,6 +161,12 @@ impl FileReader<'_> {
                 Err(error) => self.keep_all(error.line, &error.message, "correct it"),
                 Ok(documents) => documents.iter().for_each(|document| self.document(document)),
             },
+        }
+        if self.has_nameless {
+            // It may be any of them.
+            for (object, manifest) in self.kept {
+                self.objects.entry(object.clone()).or_insert_with(|| manifest.clone());
+            }
         }
     }
 
@@ -169,12 +184,16 @@ impl FileReader<'_> {
     fn document(&mut self, node: &Node) {
         let mut value = node.to_value();
         let named = named(&value);
+        let is_nameless = named.is_none() && may_be_ours(&value);
         if named.as_ref().is_some_and(|object| self.is_replaced(object)) {
             strip_values(&mut value);
         }
         match Manifest::from_value(value) {
             Ok(manifest) => self.accept(node, manifest),
-            Err(error) => self.refuse(node, named, &error),
+            Err(error) => {
+                self.has_nameless |= is_nameless;
+                self.refuse(node, named, is_nameless, &error);
+            }
         }
     }
 
@@ -195,9 +214,13 @@ impl FileReader<'_> {
     }
 
     /// One object is unusable: what it last was serves on.
-    fn refuse(&mut self, node: &Node, named: Option<ObjectRef>, error: &ManifestError) {
+    fn refuse(&mut self, node: &Node, named: Option<ObjectRef>, is_nameless: bool, error: &ManifestError) {
         let kept = named.as_ref().and_then(|object| Some((object.clone(), self.kept.get(object)?.clone())));
-        let held = if kept.is_some() { "its last good version serves on" } else { "it is not served" };
+        let held = match (&kept, is_nameless && !self.kept.is_empty()) {
+            (Some(_), _) => "its last good version serves on",
+            (None, true) => "what the file last held serves on",
+            (None, false) => "it is not served",
+        };
         self.problems.push(Problem {
             file: Some(self.file.to_owned()),
             line: Some(node.line_of(&error.path)),
@@ -254,6 +277,11 @@ pub(super) fn named(value: &Value) -> Option<ObjectRef> {
     let kind = Kind::parse(text("/kind")?)?;
     let namespace = text("/metadata/namespace").unwrap_or(DEFAULT_NAMESPACE).to_owned();
     Some(ObjectRef::new(kind, ObjectKey { namespace, name: text("/metadata/name")?.to_owned() }))
+}
+
+/// Whether this can be an object of a kind that is read here, as far as its kind says.
+fn may_be_ours(value: &Value) -> bool {
+    value.get("kind").and_then(Value::as_str).is_none_or(|kind| Kind::parse(kind).is_some())
 }
 
 fn reference(manifest: &Manifest) -> ObjectRef {

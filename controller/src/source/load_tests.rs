@@ -100,6 +100,32 @@ fn an_object_that_stops_decoding_keeps_its_last_good_version_and_the_rest_of_its
     assert!(problems(&fresh)[0].contains("(it is not served)"));
 }
 
+/// A file that is written half, or whose name is no name, is not the end of what it held.
+#[test]
+fn a_file_with_an_object_that_cannot_be_told_keeps_what_it_held() {
+    let overrides = Overrides::default();
+    let held = format!("{ROUTE}---\n{POLICY}");
+    for nameless in ["kind: AIProviderRoute\nmetadata: {name: [r]}\n", "apiVersion: v1\n", "- a\n"] {
+        let mut last_good = LastGood::default();
+        load(&listing(&[("a.yaml", &held)]), &mut last_good, &overrides);
+        for file in [nameless.to_owned(), format!("{POLICY}---\n{nameless}")] {
+            let loaded = load(&listing(&[("a.yaml", &file)]), &mut last_good, &overrides);
+            assert_eq!(names(&loaded), ["AIProviderRoute default/r", "CredentialInjectionPolicy default/p"]);
+            let said = &problems(&loaded)[0];
+            assert!(said.contains("(what the file last held serves on)"), "{said}");
+        }
+        // Whole again, it is what it says.
+        let loaded = load(&listing(&[("a.yaml", POLICY)]), &mut last_good, &overrides);
+        assert_eq!(names(&loaded), ["CredentialInjectionPolicy default/p"]);
+    }
+    // An object of somebody else's stands for none of ours.
+    let mut last_good = LastGood::default();
+    load(&listing(&[("a.yaml", &held)]), &mut last_good, &overrides);
+    let foreign = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: [r]}\n";
+    let loaded = load(&listing(&[("a.yaml", foreign)]), &mut last_good, &overrides);
+    assert!(loaded.objects.is_empty() && problems(&loaded)[0].contains("(it is not served)"));
+}
+
 #[test]
 fn the_first_file_by_name_wins_a_duplicate_object() {
     let twice = format!("{ROUTE}---\n{ROUTE}");

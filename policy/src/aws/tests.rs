@@ -243,6 +243,14 @@ fn a_region_is_read_off_hosts_of_aws_alone() {
 }
 
 #[test]
+fn every_part_of_the_keys_is_looked_for_in_what_comes_back() {
+    let parts = ["AKIDEXAMPLE0", "a-secret-access-key", "a-session-token"];
+    let keys = keys(parts[0], parts[1], Some(parts[2]));
+    let secrets: Vec<_> = keys.secrets().map(Secret::expose).collect();
+    assert_eq!(secrets, parts.map(str::as_bytes));
+}
+
+#[test]
 fn keys_that_no_header_can_carry_are_refused_by_name() {
     let (id, secret) = ("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY");
     for (parts, expected) in [

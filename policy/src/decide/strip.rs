@@ -39,6 +39,29 @@ pub(crate) fn is_control_header(name: &[u8]) -> bool {
     CONTROL_PREFIXES.iter().any(prefixed) || CONTROL_HEADERS.iter().any(|control| same_header(name, control))
 }
 
+/// Where credentials travel on a host.
+#[derive(Clone, Copy)]
+pub(crate) struct Places<'a> {
+    /// Names that are known to carry one there.
+    pub(crate) carriers: &'a [Rc<Carriers>],
+    /// What rules put in there.
+    pub(crate) credentials: &'a [Rc<Credential>],
+}
+
+impl Places<'_> {
+    /// Whether a credential may stand in a header of this name, or in one of its members.
+    pub(crate) fn has_header(&self, name: &[u8]) -> bool {
+        let mut members = self.carriers.iter().flat_map(|table| &table.members);
+        is_carrier(name, self.carriers, self.credentials)
+            || members.any(|member| same_header(name, &member.header))
+    }
+
+    /// Whether one may stand in a query parameter of this decoded name.
+    pub(crate) fn has_parameter(&self, name: &[u8]) -> bool {
+        query::is_one_of(name, parameters_of(self.carriers, self.credentials))
+    }
+}
+
 /// The removals that a request needs, and whether one of them removed a credential.
 pub(super) struct Stripping {
     edits: Vec<Edit>,
@@ -184,7 +207,7 @@ fn sets(target: &Target, name: &[u8]) -> bool {
 }
 
 /// Names of the query parameters in which credentials travel.
-pub(super) fn parameters_of<'a>(
+fn parameters_of<'a>(
     carriers: &'a [Rc<Carriers>],
     credentials: &'a [Rc<Credential>],
 ) -> impl Iterator<Item = &'a str> {

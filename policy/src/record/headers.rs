@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 
 use super::line::Texts;
-use crate::decide::{Edit, Head, Plan, ROUTERS_HEADER, same_header};
+use crate::decide::{Edit, Head, Places, Plan, ROUTERS_HEADER, same_header};
 use crate::header_map::HeaderMap;
 use crate::query::{REDACTED, is_one_of};
 use crate::scrub::Scrubber;
 
-/// Headers whose values no record shows, whatever they hold. Injected names are added by the plan itself.
+/// Headers whose values no record shows, whatever they hold, on hosts with places of their own and on others.
 const SECRET_HEADERS: &[&str] = &[
     "anthropic-api-key",
     "api-key",
@@ -37,13 +37,17 @@ const SECRET_QUERY: &[&str] = &[
 ];
 
 /// Whether no record shows the value of a query parameter of this decoded name.
-pub(super) fn is_secret_parameter(name: &[u8], plan: Option<&Plan>) -> bool {
-    let carriers = plan.into_iter().flat_map(Plan::credential_parameters);
-    is_one_of(name, SECRET_QUERY.iter().copied().chain(carriers))
+pub(super) fn is_secret_parameter(name: &[u8], places: Places<'_>) -> bool {
+    is_one_of(name, SECRET_QUERY.iter().copied()) || places.has_parameter(name)
 }
 
 /// The headers that went upstream, or those of a request that was refused.
-pub(super) fn request<'a>(head: &Head<'a>, plan: Option<&'a Plan>, scrubber: &Scrubber) -> Texts<'a> {
+pub(super) fn request<'a>(
+    head: &Head<'a>,
+    plan: Option<&'a Plan>,
+    places: Places<'_>,
+    scrubber: &Scrubber,
+) -> Texts<'a> {
     let edits = plan.map_or(&[][..], |plan| &plan.edits);
     let kept = head.headers.iter().filter(|(name, _)| {
         *name != ROUTERS_HEADER && !edits.iter().any(|edit| edit.header() == Some(*name))
@@ -54,7 +58,7 @@ pub(super) fn request<'a>(head: &Head<'a>, plan: Option<&'a Plan>, scrubber: &Sc
     });
     let mut texts = Texts::with_capacity(head.headers.len());
     texts.extend(
-        kept.map(|(name, value)| (clean_name(name, scrubber), clean_value(name, value, None, scrubber))),
+        kept.map(|(name, value)| (clean_name(name, scrubber), clean_value(name, value, places, scrubber))),
     );
     texts.extend(set);
     texts
@@ -84,12 +88,12 @@ pub(super) fn changed<'a>(
     (removed, set)
 }
 
-/// The headers of the answer. Nothing is shown under a name that was injected.
-pub(super) fn response<'a>(map: &'a HeaderMap, plan: Option<&Plan>, scrubber: &Scrubber) -> Texts<'a> {
+/// The headers of the answer.
+pub(super) fn response<'a>(map: &'a HeaderMap, places: Places<'_>, scrubber: &Scrubber) -> Texts<'a> {
     let plain = map.iter().filter(|(name, _)| !name.starts_with(b":"));
     let mut texts = Texts::with_capacity(map.iter().len());
     texts.extend(
-        plain.map(|(name, value)| (clean_name(name, scrubber), clean_value(name, value, plan, scrubber))),
+        plain.map(|(name, value)| (clean_name(name, scrubber), clean_value(name, value, places, scrubber))),
     );
     texts
 }
@@ -98,11 +102,8 @@ fn clean_name<'a>(name: &'a [u8], scrubber: &Scrubber) -> Cow<'a, str> {
     if scrubber.is_in_name(name) { REDACTED.into() } else { text(name) }
 }
 
-fn clean_value<'a>(name: &[u8], value: &'a [u8], plan: Option<&Plan>, scrubber: &Scrubber) -> Cow<'a, str> {
-    let mut injected = plan.into_iter().flat_map(|plan| &plan.credentials);
-    if SECRET_HEADERS.iter().any(|secret| same_header(name, secret))
-        || injected.any(|credential| credential.target().header().is_some_and(|it| same_header(name, it)))
-    {
+fn clean_value<'a>(name: &[u8], value: &'a [u8], places: Places<'_>, scrubber: &Scrubber) -> Cow<'a, str> {
+    if SECRET_HEADERS.iter().any(|secret| same_header(name, secret)) || places.has_header(name) {
         REDACTED.into()
     } else {
         clean(value, scrubber)

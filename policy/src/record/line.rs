@@ -63,7 +63,7 @@ impl<'a> Line<'a> {
         let plan = record.verdict.as_ref().ok();
         // The path and query with which the request went upstream, if it did.
         let target = plan.and_then(Plan::path).unwrap_or(head.path);
-        let scrubber = &record.scrubber;
+        let (scrubber, places) = (&record.scrubber, record.places());
         let decided = record.decided();
         let cost = record.cost.as_ref();
         let authority = Authority::parse_or(head.authority, record.default_port).ok();
@@ -80,14 +80,14 @@ impl<'a> Line<'a> {
             port: authority.as_ref().map(|known| known.port),
             host: authority.map_or_else(|| clean(head.authority, scrubber), |known| Cow::Owned(known.host)),
             path: clean(path, scrubber),
-            query: query::redact(target, |name| headers::is_secret_parameter(name, plan))
+            query: query::redact(target, |name| headers::is_secret_parameter(name, places))
                 .map(|query| Cow::Owned(clean(&query, scrubber).into_owned())),
             status: status(record),
             model: cost.and_then(|cost| Some(clean(cost.model.as_ref()?.as_bytes(), scrubber))),
             input_tokens: cost.and_then(|cost| cost.input),
             output_tokens: cost.and_then(|cost| cost.output),
-            request_headers: headers::request(&head, plan, scrubber),
-            response_headers: headers::response(&record.response, plan, scrubber),
+            request_headers: headers::request(&head, plan, places, scrubber),
+            response_headers: headers::response(&record.response, places, scrubber),
             truncated: false,
         }
     }

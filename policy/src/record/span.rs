@@ -57,8 +57,6 @@ mod field {
 
 /// What is known of a request besides its record.
 pub struct Observed {
-    /// Which trace it belongs to.
-    pub trace: Trace,
     /// When its head arrived, since the Unix epoch.
     pub started: Duration,
     /// When it ended.
@@ -78,11 +76,10 @@ pub struct Observed {
 }
 
 impl Record {
-    /// The span of this request, encoded. Where it is larger than [`LARGEST`], what is shown of bodies is left out, and
+    /// The span of this request in this trace, encoded. Where it is larger than [`LARGEST`], what is shown of bodies is left out, and
     /// how much is said.
     #[must_use]
-    pub fn span(&self, line: &Line<'_>, observed: Observed) -> Vec<u8> {
-        let trace = &observed.trace;
+    pub fn span(&self, line: &Line<'_>, trace: &Trace, observed: Observed) -> Vec<u8> {
         let (started, ended) = (nanoseconds(observed.started), nanoseconds(observed.ended));
         let operation = genai::operation(line.path.as_bytes());
         let asked = genai::asked(&line.path, observed.asked);

@@ -96,6 +96,33 @@ fn a_header_whose_name_holds_the_credential_is_shown_without_its_name() {
     assert!(json.contains(r#"["[redacted]","1"]"#), "{json}");
 }
 
+/// What stands there may be a key of the agent's own.
+#[test]
+fn of_a_refused_request_nothing_is_shown_where_the_host_takes_credentials() {
+    let mut config = config();
+    config.carriers[0].headers.push("x-search-api-key".to_owned());
+    config.carriers[0].query.push("subscription".to_owned());
+    let (header, prefix) = ("sec-websocket-protocol".to_owned(), "key.".to_owned());
+    config.carriers[0].members.push(crate::wire::Member { header, prefix });
+    config.targets[0] = crate::rules::fixture::target("x-injected", "");
+    let mut vault = vault();
+    let rules = compile(&sealed(config, KEY), &mut vault);
+    let own: &[(&[u8], &[u8])] = &[
+        (b"x-search-api-key", b"own-1"),
+        (b"X-Injected", b"own-2"),
+        (b"sec-websocket-protocol", b"realtime, key.own-3"),
+        (b"x-note", b"shown"),
+    ];
+    let refused = request(b"/v1//messages?subscription=own-4&x=1", own);
+    let json = record_of(&rules, &mut vault, refused, &[]).line().to_json();
+    let json: Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!(json["decision"], "denied");
+    assert_eq!(json["query"], "subscription=[redacted]&x=1");
+    let shown = json["request_headers"].as_array().unwrap().iter().map(|header| &header[1]);
+    let shown: Vec<_> = shown.filter_map(Value::as_str).collect();
+    assert_eq!(shown, ["[redacted]", "[redacted]", "[redacted]", "shown"]);
+}
+
 /// They are gone from what goes upstream; should one be left there, its value is not shown.
 #[test]
 fn a_parameter_that_carries_credentials_on_the_host_is_not_shown() {

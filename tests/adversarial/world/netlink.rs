@@ -1,13 +1,16 @@
 //! Addresses on the loopback interface, by netlink: the command `ip` is not everywhere (rtnetlink(7)).
 
 use std::io::{Error, Result};
-use std::net::IpAddr;
+use std::net::{IpAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::net::{recv, sendto, socket_with};
 
+/// How long the kernel may take until an address can be connected to.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// The loopback interface is the first of every network namespace.
 const LOOPBACK: u32 = 1;
 
@@ -58,7 +61,8 @@ impl Loopback {
         }
         match self.ask(RTM_NEWADDR, NEW, &message) {
             Err(error) if error.raw_os_error() == Some(EEXIST) => Ok(()),
-            other => other,
+            Err(error) => Err(error),
+            Ok(()) => reached(address),
         }
     }
 
@@ -84,5 +88,18 @@ fn verdict(answer: &[u8]) -> Result<()> {
         (Some(NLMSG_ERROR), Some(0)) => Ok(()),
         (Some(NLMSG_ERROR), Some(number)) => Err(Error::from_raw_os_error(-number)),
         _ => Err(Error::other("an answer of another kind")),
+    }
+}
+
+/// Waits until an address of ours can be connected to: the kernel acknowledges one of IPv6, and lets it be listened at,
+/// before its packets arrive.
+fn reached(address: IpAddr) -> Result<()> {
+    let listener = TcpListener::bind((address, 0))?;
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match TcpStream::connect_timeout(&listener.local_addr()?, PATIENCE) {
+            Err(_) if Instant::now() < end => std::thread::sleep(Duration::from_millis(1)),
+            other => return other.map(drop),
+        }
     }
 }

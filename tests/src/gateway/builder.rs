@@ -27,6 +27,7 @@ pub struct Builder {
     /// The address of each transparent port.
     transparent: String,
     inspected: bool,
+    metered: bool,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
 }
@@ -43,6 +44,7 @@ impl Builder {
             listen,
             transparent: "127.0.0.1:0".to_owned(),
             inspected: false,
+            metered: false,
             arguments: Vec::new(),
             environment: Vec::new(),
         }
@@ -93,6 +95,12 @@ impl Builder {
     /// Serves the inspector: other tests are not about it, and see what a gateway does by itself.
     pub fn inspected(mut self) -> Builder {
         self.inspected = true;
+        self
+    }
+
+    /// Reads what requests cost, as it does by itself: for other tests what is forwarded is left alone.
+    pub fn metered(mut self) -> Builder {
+        self.metered = true;
         self
     }
 
@@ -150,6 +158,9 @@ impl Builder {
         command.arg("--json");
         if !self.inspected {
             command.arg("--no-inspect");
+        }
+        if !self.inspected && !self.metered {
+            command.arg("--no-usage");
         }
         for (gateway, address) in &self.listen {
             command.arg("--listen").arg(format!("{gateway}{address}"));

@@ -99,7 +99,8 @@ impl Manifests {
         files
     }
 
-    pub(crate) fn write_to(&self, folder: &Path) {
+    /// Writes them there. Panics where that cannot be.
+    pub fn write_to(&self, folder: &Path) {
         for (name, text) in self.files() {
             write(folder, &name, &text);
         }

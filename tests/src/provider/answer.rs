@@ -30,13 +30,32 @@ pub(super) async fn answer(request: &Received, shared: &Arc<Shared>) -> Response
         (Some(_), _) if shared.is_challenged() => git::challenge(),
         (Some(projects), _) => git::answer(request, projects.clone(), behaviour.key.as_deref()).await,
         (None, Some(packages)) => packages::answer(request, packages),
+        (None, None) if behaviour.confess => confession(request, &behaviour, shared),
         (None, None) => route(request, &behaviour, shared),
     };
     decorate(&mut response, request, &behaviour);
     response
 }
 
+/// What came, whole, or where a stream was asked for in parts that are shorter than any credential.
+fn confession(request: &Received, behaviour: &Behaviour, shared: &Arc<Shared>) -> Response<Answer> {
+    const PART: usize = 7;
+    let told = echo::confession(&behaviour.echo, request);
+    let asked: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+    if asked["stream"] == true {
+        let events: String = told.lines().map(|line| format!("data: {line}\n\n")).collect();
+        let parts = events.as_bytes().chunks(PART).map(Bytes::copy_from_slice).collect();
+        return streamed(SSE, parts, request, behaviour, shared);
+    }
+    let mut response = Response::new(Answer::whole(told));
+    set(&mut response, "content-type", "application/x-ndjson");
+    response
+}
+
 fn route(request: &Received, behaviour: &Behaviour, shared: &Arc<Shared>) -> Response<Answer> {
+    if let Some(size) = behaviour.body_bytes {
+        return Response::new(Answer::whole("x".repeat(size)));
+    }
     let path = request.path.split('?').next().unwrap_or_default();
     if let Some(operation) = bedrock::operation(path) {
         // Whether it was signed is told from what was received: see `aws::verify`.
@@ -178,8 +197,7 @@ fn decorate(response: &mut Response<Answer>, request: &Received, behaviour: &Beh
     for (name, value) in &behaviour.headers {
         set(response, name, value);
     }
-    let credentials = request.values("x-api-key").into_iter().chain(request.values("authorization"));
-    for credential in credentials {
+    for credential in echo::credentials(request) {
         for (name, value) in behaviour.echo.iter().flat_map(|form| echo::headers(*form, credential)) {
             set(response, name, &value);
         }

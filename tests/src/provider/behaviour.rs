@@ -20,6 +20,8 @@ pub struct Behaviour {
     pub hold_second_event: bool,
     /// Forms in which the credential received is given away in response headers.
     pub echo: Vec<Echo>,
+    /// Whether the body of every answer gives away, in the forms of `echo`, whatever came: path and header lines.
+    pub confess: bool,
     /// Status of every answer, in place of the one that the request deserves.
     pub status: Option<u16>,
     /// `location` header of every answer.
@@ -28,6 +30,8 @@ pub struct Behaviour {
     pub headers: Vec<(String, String)>,
     /// Size of a plain answer's text, bytes; absent: a short greeting.
     pub text_bytes: Option<usize>,
+    /// Size of every answer's body, whatever it answers; absent: the body that the request deserves.
+    pub body_bytes: Option<usize>,
     /// A folder of Git projects that are served in place of every model; the key is then basic authentication's.
     pub projects: Option<PathBuf>,
     /// How many requests to these are answered with 401 and a challenge first, whatever they carry.
@@ -51,10 +55,12 @@ impl Default for Behaviour {
             deltas: 3,
             hold_second_event: false,
             echo: Vec::new(),
+            confess: false,
             status: None,
             location: None,
             headers: Vec::new(),
             text_bytes: None,
+            body_bytes: None,
             projects: None,
             challenges: 0,
             packages: None,

@@ -1,9 +1,10 @@
-//! The forms in which a careless provider gives a credential back, as response headers.
+//! The forms in which a careless provider gives a credential back: as response headers, or in a body.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::behaviour::Echo;
+use super::log::Received;
 
 /// Header names and values that give `credential` away in the form asked for.
 pub(super) fn headers(form: Echo, credential: &str) -> Vec<(&'static str, String)> {
@@ -23,6 +24,30 @@ pub(super) fn headers(form: Echo, credential: &str) -> Vec<(&'static str, String
     }
 }
 
+/// What in a request looks like a credential, by the name of its header or parameter.
+pub(super) fn credentials(request: &Received) -> Vec<&str> {
+    let telling =
+        |name: &str| ["key", "auth", "token"].iter().any(|part| name.to_ascii_lowercase().contains(part));
+    let headers = request.headers.iter().filter(|(name, _)| telling(name)).map(|(_, value)| value.as_str());
+    let query = request.path.split_once('?').map_or("", |(_, query)| query);
+    let parameters = query.split('&').filter_map(|parameter| parameter.split_once('='));
+    headers.chain(parameters.filter(|(name, _)| telling(name)).map(|(_, value)| value)).collect()
+}
+
+/// Path and header lines of a request in these forms: a JSON string on each line.
+pub(super) fn confession(forms: &[Echo], request: &Received) -> String {
+    let received = request.headers.iter().map(|(_, value)| value).chain([&request.path]);
+    let told = received.flat_map(|text| forms.iter().map(move |form| (*form, text)));
+    let lines = told.flat_map(|(form, text)| {
+        headers(form, text).into_iter().map(move |(_, told)| match form {
+            // It is one already.
+            Echo::Json => told,
+            _ => serde_json::Value::from(told).to_string(),
+        })
+    });
+    lines.map(|line| line + "\n").collect()
+}
+
 fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
 }
@@ -33,7 +58,8 @@ fn escaped(text: &str, plain: impl Fn(u8) -> bool, escape: impl Fn(u8) -> String
 
 #[cfg(test)]
 mod tests {
-    use super::{Echo, headers};
+    use super::{Echo, confession, credentials, headers};
+    use crate::provider::Received;
 
     #[test]
     fn each_form_carries_the_credential_in_its_own_spelling() {
@@ -43,5 +69,25 @@ mod tests {
         assert_eq!(spelled(Echo::Json), "\"sk\\u002da\\u002fb\"");
         assert_eq!(spelled(Echo::Base64), "c2stYS9i");
         assert_eq!(headers(Echo::Base64, "sk-a/b").len(), 3);
+    }
+
+    #[test]
+    fn what_looks_like_a_credential_is_found_and_a_confession_holds_everything() {
+        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let request = Received {
+            connection: 0,
+            version: "HTTP/2.0".into(),
+            method: "GET".into(),
+            authority: "a.example".into(),
+            path: "/v1?x=1&key=sk-q".into(),
+            headers: vec![header("Authorization", "Bearer sk-b"), header("accept", "a\"b")],
+            trailers: Vec::new(),
+            body: Vec::new(),
+        };
+        assert_eq!(credentials(&request), ["Bearer sk-b", "sk-q"]);
+        let told = confession(&[Echo::Raw, Echo::Json], &request);
+        let lines: Vec<String> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let whole = ["Bearer sk-b", "\u{61}\"b", "/v1?x=1&key=sk-q"];
+        assert_eq!(lines, whole.into_iter().flat_map(|text| [text, text]).collect::<Vec<_>>());
     }
 }

@@ -1,4 +1,5 @@
-//! The reasons of refusals: `docs/reasons.md` names each where it belongs, with its status and whether a retry helps.
+//! The reasons of refusals: `docs/reasons.md` names each where it belongs, with its status and whether a retry helps, and
+//! every refusal leads to its section there.
 
 use std::collections::BTreeSet;
 
@@ -70,4 +71,16 @@ fn every_reason_has_its_place_and_nothing_else_is_called_one() {
     }
     let sections = text.matches("\n## ").count();
     assert_eq!(sections, all().into_iter().map(Reason::coarse).collect::<BTreeSet<_>>().len());
+}
+
+#[test]
+fn the_link_of_every_refusal_leads_to_its_section() {
+    let text = document("docs/reasons.md");
+    for reason in all().into_iter().map(Reason::coarse).collect::<BTreeSet<_>>() {
+        let link = format!("docs/reasons.md#{}.", reason.as_str());
+        for body in [reason.body(), reason.body_teaching("in other words, as Envoy has them.")] {
+            assert!(body.contains(&link), "{body}");
+        }
+        section(&text, reason.as_str());
+    }
 }

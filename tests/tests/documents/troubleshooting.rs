@@ -218,6 +218,11 @@ const BEHIND_OTHERS: &[&str] = &[
     "it was not started",
     "keyward has ended",
     "the thread that starts it ended early",
+    // What may be done where the kernel refuses.
+    "user namespaces may be turned off here (user.max_user_namespaces, kernel.unprivileged_userns_clone, \
+     kernel.apparmor_restrict_unprivileged_userns, or a container's profile)",
+    "it may have none (CONFIG_SECCOMP_FILTER), or a container's profile forbids the system call seccomp",
+    "a container's profile may forbid Landlock's system calls, by another error than ENOSYS",
     // What can be reached without isolation: SECURITY.md has the list too.
     "the manifests, and the state directory with the CA's key and the sealing keys",
     "Envoy's environment and memory, with the sealing keys and the credentials that it sends",
@@ -229,7 +234,9 @@ const BEHIND_OTHERS: &[&str] = &[
 fn whatever_keyward_run_says_has_its_entry_and_every_entry_is_in_the_code() {
     let text = document("docs/troubleshooting.md");
     let folder = |name: &str| files(root().join("controller/src").join(name));
-    let mut messages: Vec<String> = [folder("run"), folder("sandbox")]
+    // What it came to is said by both.
+    let summary = vec![root().join("controller/src/dev/summary.rs")];
+    let mut messages: Vec<String> = [folder("run"), folder("sandbox"), summary]
         .concat()
         .iter()
         // Help texts, and the manifests that are made.

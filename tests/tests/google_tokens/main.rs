@@ -84,7 +84,7 @@ fn condition(gateway: &Gateway, policy: &str, kind: &str) -> Option<[String; 3]>
 
 /// Waits until a condition of a policy has these words. Panics after twenty seconds.
 async fn wait_for_condition(gateway: &Gateway, policy: &str, kind: &str, words: &[&str]) -> String {
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + Duration::from_secs(60);
     loop {
         let now = condition(gateway, policy, kind).map(|parts| parts.join(" ")).unwrap_or_default();
         if words.iter().all(|word| now.contains(word)) {

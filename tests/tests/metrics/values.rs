@@ -80,6 +80,10 @@ async fn a_changed_secret_is_a_push_that_is_acknowledged_and_its_time_is_counted
     assert_eq!(after.value(&of_gateway("keyward_xds_settled_envoys")), 1.0);
     let changed = of_gateway("keyward_xds_last_change_timestamp_seconds");
     assert!(after.value(&changed) >= before.value(&changed));
+    let (oldest, latest) =
+        ("keyward_secret_oldest_change_timestamp_seconds", "keyward_secret_latest_change_timestamp_seconds");
+    assert_eq!(after.value(oldest), before.value(oldest), "the other Secrets are as they were");
+    assert!(before.value(latest) >= before.value(oldest) && after.value(latest) >= before.value(latest));
 
     world.gateway.write_manifest("other.yaml", &other("another-key-0123456789"));
     world.until(count, |count| count == 2.0).await;
@@ -183,6 +187,8 @@ async fn leaves_tokens_and_requests_are_counted() {
     let now = time::OffsetDateTime::now_utc().unix_timestamp() as f64;
     let ends = before.value("keyward_token_expiry_timestamp_seconds");
     assert!(ends > now && ends < now + 86_400.0, "{ends}");
+    let minted = before.value("keyward_token_oldest_mint_timestamp_seconds");
+    assert!(minted <= now && minted > now - 600.0, "{minted}");
     let ends = before.value(&of_gateway("keyward_ca_expiry_timestamp_seconds"));
     assert!(ends > now + 3_600.0 * 86_400.0, "{ends}");
     // They are made ahead, within a second.

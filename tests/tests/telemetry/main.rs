@@ -5,6 +5,7 @@ mod conventions;
 mod metrics;
 mod outages;
 mod trace;
+mod untold;
 mod usage;
 
 use std::time::{Duration, Instant};

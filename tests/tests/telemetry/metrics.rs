@@ -2,12 +2,13 @@
 
 use harness::admin;
 use harness::client::{Http, Request};
+use harness::collector::Collector;
 use harness::gateway::{Gateway, HOST};
+use harness::provider::{Options, Provider};
+use harness::scenario::adjusted_example;
 use harness::search::files_under;
 
 use super::{becomes, telling, told};
-use harness::collector::Collector;
-use harness::scenario::adjusted_example;
 
 /// The lines about this gateway's own metrics.
 fn scraped(gateway: &Gateway) -> Vec<String> {
@@ -18,10 +19,15 @@ fn scraped(gateway: &Gateway) -> Vec<String> {
 }
 
 /// Waits until a line stands there.
-async fn counted(gateway: &Gateway, line: &str) {
+pub(super) async fn counted(gateway: &Gateway, line: &str) {
+    until(gateway, line, |other| other == line).await;
+}
+
+/// Waits until a line stands there that is as wanted.
+async fn until(gateway: &Gateway, wanted: &str, is_it: impl Fn(&str) -> bool) {
     let started = std::time::Instant::now();
-    while !scraped(gateway).iter().any(|other| other == line) {
-        assert!(started.elapsed().as_secs() < 20, "no {line} in {:#?}", scraped(gateway));
+    while !scraped(gateway).iter().any(|line| is_it(line)) {
+        assert!(started.elapsed().as_secs() < 60, "no {wanted} in {:#?}", scraped(gateway));
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
 }
@@ -67,4 +73,23 @@ async fn what_an_agent_chooses_makes_no_metric() {
     counted(&gateway, "keyward_smuggle_attempts_total{route=\"default/anthropic\"} 50").await;
     let after = scraped(&gateway);
     assert!(after.len() <= before + 4, "{after:#?}");
+}
+
+/// It would stay in Envoy's memory until it ends, which it need not do.
+#[tokio::test]
+async fn an_answer_of_a_collector_is_held_up_to_a_limit() {
+    let names = vec!["127.0.0.1".to_owned()];
+    let collector = Provider::start(Options { names, ..Options::default() }).await.unwrap();
+    let answers = |bytes| collector.behave(|now| now.body_bytes = Some(bytes));
+    answers(100 << 10);
+    let endpoint = format!("https://{}", collector.address());
+    let (_provider, gateway) = adjusted_example(|manifests| {
+        telling(manifests, &endpoint, "").alias(&["unused.example"], &collector)
+    })
+    .await;
+    assert_eq!(gateway.agent(Http::Two, HOST).send(&Request::messages()).await.unwrap().status, 200);
+    let failures = "keyward_export_failures_total{} ";
+    until(&gateway, failures, |line| line.starts_with(failures)).await;
+    answers(50 << 10);
+    counted(&gateway, "keyward_export_spans_total{outcome=\"sent\"} 1").await;
 }

@@ -64,7 +64,7 @@ async fn whatever_a_collector_answers_harms_no_request() {
     .await;
     let header = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
     for behaviour in [
-        Behaviour { status: Some(200), text_bytes: Some(1 << 20), ..Behaviour::default() },
+        Behaviour { body_bytes: Some(1 << 20), ..Behaviour::default() },
         Behaviour { status: Some(400), ..Behaviour::default() },
         Behaviour { status: Some(302), location: Some("https://127.0.0.1/".into()), ..Behaviour::default() },
         Behaviour { status: Some(200), delay_ms: 3_000, ..Behaviour::default() },

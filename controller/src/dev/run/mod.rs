@@ -111,7 +111,7 @@ impl Dev {
         for socket in [control_path, dev.xds].into_iter().chain(dev.inspected) {
             let _ = std::fs::remove_file(socket);
         }
-        dev.sink.end().map_err(Failure::failed)?;
+        dev.sink.end().map_err(Failure::output)?;
         result
     }
 
@@ -128,7 +128,7 @@ impl Dev {
             true => None,
             false => Some(state.socket(INSPECTOR_SOCKET).map_err(Failure::failed)?),
         };
-        let manifests = Manifests::open(&args.manifests, flags, &state, inspected.clone())?;
+        let manifests = Manifests::open(&args.manifests, flags, &state, inspected.clone(), !args.no_usage)?;
         let (xds, callers) = (state.socket(XDS_SOCKET).map_err(Failure::failed)?, Callers::listed());
         let envoys = Envoys::open(&args, &state, callers.clone())?;
         let server = Server::new().with_callers(callers);

@@ -81,6 +81,7 @@ impl Dev {
             conditions: metrics::conditions(statuses),
             problems: self.report.problems().count(),
             gateways: gateways.collect(),
+            secrets: self.manifests.ages(),
             tokens: self.tokens.reading(),
             propagation: self.propagation.clone(),
         }
@@ -92,11 +93,12 @@ impl Dev {
         };
         let ca = gateway.ca();
         let silent = self.peers.is_silent_end(&entry).then(|| entry.silent_end(&ca));
-        let line = silent.clone().or_else(|| entry.line(&ca));
+        let hint = silent.as_ref().map(|line| line.text.clone());
+        let line = silent.or_else(|| entry.line(&ca));
         self.emit(Event::Access {
             namespace: key.namespace.clone(),
             name: key.name.clone(),
-            entry: entry.into_json(&ca, silent),
+            entry: entry.into_json(&ca, hint),
             line,
         })
     }

@@ -1,5 +1,7 @@
 //! F1: there is no credential. The request is refused, nobody receives it, and the status says which object lacks what.
 
+use std::time::Duration;
+
 use harness::google::{Account, Key};
 use harness::scenario::KEY;
 
@@ -179,10 +181,17 @@ async fn deleted(stage: Stage) {
 
 async fn unreadable(stage: Stage) {
     let gateway = stage.gateway();
-    for text in ["{ half", "\u{0}", "- - -\n\t", "apiVersion: v1\nkind: Secret\nmetadata: {name: [own]}\n"] {
+    let nameless = "apiVersion: v1\nkind: Secret\nmetadata: {name: [own]}\n";
+    for (text, problem) in
+        [("{ half", "not valid YAML"), ("- half", "not an object"), (nameless, "found a list")]
+    {
         gateway.write_manifest(OWN_FILE, text);
-        gateway.wait_for_line(&["\"event\":\"problem\"", OWN_FILE]).await;
-        becomes(&stage, 200).await;
+        gateway.wait_for_line(&["\"event\":\"problem\"", OWN_FILE, problem]).await;
+        // Long enough for Envoy to be told that the Secret is gone, if it were.
+        for _ in 0..20 {
+            assert_eq!(stage.ask(&request()).await.status(), 200, "{text}");
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
         assert_protected(&stage);
     }
     // Nothing but the file's end is the Secret's end.

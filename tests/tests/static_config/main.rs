@@ -3,6 +3,8 @@
 //! Only what no test can use is replaced in them: the provider and its CA, the port, and the key. An admin interface
 //! is added, on a Unix socket, to look into that Envoy.
 
+mod telemetry;
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -17,9 +19,15 @@ use serde_json::{Value, json};
 
 /// The commands of the README, a text for each of its four steps.
 fn commands() -> [String; 4] {
+    blocks("sh").try_into().expect("four steps")
+}
+
+/// The blocks of the README that are in this language.
+fn blocks(language: &str) -> Vec<String> {
     let text = std::fs::read_to_string(source().join("README.md")).unwrap();
-    let blocks = text.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap().to_owned());
-    blocks.collect::<Vec<_>>().try_into().expect("four steps")
+    let start = format!("```{language}\n");
+    let blocks = text.split(&start).skip(1);
+    blocks.map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
 }
 
 fn source() -> PathBuf {
@@ -73,6 +81,7 @@ impl Desk {
         shell.args(["-euo", "pipefail", "-c", command]).current_dir(&self.folder);
         let path = format!("{}:{}", self.path("bin").display(), std::env::var("PATH").unwrap());
         shell.env_clear().env("PATH", path).env("REAL_KEY", KEY);
+        shell.env("COLLECTOR_AUTHORIZATION", telemetry::AUTHORIZATION);
         shell
     }
 

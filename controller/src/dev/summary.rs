@@ -1,4 +1,4 @@
-//! What happened on the way, counted from the entries of the access log.
+//! What happened on the way, counted from the entries of the access log, to be said at the end.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,13 @@ use serde_json::Value;
 /// Hosts that are named of those that passed untouched; the rest is counted.
 const NAMED: usize = 8;
 
-/// Models that are told apart. Agents and providers choose their names.
+/// Hosts that are told apart, and models. Agents choose their names, and providers those of models.
+const HOSTS: usize = 1000;
 const MODELS: usize = 100;
 
 /// What became of a request or a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     /// It was forwarded, and this is what the filter did: injected, signed, passed.
     Forwarded(String),
     /// It was not, for this reason.
@@ -24,7 +25,7 @@ pub(super) enum Outcome {
 }
 
 /// Reads an entry: the host and what became of it. `None` for what other entries speak of.
-pub(super) fn outcome(entry: &Value) -> Option<(String, Outcome)> {
+fn outcome(entry: &Value) -> Option<(String, Outcome)> {
     let text = |field: &str| entry.get(field).and_then(Value::as_str).filter(|text| *text != "-");
     let host = |field: &str| without_port(text(field).unwrap_or("-")).to_owned();
     let refused = || Outcome::Denied(text("reason").unwrap_or("refused").to_owned());
@@ -76,7 +77,7 @@ fn without_port(authority: &str) -> &str {
 
 /// Counts by host.
 #[derive(Default)]
-pub(super) struct Summary {
+pub(crate) struct Summary {
     hosts: BTreeMap<String, Host>,
     untouched: BTreeMap<String, u64>,
     models: BTreeMap<String, Tokens>,
@@ -98,10 +99,17 @@ struct Host {
 }
 
 impl Summary {
-    /// Counts one.
-    pub(super) fn add(&mut self, host: &str, outcome: Outcome) {
+    /// Counts what an entry speaks of, and says it.
+    pub(crate) fn count(&mut self, entry: &Value) -> Option<(String, Outcome)> {
+        self.add_tokens(entry);
+        let (host, outcome) = outcome(entry)?;
+        self.add(&host, outcome.clone());
+        Some((host, outcome))
+    }
+
+    fn add(&mut self, host: &str, outcome: Outcome) {
         let count = match outcome {
-            Outcome::Untouched => self.untouched.entry(host.to_owned()).or_default(),
+            Outcome::Untouched => named(&mut self.untouched, host, HOSTS, "other hosts"),
             Outcome::Forwarded(decision) => self.host(host).forwarded.entry(decision).or_default(),
             Outcome::Denied(reason) => self.host(host).denied.entry(reason).or_default(),
             Outcome::Distrusted => &mut self.host(host).distrusted,
@@ -110,26 +118,25 @@ impl Summary {
     }
 
     /// Counts what an entry says of tokens.
-    pub(super) fn add_tokens(&mut self, entry: &Value) {
+    fn add_tokens(&mut self, entry: &Value) {
         let count = |field: &str| entry.get("record")?.get(field)?.as_u64();
         let (input, output) = (count("input_tokens"), count("output_tokens"));
         if input.or(output).is_none() {
             return;
         }
         let model = entry["record"]["model"].as_str().unwrap_or("unknown model");
-        let known = self.models.contains_key(model) || self.models.len() < MODELS;
-        let tokens = self.models.entry(if known { model } else { "other models" }.to_owned()).or_default();
+        let tokens = named(&mut self.models, model, MODELS, "other models");
         tokens.requests += 1;
         tokens.input = tokens.input.saturating_add(input.unwrap_or_default());
         tokens.output = tokens.output.saturating_add(output.unwrap_or_default());
     }
 
     fn host(&mut self, name: &str) -> &mut Host {
-        self.hosts.entry(name.to_owned()).or_default()
+        named(&mut self.hosts, name, HOSTS, "other hosts")
     }
 
     /// One line for each host, for each model, and one for what passed untouched. None where nothing happened.
-    pub(super) fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines: Vec<String> = self.hosts.iter().map(|(name, host)| host.line(name)).collect();
         lines.extend(self.models.iter().map(|(model, tokens)| tokens.line(model)));
         if !self.untouched.is_empty() {
@@ -149,6 +156,17 @@ impl Summary {
         };
         format!("{total} {} passed untouched: {}{more}", plural(total, "connection"), named.join(", "))
     }
+}
+
+/// What is counted under this name, or under `others` where too many have names already.
+fn named<'a, T: Default>(
+    counts: &'a mut BTreeMap<String, T>,
+    name: &str,
+    most: usize,
+    others: &str,
+) -> &'a mut T {
+    let is_told_apart = counts.contains_key(name) || counts.len() < most;
+    counts.entry(if is_told_apart { name } else { others }.to_owned()).or_default()
 }
 
 impl Host {
@@ -246,6 +264,18 @@ mod tests {
         }
         assert_eq!(summary.lines().len(), MODELS + 1);
         assert!(summary.lines().contains(&"other models: 102 requests, 102 tokens in, 0 out".to_owned()));
+    }
+
+    #[test]
+    fn few_hosts_are_told_apart() {
+        let mut summary = Summary::default();
+        for number in 0..HOSTS + 7 {
+            summary.add(&format!("h{number}.test"), Outcome::Forwarded("passed".to_owned()));
+            summary.add(&format!("h{number}.test"), Outcome::Untouched);
+        }
+        assert_eq!(summary.lines().len(), HOSTS + 2);
+        assert!(summary.lines().contains(&"other hosts: 7 passed".to_owned()));
+        assert_eq!(summary.untouched.len(), HOSTS + 1);
     }
 
     #[test]
