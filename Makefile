@@ -110,7 +110,7 @@ screenshots: ## take the pictures of docs/inspector.md in a real Chromium
 	$(CARGO) test --locked $(NATIVE) --features keyward-fuzz/engine --test inspector -- --ignored pictures
 
 bench: ## measure what a request costs beside what Envoy does by itself, and hold it to the stated limits
-	@hack/setup rust envoy vegeta
+	@hack/setup rust envoy vegeta collector
 	$(call say,building the filter$(,) keyward and the benchmarks$(,) optimised)
 	$(CARGO) build --locked $(MODULE) --profile module
 	$(CARGO) build --locked --release -p keyward -p keyward-bench

@@ -19,4 +19,5 @@ pub mod plot;
 pub mod report;
 pub mod scale;
 pub mod stats;
+pub mod telemetry;
 pub mod upstream;

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use bench::report::{Limit, Report};
-use bench::{cost, credentials, endurance, fairness, handshake, latency, matching, scale};
+use bench::{cost, credentials, endurance, fairness, handshake, latency, matching, scale, telemetry};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -32,6 +32,8 @@ enum Command {
     Fairness(fairness::Args),
     /// A verdict among ten routes and among ten thousand
     Matching(matching::Args),
+    /// Whether a collector that answers, or one that hangs, moves p50 and p99; what becomes of every span
+    Telemetry(telemetry::Args),
     Scale(scale::Args),
     Endurance(endurance::Args),
     #[command(hide = true)]
@@ -60,6 +62,7 @@ async fn run(command: Command) -> Vec<Limit> {
         Command::Handshake(args) => handshake::run(&args).await.finish(),
         Command::Fairness(args) => fairness::run(&args).await.finish(),
         Command::Matching(args) => matching::run(&args).finish(),
+        Command::Telemetry(args) => telemetry::run(&args).await.finish(),
         Command::Scale(args) => scale::run(&args).await.finish(),
         Command::Endurance(args) => {
             endurance::run(&args).await.into_iter().flat_map(Report::finish).collect()
@@ -78,6 +81,7 @@ async fn all() -> Vec<Limit> {
     missed.extend(fairness::run(&defaults()).await.finish());
     missed.extend(matching::run(&defaults()).finish());
     missed.extend(credentials::run(&defaults()).await.finish());
+    missed.extend(telemetry::run(&defaults()).await.finish());
     missed
 }
 

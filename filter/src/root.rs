@@ -22,10 +22,22 @@ pub(crate) struct Root {
     posted: BTreeMap<u32, Rc<str>>,
 }
 
+impl Root {
+    /// Sends what waits for its collectors.
+    fn tell(&mut self, now: Duration) {
+        if let Some(rules) = &self.rules {
+            self.posted.extend(telling::tell(rules.collectors(), now));
+        }
+    }
+}
+
 impl Context for Root {
     fn on_http_call_response(&mut self, number: u32, _headers: usize, body: usize, _trailers: usize) {
         let (Some(cluster), Ok(now)) = (self.posted.remove(&number), host::now()) else { return };
         telling::answered(&cluster, now, body);
+        if vm::with(|vm| vm.outbox(&cluster).is_some_and(|outbox| outbox.is_crowded())) == Some(true) {
+            self.tell(now);
+        }
     }
 }
 
@@ -48,9 +60,7 @@ impl RootContext for Root {
     fn on_tick(&mut self) {
         let Ok(now) = host::now() else { return };
         vm::with(|vm| vm.sweep(now));
-        if let Some(rules) = &self.rules {
-            self.posted.extend(telling::tell(rules.collectors(), now));
-        }
+        self.tell(now);
         vm::with(|vm| vm.settle(now));
         let _ = next_tick(now);
     }

@@ -4,6 +4,7 @@
 //! the host does not call those callbacks.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use policy::aws::BodyHash;
 use policy::decide::{Edit, Facts, Head, Needs, Plan, Step, Verdict};
@@ -272,12 +273,14 @@ impl HttpContext for Stream {
         if let Some(seen) = &seen {
             record.observed(&seen.observed);
         }
-        if host::set_record(&record.to_text()).is_err() {
+        let line = record.line();
+        if host::set_record(&line.to_text()).is_err() {
             host::log_error("keyward: a record could not be handed to the access log");
         }
         count(&record, seen.as_ref());
-        if let Some(seen) = seen {
-            tell(&record, seen);
+        if let Some(Seen { rules, trace: Some(trace), observed }) = seen {
+            let now = observed.ended;
+            tell(&rules, &record.span(&line, &trace, observed), now);
         }
     }
 }
@@ -292,11 +295,9 @@ fn count(record: &Record, seen: Option<&Seen>) {
 }
 
 /// Leaves a span for the collectors, and has the root context wake up to send it.
-fn tell(record: &Record, seen: Seen) {
-    let rules = Rc::clone(&seen.rules);
-    let (Some(span), Ok(now)) = (seen.span(record), host::now()) else { return };
+fn tell(rules: &RuleSet, span: &[u8], now: Duration) {
     let period = vm::with(|vm| {
-        vm.tell(rules.collectors(), &span);
+        vm.tell(rules.collectors(), span);
         vm.hurry(now)
     });
     if let Some(period) = period.flatten() {

@@ -32,7 +32,6 @@ fn post(collector: &Collector, batch: &[u8]) -> Result<u32, Refused> {
         (":path", collector.path()),
         (":authority", collector.authority()),
         ("content-type", "application/x-protobuf"),
-        ("content-encoding", "gzip"),
     ];
     for (name, value) in collector.headers().ok_or(Refused)? {
         // Exposed to the collector that it was sealed for.

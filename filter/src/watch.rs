@@ -6,12 +6,10 @@ use std::time::Duration;
 use policy::bodies::{self, Body};
 use policy::decide::{Head, Plan};
 use policy::header_map::HeaderMap;
-use policy::outbox::LARGEST;
-use policy::record::{Observed, Record, leave_out_bodies};
+use policy::record::Observed;
 use policy::rules::RuleSet;
 use policy::trace::{TRACEPARENT, Trace};
 use policy::usage::{AskedReader, Meter, Unknown};
-use prost::Message as _;
 
 use crate::host;
 
@@ -75,6 +73,10 @@ impl Watch {
 
     /// Sees what arrived of a request's body that is passed on as it comes.
     pub(crate) fn request_piece(&mut self, size: usize) {
+        // A body may end with nothing.
+        if size == 0 {
+            return;
+        }
         if let Ok(piece) = host::request_body(0, size) {
             self.request.feed(&piece);
         }
@@ -104,7 +106,7 @@ impl Watch {
 
     /// Sees what arrived of its body.
     pub(crate) fn response_piece(&mut self, size: usize) {
-        let Some(response) = &mut self.response else { return };
+        let Some(response) = self.response.as_mut().filter(|_| size > 0) else { return };
         if let Ok(piece) = host::response_body(size) {
             response.feed(&piece);
         }
@@ -143,17 +145,7 @@ fn trace(headers: &HeaderMap) -> Option<Trace> {
 /// What was seen of a request.
 pub(crate) struct Seen {
     pub(crate) rules: Rc<RuleSet>,
-    trace: Option<Trace>,
+    /// The trace that it was in, where a collector is told.
+    pub(crate) trace: Option<Trace>,
     pub(crate) observed: Observed,
-}
-
-impl Seen {
-    /// The span of its record, encoded; `None` where no collector is told.
-    pub(crate) fn span(self, record: &Record) -> Option<Vec<u8>> {
-        let mut span = record.span(self.trace?, self.observed);
-        if span.encoded_len() > LARGEST {
-            leave_out_bodies(&mut span);
-        }
-        Some(span.encode_to_vec())
-    }
 }

@@ -18,6 +18,7 @@ pub mod metric;
 pub mod model;
 pub mod outbox;
 pub mod path;
+mod protobuf;
 pub mod provider;
 pub mod query;
 pub mod record;

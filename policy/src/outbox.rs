@@ -5,18 +5,15 @@
 //! tells [`Outbox::ended`] what came of it. One batch is on its way at a time.
 
 use std::collections::VecDeque;
-use std::io::Write as _;
 use std::time::Duration;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans};
 use prost::Message as _;
-use prost::encoding::{WireType, encode_key, encode_varint};
+
+use crate::protobuf::Message;
 
 /// `service.name`.
 const SERVICE: &str = "keyward";
@@ -29,6 +26,9 @@ pub const LARGEST: usize = 256 << 10;
 
 /// Bytes of spans in one batch, beyond which no other is added.
 const BATCH: usize = 1 << 20;
+
+/// Bytes of spans beyond which a batch does not wait for its time.
+const CROWDED: usize = MOST / 4;
 
 /// How long a batch may be on its way. An answer may never come: the one who asked may be gone.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -114,6 +114,12 @@ impl Outbox {
         self.waiting.is_empty()
     }
 
+    /// Whether so much waits that the next batch is to be sent as soon as one was taken.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        self.bytes > CROWDED
+    }
+
     /// Drops what waits where nobody has asked for it in a minute; whether it did.
     pub fn abandon(&mut self, now: Duration) -> bool {
         let asked = *self.asked.get_or_insert(now);
@@ -131,7 +137,7 @@ impl Outbox {
         std::mem::take(&mut self.counts)
     }
 
-    /// What is to be sent now, an `ExportTraceServiceRequest` compressed by gzip; `None`: nothing, or not yet.
+    /// What is to be sent now, an `ExportTraceServiceRequest`; `None`: nothing, or not yet.
     pub fn batch(&mut self, now: Duration) -> Option<Vec<u8>> {
         self.asked = Some(now);
         if self.on_its_way.as_ref().is_some_and(|sent| sent.until <= now) {
@@ -149,8 +155,7 @@ impl Outbox {
         let spans = first.count();
         let request = request(self.waiting.iter().take(spans));
         self.on_its_way = Some(OnItsWay { spans, until: now + PATIENCE });
-        // Compressing into memory does not fail; were it to, the batch would run out of patience.
-        gzip(&request)
+        Some(request)
     }
 
     /// Takes what became of the batch that is on its way.
@@ -197,20 +202,23 @@ fn seconds(value: &[u8]) -> Option<Duration> {
     std::str::from_utf8(value).ok()?.trim().parse().ok().map(Duration::from_secs)
 }
 
-/// An `ExportTraceServiceRequest`. The spans are encoded already, so what stands around them is written here: a message
-/// inside another one is its field's key, its length and itself.
+/// An `ExportTraceServiceRequest` with these spans, which are encoded already.
 fn request<'a>(spans: impl Iterator<Item = &'a Vec<u8>>) -> Vec<u8> {
+    // Fields of OTLP's `trace_service.proto`, of `ResourceSpans` and of `ScopeSpans`.
     const RESOURCE_SPANS: u32 = 1;
+    const RESOURCE: u32 = 1;
     const SCOPE_SPANS: u32 = 2;
+    const SCOPE: u32 = 1;
     const SPANS: u32 = 2;
-    let mut of_scope = ScopeSpans { scope: Some(scope()), ..ScopeSpans::default() }.encode_to_vec();
-    spans.for_each(|span| put(&mut of_scope, SPANS, span));
-    let of_resource = ResourceSpans { resource: Some(resource()), ..ResourceSpans::default() };
-    let mut of_resource = of_resource.encode_to_vec();
-    put(&mut of_resource, SCOPE_SPANS, &of_scope);
-    let mut request = Vec::with_capacity(of_resource.len() + 8);
-    put(&mut request, RESOURCE_SPANS, &of_resource);
-    request
+    let mut request = Message::default();
+    request.message(RESOURCE_SPANS, |of_resource| {
+        of_resource.bytes(RESOURCE, &resource().encode_to_vec());
+        of_resource.message(SCOPE_SPANS, |of_scope| {
+            of_scope.bytes(SCOPE, &scope().encode_to_vec());
+            spans.for_each(|span| of_scope.bytes(SPANS, span));
+        });
+    });
+    request.into_bytes()
 }
 
 /// Whose spans they are (<https://opentelemetry.io/docs/specs/semconv/resource/service/>).
@@ -232,26 +240,12 @@ fn scope() -> InstrumentationScope {
     }
 }
 
-fn put(buffer: &mut Vec<u8>, field: u32, message: &[u8]) {
-    encode_key(field, WireType::LengthDelimited, buffer);
-    encode_varint(message.len() as u64, buffer);
-    buffer.extend_from_slice(message);
-}
-
-fn gzip(bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(bytes).ok()?;
-    encoder.finish().ok()
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io::Read as _;
-
     use opentelemetry_proto::tonic::collector::trace::v1::{
         ExportTracePartialSuccess, ExportTraceServiceRequest,
     };
-    use opentelemetry_proto::tonic::trace::v1::Span;
+    use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 
     use super::*;
     #[cfg(target_arch = "wasm32")]
@@ -270,9 +264,7 @@ mod tests {
     /// Names of the spans that are sent at this time.
     fn sent(outbox: &mut Outbox, now: Duration) -> Option<Vec<String>> {
         let batch = outbox.batch(now)?;
-        let mut bytes = Vec::new();
-        flate2::read::GzDecoder::new(batch.as_slice()).read_to_end(&mut bytes).unwrap();
-        let request = ExportTraceServiceRequest::decode(bytes.as_slice()).unwrap();
+        let request = ExportTraceServiceRequest::decode(batch.as_slice()).unwrap();
         let [ResourceSpans { resource: Some(whose), scope_spans, .. }] = &request.resource_spans[..] else {
             panic!("{request:?}")
         };
@@ -390,9 +382,14 @@ mod tests {
         assert!((0..fit).all(|_| outbox.add(vec![0; LARGEST])));
         assert!(!outbox.add(vec![0]));
         assert_eq!(outbox.take_counts(), Counts { dropped: 2, ..Counts::default() });
+        assert!(outbox.is_crowded());
         assert!(outbox.batch(at(0)).is_some());
         outbox.ended(at(0), &OK);
         assert_eq!(outbox.take_counts().sent, 4, "a batch of 1 MiB");
+        assert!(outbox.is_crowded());
         assert!(outbox.add(vec![0; LARGEST]));
+        assert!(outbox.batch(at(0)).is_some());
+        outbox.ended(at(0), &OK);
+        assert!(!outbox.is_crowded() && !outbox.is_empty());
     }
 }

@@ -8,25 +8,20 @@ mod headers;
 mod line;
 mod span;
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
-use crate::decide::{Decision, Facts, Head, Places, Plan, Smuggle, Verdict};
+use crate::decide::{Decision, Facts, Head, Places, Smuggle, Verdict};
 use crate::denial::Reason;
 use crate::header_map::HeaderMap;
 use crate::rules::{Credential, RuleSet};
 use crate::scrub::Scrubber;
 use crate::wire::{Carriers, RecordText};
-use line::Line;
-pub use span::{Observed, leave_out_bodies};
+pub use line::Line;
+pub use span::Observed;
 
 /// The size of a record at most, in bytes.
 pub const MAX_BYTES: usize = 4096;
-
-/// What may stay when a record is too large: the length of each value, and of each header list.
-const CUTS: &[(usize, usize)] = &[(256, 64), (64, 24), (32, 8), (32, 0)];
-
-/// Stands for a record that no cut makes small enough (thousands of credentials on one request).
-const TOO_LARGE: &[u8] = br#"{"truncated":true}"#;
 
 /// Exchanges `"` with `'`, and `\` with a backtick. Doing it twice gives the text back.
 pub fn exchange_quotes(text: &mut [u8]) {
@@ -168,26 +163,15 @@ impl Record {
         });
     }
 
-    /// The record as its configuration wants it written.
+    /// What may be seen of it. Cleaning it of secrets is what costs, so it is done once for all that is written of it.
     #[must_use]
-    pub fn to_text(&self) -> Vec<u8> {
-        let mut text = self.to_json();
-        if self.text == RecordText::Exchanged {
-            exchange_quotes(&mut text);
-        }
-        text
+    pub fn line(&self) -> Line<'_> {
+        Line::of(self)
     }
 
-    /// The record as JSON, cut until it fits into [`MAX_BYTES`].
-    #[must_use]
-    pub fn to_json(&self) -> Vec<u8> {
-        let head = Head::of(&self.request);
-        let plan = self.verdict.as_ref().ok();
-        let path = plan.and_then(Plan::path);
-        let line = Line::of(self, plan, &head, path.unwrap_or(head.path));
-        let whole = std::iter::once_with(|| line.to_json());
-        let cut = CUTS.iter().map(|(value, list)| line.cut(*value, *list).to_json());
-        whole.chain(cut).find(|json| json.len() <= MAX_BYTES).unwrap_or_else(|| TOO_LARGE.into())
+    /// Names of the headers that did not go out as the agent sent them, and of those that were set.
+    fn changed(&self) -> (Vec<Cow<'_, str>>, Vec<Cow<'_, str>>) {
+        headers::changed(&Head::of(&self.request), self.verdict.as_ref().ok(), &self.scrubber)
     }
 }
 

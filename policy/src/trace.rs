@@ -49,7 +49,7 @@ impl Trace {
     /// The value of `traceparent` with which the request goes on: this span is the parent of what is behind it.
     #[must_use]
     pub fn traceparent(&self) -> String {
-        format!("00-{}-{}-{:02x}", hex(&self.trace_id), hex(&self.span_id), self.flags)
+        ["00", &hex(&self.trace_id), &hex(&self.span_id), &hex(&[self.flags])].join("-")
     }
 }
 
@@ -82,8 +82,10 @@ fn values<'a>(head: &Head<'a>, name: &'static str) -> impl Iterator<Item = &'a [
     headers.filter(move |(other, _)| same_header(other, name)).map(|(_, value)| value)
 }
 
+/// Lower-case hexadecimal, without a formatter: there are two dozen bytes of it in each request.
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |half: u8| char::from_digit(half.into(), 16).unwrap_or_default();
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
 }
 
 /// Lower-case hexadecimal of just this many bytes.

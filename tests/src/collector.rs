@@ -1,11 +1,12 @@
 //! A real OpenTelemetry Collector, which decodes what it is sent and writes it into a file.
 
-use std::net::TcpListener;
-use std::path::PathBuf;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::artefacts::tool;
 use crate::process::Process;
@@ -17,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Collector {
     folder: tempfile::TempDir,
     port: u16,
+    /// Where it says what it counts, of one that keeps nothing.
+    counts: Option<u16>,
     process: Process,
 }
 
@@ -29,11 +32,29 @@ impl Collector {
     /// The same, on this port.
     pub async fn start_at(port: u16) -> Collector {
         let folder = tempfile::tempdir().expect("a temporary directory");
-        let configuration = serde_json::json!({
+        let file = folder.path().join("traces.jsonl");
+        Collector::run(folder, port, &file, None).await
+    }
+
+    /// One on this port that decodes what it is sent, keeps nothing of it, and counts it ([`Collector::received`]).
+    pub async fn counting_at(port: u16) -> Collector {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        Collector::run(folder, port, Path::new("/dev/null"), Some(free_port())).await
+    }
+
+    async fn run(folder: tempfile::TempDir, port: u16, file: &Path, counts: Option<u16>) -> Collector {
+        let metrics = match counts {
+            None => json!({"level": "none"}),
+            Some(port) => {
+                let prometheus = json!({"host": "127.0.0.1", "port": port});
+                json!({"level": "basic", "readers": [{"pull": {"exporter": {"prometheus": prometheus}}}]})
+            }
+        };
+        let configuration = json!({
             "receivers": {"otlp": {"protocols": {"http": {"endpoint": format!("127.0.0.1:{port}")}}}},
-            "exporters": {"file": {"path": folder.path().join("traces.jsonl"), "flush_interval": "50ms"}},
+            "exporters": {"file": {"path": file, "flush_interval": "50ms"}},
             "service": {
-                "telemetry": {"metrics": {"level": "none"}},
+                "telemetry": {"metrics": metrics},
                 "pipelines": {"traces": {"receivers": ["otlp"], "exporters": ["file"]}},
             },
         });
@@ -42,9 +63,9 @@ impl Collector {
         std::fs::write(&path, configuration.to_string()).expect("a file");
         let mut command = Command::new(tool("bin/collector"));
         command.arg(format!("--config=file:{}", path.display()));
-        let mut collector = Collector { folder, port, process: Process::spawn(command) };
+        let mut collector = Collector { folder, port, counts, process: Process::spawn(command) };
         let started = Instant::now();
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
             let waits = !collector.process.is_over() && started.elapsed() < PATIENCE;
             assert!(waits, "no collector: {}", collector.process.errors().join("\n"));
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -56,6 +77,24 @@ impl Collector {
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// How many spans it has taken so far, by its own count. Panics when it is not one that counts.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        const NAME: &str = "otelcol_receiver_accepted_spans";
+        let port = self.counts.expect("a collector that counts");
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("its metrics");
+        let request = "GET /metrics HTTP/1.0\r\n\r\n";
+        stream.write_all(request.as_bytes()).expect("an open connection");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("its metrics");
+        let line = answer.lines().find(|line| line.starts_with(NAME));
+        // There is no such line before the first span.
+        line.map_or(0, |line| {
+            let count = line.rsplit(' ').next().and_then(|count| count.parse().ok());
+            count.unwrap_or_else(|| panic!("no count in {line:?}"))
+        })
     }
 
     /// The spans that it has taken, in the order in which they began: every worker sends its own.
@@ -124,6 +163,7 @@ fn plain(value: &Value) -> Value {
     }
 }
 
+/// A port of 127.0.0.1 that nobody listens at.
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("its address").port()

@@ -1,10 +1,8 @@
 //! When the built module tells its collectors, by a clock that the test moves: what a real collector gets, and what
 //! becomes of requests meanwhile, is tested on Envoy (`tests/telemetry`).
 
-use std::io::Read as _;
 use std::time::Duration;
 
-use flate2::read::GzDecoder;
 use harness::scenario::KEY;
 use harness::sealed::{CONNECTION, KEYRING, worked_example};
 use harness::wasm_host::{Code, Headers, HttpCall, Root, Vm};
@@ -63,9 +61,7 @@ fn taken(vm: &mut Vm, root: Root, call: &HttpCall) {
 /// Names of the clusters that were called, each with how many spans it was sent.
 fn spans(calls: &[HttpCall]) -> Vec<(&str, usize)> {
     let count = |call: &HttpCall| {
-        let mut bytes = Vec::new();
-        GzDecoder::new(call.body.as_slice()).read_to_end(&mut bytes).expect("gzip");
-        let request = ExportTraceServiceRequest::decode(bytes.as_slice()).expect("an export");
+        let request = ExportTraceServiceRequest::decode(call.body.as_slice()).expect("an export");
         let scopes = request.resource_spans.iter().flat_map(|resource| &resource.scope_spans);
         scopes.map(|scope| scope.spans.len()).sum()
     };
@@ -166,6 +162,39 @@ fn a_collector_that_no_rules_name_any_more_is_forgotten() {
     assert_eq!(tick(&mut vm, new), []);
     assert_eq!(vm.take_tick_period(), Some(SWEEP));
     assert_eq!((exported(&vm, "sent"), exported(&vm, "dropped")), (2, 2));
+}
+
+/// No more than a batch is sent at a time, and none waits for a clock when there is another one.
+#[test]
+fn where_more_waits_than_a_batch_the_next_is_sent_as_soon_as_one_is_taken() {
+    let mut vm = start();
+    let root = configure(&mut vm, &telling(&["a"]));
+    let mut asked = 0;
+    // Until something is dropped.
+    while exported(&vm, "dropped") == 0 {
+        (0..100).for_each(|_| request(&mut vm, root));
+        asked += 100;
+        let calls = tick(&mut vm, root);
+        assert!(calls.len() <= 1, "one batch is on its way");
+        for call in calls {
+            vm.answer(root, call.number, Headers::new(&[(":status", "503")]), &[]).unwrap();
+        }
+    }
+    vm.pass(Duration::from_secs(31));
+    let mut calls = tick(&mut vm, root);
+    let mut batches = 0;
+    while let Some(call) = calls.pop() {
+        batches += 1;
+        taken(&mut vm, root, &call);
+        calls = vm.take_http_calls();
+    }
+    assert_eq!(batches, 2, "what is left is little, and waits");
+    vm.pass(TELL);
+    if let Some(call) = tick(&mut vm, root).pop() {
+        taken(&mut vm, root, &call);
+    }
+    tick(&mut vm, root);
+    assert_eq!(exported(&vm, "sent") + exported(&vm, "dropped") + exported(&vm, "refused"), asked);
 }
 
 /// The head and the body of an answer.

@@ -37,9 +37,13 @@ pub(super) fn filters(kind: Kind, folder: &Path) -> Vec<Value> {
         Kind::Injector => vec![injector()],
         Kind::Native => vec![rbac(), mutation(), injector()],
         Kind::NativeSigning => vec![signing()],
-        Kind::Keyward | Kind::Query | Kind::Token | Kind::Signing => {
-            unreachable!("Keyward keeps its own filters")
-        }
+        Kind::Keyward
+        | Kind::Telling
+        | Kind::TellingBodies
+        | Kind::Unanswered
+        | Kind::Query
+        | Kind::Token
+        | Kind::Signing => unreachable!("Keyward keeps its own filters"),
     }
 }
 

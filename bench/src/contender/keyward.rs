@@ -10,7 +10,8 @@ use harness::google::{Account, Key};
 use serde_json::{Value, json};
 
 use super::{
-    ACCESS_KEY_ID, Contender, HOST, KEY, Kind, Parts, REGION, SECRET_ACCESS_KEY, SERVICE, envoy_with_workers,
+    ACCESS_KEY_ID, Contender, HOST, KEY, Kind, Parts, REGION, SECRET_ACCESS_KEY, SERVICE, Told,
+    envoy_with_workers,
 };
 use crate::child::Child;
 use crate::upstream::Upstream;
@@ -18,17 +19,12 @@ use crate::upstream::Upstream;
 /// Ready within this time on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A started gateway, and where its Envoy can be asked.
-pub(super) struct Started {
-    pub(super) contender: Contender,
-    pub(super) admin: PathBuf,
-}
-
-pub(super) async fn start(kind: Kind, parts: &Parts, workers: u32, upstream: &Upstream) -> Started {
+pub(super) async fn start(kind: Kind, parts: &Parts, workers: u32, upstream: &Upstream) -> Contender {
     let folder = tempfile::Builder::new().prefix("kwb").tempdir().expect("a temporary directory");
     let [manifests, state] = ["manifests", "state"].map(|name| folder.path().join(name));
     std::fs::create_dir(&manifests).expect("a folder");
-    for (name, text) in self::manifests(kind, upstream).files() {
+    let told = Told::by(kind).await;
+    for (name, text) in self::manifests(kind, upstream, told.as_ref()).files() {
         std::fs::write(manifests.join(name), text).expect("a manifest");
     }
     let module = parts.module.clone().unwrap_or_else(|| artefacts::module().to_owned());
@@ -51,15 +47,16 @@ pub(super) async fn start(kind: Kind, parts: &Parts, workers: u32, upstream: &Up
     let ready: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("not a JSON line: {line}"));
     let gateway = &ready["gateways"][0];
     let text = |name: &str| gateway[name].as_str().unwrap_or_else(|| panic!("no {name} in {line}"));
-    let contender = Contender {
+    Contender {
         kind,
         proxy: text("proxy").trim_start_matches("http://").parse().expect("an address"),
         ca: std::fs::read_to_string(text("ca")).expect("the CA of the gateway"),
         envoy: envoy_of(&state),
+        admin: admin_of(&state),
+        told,
         _process: process,
         _folder: folder,
-    };
-    Started { contender, admin: admin_of(&state) }
+    }
 }
 
 fn program(parts: &Parts) -> PathBuf {
@@ -84,6 +81,15 @@ fn place(kind: Kind) -> String {
     }
 }
 
+/// What the worked example says of telemetry, which is that nobody is told.
+const OTLP: &str = "otlp: {captureBody: {maxBytes: 65536}}";
+
+fn otlp(kind: Kind, told: Option<&Told>) -> String {
+    let Some(told) = told else { return OTLP.to_owned() };
+    let bodies = if kind == Kind::TellingBodies { ", captureBody: {}" } else { "" };
+    format!("otlp: {{endpoint: '{}'{bodies}}}", told.endpoint())
+}
+
 /// The Secret `own`: the keys of an AWS account, and a service account.
 fn own_secret() -> Value {
     json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "own"}, "stringData": {
@@ -93,7 +99,7 @@ fn own_secret() -> Value {
 }
 
 /// The worked example, at this provider.
-fn manifests(kind: Kind, upstream: &Upstream) -> Manifests {
+fn manifests(kind: Kind, upstream: &Upstream, told: Option<&Told>) -> Manifests {
     let line = format!(
         "upstreamTLS: {{additionalTrustBundleSecretRef: {{name: provider-ca}}, hostAliases: [{{ip: 127.0.0.1, hostnames: \
          [{HOST}], port: {}}}]}}",
@@ -104,6 +110,7 @@ fn manifests(kind: Kind, upstream: &Upstream) -> Manifests {
     Manifests::worked_example()
         .gateway_spec(&line)
         .replace(PLACE, &place(kind))
+        .replace(OTLP, &otlp(kind, told))
         .file("provider-ca.yaml", &secret.to_string())
         .file("own.yaml", &own_secret().to_string())
 }

@@ -8,12 +8,14 @@ mod chain;
 mod dump;
 mod keyward;
 mod native;
+mod told;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use harness::client::{Agent, Http, Way};
 
+pub use self::told::Told;
 use crate::child::Child;
 use crate::load::{Connection, PLACEHOLDER};
 use crate::upstream::{NOTE_KEY, Noted, Upstream};
@@ -30,6 +32,9 @@ pub(crate) const SECRET_ACCESS_KEY: &str = "wJalrXUtnFEMI+K7MDENG+bPxRfiCYEXAMPL
 pub(crate) const REGION: &str = "us-east-1";
 pub(crate) const SERVICE: &str = "bedrock";
 
+/// The protocols over which each contender is asked once before it is measured.
+pub const PROOFS: [Http; 2] = [Http::One, Http::Two];
+
 /// What runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Kind {
@@ -41,8 +46,14 @@ pub enum Kind {
     Injector,
     /// What Envoy has of itself for the same job: RBAC, `header_mutation` and `credential_injector`.
     Native,
-    /// Keyward.
+    /// Keyward. Nobody is told of requests.
     Keyward,
+    /// Keyward, telling a collector of each request.
+    Telling,
+    /// The same, with bodies (`captureBody`).
+    TellingBodies,
+    /// Keyward, telling somebody who does not answer.
+    Unanswered,
     /// Envoy's `aws_request_signing`.
     NativeSigning,
     /// Keyward, the key in the query instead.
@@ -63,6 +74,9 @@ impl Kind {
             Kind::Injector => "injector",
             Kind::Native => "native chain",
             Kind::Keyward => "keyward",
+            Kind::Telling => "keyward, telling",
+            Kind::TellingBodies => "keyward, telling bodies",
+            Kind::Unanswered => "keyward, unanswered",
             Kind::NativeSigning => "aws_request_signing",
             Kind::Query => "keyward, query",
             Kind::Token => "keyward, Google token",
@@ -72,7 +86,13 @@ impl Kind {
 
     /// Whether it is a gateway of Keyward's.
     fn is_keyward(self) -> bool {
-        matches!(self, Kind::Keyward | Kind::Query | Kind::Token | Kind::Signing)
+        self.tells() || matches!(self, Kind::Keyward | Kind::Query | Kind::Token | Kind::Signing)
+    }
+
+    /// Whether it makes a span of each request.
+    #[must_use]
+    pub fn tells(self) -> bool {
+        matches!(self, Kind::Telling | Kind::TellingBodies | Kind::Unanswered)
     }
 
     /// Whether what the provider received is what it is to receive.
@@ -80,6 +100,7 @@ impl Kind {
         match self {
             Kind::Bare | Kind::Idle => noted.key == PLACEHOLDER,
             Kind::Injector | Kind::Native | Kind::Keyward => noted.key == KEY,
+            Kind::Telling | Kind::TellingBodies | Kind::Unanswered => noted.key == KEY,
             Kind::Query => noted.query.ends_with(&format!("&key={KEY}")),
             Kind::Token => noted.authorization.starts_with("Bearer ey"),
             Kind::NativeSigning | Kind::Signing => {
@@ -114,6 +135,10 @@ pub struct Contender {
     pub ca: String,
     /// Process number of its Envoy.
     pub envoy: u32,
+    /// Where its Envoy can be asked.
+    pub admin: PathBuf,
+    /// Whom it tells of requests, if anybody.
+    pub told: Option<Told>,
     _process: Child,
     /// Its files; gone after the process.
     _folder: tempfile::TempDir,
@@ -128,7 +153,7 @@ impl Contender {
 
     /// Makes sure that it does its job: the provider gets the credential, or what the agent sent. Panics otherwise.
     async fn prove(&self, upstream: &Upstream) {
-        for http in [Http::One, Http::Two] {
+        for http in PROOFS {
             Connection::open(&self.agent(http, HOST), HOST).await.ask(NOTE_KEY).await;
             let noted = upstream.noted().expect("a request");
             assert!(self.kind.is_right(&noted), "{} over {http:?}: {noted:?}", self.kind.name());
@@ -145,14 +170,14 @@ pub async fn start(kinds: &[Kind], parts: &Parts, workers: u32, upstream: &Upstr
     let pattern = keyward::start(pattern, parts, workers, upstream).await;
     let dump = dump::Dump::read(&pattern.admin);
     let mut all = Vec::new();
-    for kind in kinds.iter().copied().filter(|kind| *kind != pattern.contender.kind) {
+    for kind in kinds.iter().copied().filter(|kind| *kind != pattern.kind) {
         all.push(match kind.is_keyward() {
-            true => keyward::start(kind, parts, workers, upstream).await.contender,
+            true => keyward::start(kind, parts, workers, upstream).await,
             false => native::start(kind, &dump, workers, upstream).await,
         });
     }
-    if kinds.contains(&pattern.contender.kind) {
-        all.push(pattern.contender);
+    if kinds.contains(&pattern.kind) {
+        all.push(pattern);
     }
     for contender in &all {
         contender.prove(upstream).await;

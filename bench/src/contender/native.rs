@@ -34,6 +34,8 @@ pub(super) async fn start(kind: Kind, dump: &Dump, workers: u32, upstream: &Upst
         proxy: ([127, 0, 0, 1], port).into(),
         ca: authority.pem().to_owned(),
         envoy: process.id(),
+        admin: socket,
+        told: None,
         _process: process,
         _folder: folder,
     }

@@ -35,7 +35,7 @@ pub struct Args {
     /// Connections, each with one request under way
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub connections: usize,
-    /// Who takes part
+    /// Who takes part; those who tell of requests do in `telemetry`, which waits until they have told
     #[arg(long, value_delimiter = ',', default_value = "bare,idle,injector,native,keyward")]
     pub contenders: Vec<Kind>,
     /// HTTP version on both sides: 1, 2 [default: both, one after the other]
@@ -51,6 +51,8 @@ type Samples = BTreeMap<Kind, Vec<f64>>;
 
 /// Measures. Panics when a gateway cannot be measured.
 pub async fn run(args: &Args) -> Report {
+    let tells = args.contenders.iter().any(|kind| kind.tells());
+    assert!(!tells, "what telling of requests costs is measured by `telemetry`");
     let mut report = Report { name: "cost".into(), table: table(), ..Report::default() };
     let versions = args
         .http

@@ -1,7 +1,5 @@
 //! What an agent waits: p50 and p99 at a fixed rate, and the first event of a streamed answer.
 
-mod vegeta;
-
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -9,7 +7,7 @@ use harness::client::Http;
 use serde_json::json;
 
 use crate::contender::{self, Contender, HOST, Kind, Parts};
-use crate::load::Connection;
+use crate::load::{Connection, vegeta};
 use crate::plot::{self, Bar};
 use crate::report::{Report, Table};
 use crate::stats::{Estimate, median};
@@ -67,8 +65,8 @@ pub async fn run(args: &Args) -> Report {
 
 async fn sample(contender: &Contender, args: &Args) -> [f64; 3] {
     let http = if args.http == 1 { Http::One } else { Http::Two };
-    let latencies = vegeta::attack(contender, http, args.rate, Duration::from_secs(args.seconds)).await;
-    [latencies.p50, latencies.p99, first_event(contender, http).await]
+    let attack = vegeta::attack(contender, http, args.rate, Duration::from_secs(args.seconds)).await;
+    [attack.p50, attack.p99, first_event(contender, http).await]
 }
 
 /// Time from a request on a connection that is open to the first event of its answer, milliseconds.

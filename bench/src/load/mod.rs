@@ -1,6 +1,7 @@
 //! The load: one kind of request, again and again, over a handful of connections that stay open.
 
 mod connection;
+pub(crate) mod vegeta;
 
 use std::time::{Duration, Instant};
 

@@ -16,7 +16,7 @@ use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_optio
 
 use super::any::{internal_address, number, pack, seconds, socket_address};
 use super::dns::{self, Cache};
-use super::{hosts, limits, names, tls, tunnel, upstream_guard, upstream_proxy};
+use super::{collector, hosts, limits, names, tls, tunnel, upstream_guard, upstream_proxy};
 use crate::plan::{Alias, Collector, GatewayPlan, ProxyHost, UpstreamProxy};
 
 /// Envoy's default of 1,024 connections, requests and waiting requests would bite. What one agent may hold is a
@@ -107,9 +107,9 @@ fn of_proxy(plan: &GatewayPlan, proxy: &UpstreamProxy) -> cluster::Cluster {
 }
 
 /// The operator's collector, exempt from it too.
-fn of_collector(plan: &GatewayPlan, collector: &Collector) -> cluster::Cluster {
-    let speaks = if collector.tls { Speaks::Https } else { Speaks::Http1 };
-    named(plan, &collector.host, collector.port, speaking(names::COLLECTOR, speaks, Vec::new()))
+fn of_collector(plan: &GatewayPlan, whom: &Collector) -> cluster::Cluster {
+    let speaks = if whom.tls { Speaks::Https } else { Speaks::Http1 };
+    named(plan, &whom.host, whom.port, speaking(names::COLLECTOR, speaks, collector::http().into()))
 }
 
 /// The inspector of the controller that runs this Envoy.

@@ -9,6 +9,7 @@ mod any;
 pub mod binary;
 pub mod bootstrap;
 mod clusters;
+mod collector;
 mod destinations;
 mod dns;
 mod filters;

@@ -26,10 +26,12 @@ pub(super) const POLICY: &str = "private-address";
 /// The filters of a cluster for HTTP.
 pub(super) fn http(allowed: &[(IpAddr, u8)]) -> [hcm::HttpFilter; 2] {
     let guard = HttpRbac { rules: deny(allowed), ..Default::default() };
-    [
-        filter("envoy.filters.http.upstream_rbac", pack(&guard)),
-        filter("envoy.filters.http.upstream_codec", pack(&UpstreamCodec {})),
-    ]
+    [filter("envoy.filters.http.upstream_rbac", pack(&guard)), codec()]
+}
+
+/// What every list of filters of a cluster ends with.
+pub(super) fn codec() -> hcm::HttpFilter {
+    filter("envoy.filters.http.upstream_codec", pack(&UpstreamCodec {}))
 }
 
 /// The filter of a chain that passes bytes, behind the one that resolves and saves the address.
@@ -61,7 +63,7 @@ fn leading_to((address, length): (IpAddr, u8)) -> rbac::Permission {
     rbac::Permission { rule: Some(rbac::permission::Rule::Matcher(matcher)) }
 }
 
-fn filter(name: &str, config: Any) -> hcm::HttpFilter {
+pub(super) fn filter(name: &str, config: Any) -> hcm::HttpFilter {
     hcm::HttpFilter {
         name: name.to_owned(),
         config_type: Some(hcm::http_filter::ConfigType::TypedConfig(config)),

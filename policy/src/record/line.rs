@@ -5,17 +5,27 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use super::headers::{self, clean, cut};
-use super::{MAX_BYTES, Record, TOO_LARGE};
+use super::{MAX_BYTES, Record, exchange_quotes};
 use crate::authority::Authority;
 use crate::decide::{Head, Plan};
 use crate::denial::Reason;
 use crate::query;
+use crate::wire::RecordText;
 
 /// Names with values.
 pub(super) type Texts<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
 
+/// What may stay when a record is too large: the length of each value, and of each header list.
+const CUTS: &[(usize, usize)] = &[(256, 64), (64, 24), (32, 8), (32, 0)];
+
+/// Stands for a record that no cut makes small enough (thousands of credentials on one request).
+const TOO_LARGE: &[u8] = br#"{"truncated":true}"#;
+
+/// What may be seen of a record.
 #[derive(Clone, Serialize)]
-pub(super) struct Line<'a> {
+pub struct Line<'a> {
+    #[serde(skip)]
+    written: RecordText,
     pub(super) decision: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<&'static str>,
@@ -48,14 +58,18 @@ pub(super) struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// The request went upstream, if it did, with `target` as its path and query.
-    pub(super) fn of(record: &'a Record, plan: Option<&'a Plan>, head: &Head<'a>, target: &'a [u8]) -> Self {
+    pub(super) fn of(record: &'a Record) -> Self {
+        let head = Head::of(&record.request);
+        let plan = record.verdict.as_ref().ok();
+        // The path and query with which the request went upstream, if it did.
+        let target = plan.and_then(Plan::path).unwrap_or(head.path);
         let (scrubber, places) = (&record.scrubber, record.places());
         let decided = record.decided();
         let cost = record.cost.as_ref();
         let authority = Authority::parse_or(head.authority, record.default_port).ok();
         let path = target.split(|b| *b == b'?').next().unwrap_or(target);
         Line {
+            written: record.text,
             decision: decided.decision.as_str(),
             reason: decided.reason.map(Reason::as_str),
             gateway: Cow::Borrowed(&record.gateway),
@@ -72,20 +86,38 @@ impl<'a> Line<'a> {
             model: cost.and_then(|cost| Some(clean(cost.model.as_ref()?.as_bytes(), scrubber))),
             input_tokens: cost.and_then(|cost| cost.input),
             output_tokens: cost.and_then(|cost| cost.output),
-            request_headers: headers::request(head, plan, places, scrubber),
+            request_headers: headers::request(&head, plan, places, scrubber),
             response_headers: headers::response(&record.response, places, scrubber),
             truncated: false,
         }
     }
 
-    pub(super) fn to_json(&self) -> Vec<u8> {
+    /// As its configuration wants it written.
+    #[must_use]
+    pub fn to_text(&self) -> Vec<u8> {
+        let mut text = self.to_json();
+        if self.written == RecordText::Exchanged {
+            exchange_quotes(&mut text);
+        }
+        text
+    }
+
+    /// As JSON, cut until it fits into [`MAX_BYTES`].
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        let whole = std::iter::once_with(|| self.serialized());
+        let cut = CUTS.iter().map(|(value, list)| self.cut(*value, *list).serialized());
+        whole.chain(cut).find(|json| json.len() <= MAX_BYTES).unwrap_or_else(|| TOO_LARGE.into())
+    }
+
+    fn serialized(&self) -> Vec<u8> {
         let mut json = Vec::with_capacity(MAX_BYTES / 2);
         // A struct of texts and numbers always serializes.
         serde_json::to_writer(&mut json, self).map_or_else(|_| TOO_LARGE.into(), |()| json)
     }
 
     /// With values of at most `value` bytes, and header lists of at most `list` entries.
-    pub(super) fn cut(&self, value: usize, list: usize) -> Line<'a> {
+    fn cut(&self, value: usize, list: usize) -> Line<'a> {
         let mut line = self.clone();
         let texts = [&mut line.gateway, &mut line.method, &mut line.host, &mut line.path];
         let texts = texts

@@ -46,7 +46,7 @@ fn record_of(rules: &RuleSet, vault: &mut Vault, request: HeaderMap, answer: &[(
 fn json_of(path: &[u8], headers: &[(&[u8], &[u8])], answer: &[(&[u8], &[u8])]) -> String {
     let mut vault = vault();
     let rules = compile(&sealed(config(), KEY), &mut vault);
-    let json = record_of(&rules, &mut vault, request(path, headers), answer).to_json();
+    let json = record_of(&rules, &mut vault, request(path, headers), answer).line().to_json();
     String::from_utf8(json).unwrap()
 }
 
@@ -114,7 +114,7 @@ fn of_a_refused_request_nothing_is_shown_where_the_host_takes_credentials() {
         (b"x-note", b"shown"),
     ];
     let refused = request(b"/v1//messages?subscription=own-4&x=1", own);
-    let json = record_of(&rules, &mut vault, refused, &[]).to_json();
+    let json = record_of(&rules, &mut vault, refused, &[]).line().to_json();
     let json: Value = serde_json::from_slice(&json).unwrap();
     assert_eq!(json["decision"], "denied");
     assert_eq!(json["query"], "subscription=[redacted]&x=1");
@@ -135,7 +135,7 @@ fn a_parameter_that_carries_credentials_on_the_host_is_not_shown() {
     assert_eq!(plan.path(), Some(&b"/v1/messages?x=1"[..]));
     plan.edits.clear();
     let record = Record::new(Some(&rules), &facts, request, Ok(plan), Scrubber::default());
-    let json: Value = serde_json::from_slice(&record.to_json()).unwrap();
+    let json: Value = serde_json::from_slice(&record.line().to_json()).unwrap();
     assert_eq!(json["query"], "Subscription=[redacted]&x=1");
 }
 
@@ -143,7 +143,7 @@ fn a_parameter_that_carries_credentials_on_the_host_is_not_shown() {
 fn a_request_without_configuration_has_a_record_too() {
     let verdict = Err(Reason::NoConfiguration.into());
     let record = Record::new(None, &Facts::parse(b""), request(b"/", &[]), verdict, Scrubber::default());
-    let json: Value = serde_json::from_slice(&record.to_json()).unwrap();
+    let json: Value = serde_json::from_slice(&record.line().to_json()).unwrap();
     assert_eq!((&json["reason"], &json["status"]), (&Value::from("no_configuration"), &Value::from(503)));
 }
 
@@ -154,19 +154,19 @@ fn exchanged_quotes_leave_nothing_to_escape_and_come_back() {
     let rules = compile(&config, &mut vault);
     let quotes: &[(&[u8], &[u8])] = &[(b"x-quotes", br#"it's "quoted" \ and `ticked`"#)];
     let record = record_of(&rules, &mut vault, request(b"/v1/messages", quotes), &[]);
-    let mut bytes = record.to_text();
+    let mut bytes = record.line().to_text();
     let text = String::from_utf8(bytes.clone()).unwrap();
     let header = text.split_once("'x-quotes',").map_or("", |(_, rest)| rest);
     assert!(header.starts_with("'it\"s `'quoted`' `` and \\ticked\\'"), "{text}");
     exchange_quotes(&mut bytes);
-    assert_eq!(bytes, record.to_json());
+    assert_eq!(bytes, record.line().to_json());
     let plain = record_of(
         &compile(&sealed(self::config(), KEY), &mut vault),
         &mut vault,
         request(b"/v1/messages", &[]),
         &[],
     );
-    assert_eq!(plain.to_text(), plain.to_json());
+    assert_eq!(plain.line().to_text(), plain.line().to_json());
 }
 
 #[test]

@@ -91,7 +91,23 @@ impl Scanner {
         piece: &[u8],
         found: &mut impl FnMut(Field, Scalar<'_>),
     ) -> Result<(), Malformed> {
-        piece.iter().try_for_each(|byte| self.take(*byte, found))
+        let mut rest = piece;
+        while let Some((byte, after)) = self.pass_plain_text(rest).split_first() {
+            self.take(*byte, found)?;
+            rest = after;
+        }
+        Ok(())
+    }
+
+    /// Takes what a text has until something in it means something, which is most of any body; what is left.
+    fn pass_plain_text<'a>(&mut self, piece: &'a [u8]) -> &'a [u8] {
+        if !matches!(self.inside, Inside::Text { escaped: false, .. }) {
+            return piece;
+        }
+        let end = piece.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
+        let (plain, rest) = piece.split_at(end.unwrap_or(piece.len()));
+        self.keep(plain);
+        rest
     }
 
     /// The text is over: whether it was whole.
@@ -105,19 +121,20 @@ impl Scanner {
     fn take(&mut self, byte: u8, found: &mut impl FnMut(Field, Scalar<'_>)) -> Result<(), Malformed> {
         match self.inside {
             Inside::Text { is_key, escaped: true } => {
-                self.keep(byte);
+                self.keep(&[byte]);
                 self.inside = Inside::Text { is_key, escaped: false };
             }
             Inside::Text { is_key, escaped: false } => match byte {
                 b'"' => self.end_text(is_key, found),
-                0..0x20 => return Err(Malformed),
-                _ => {
-                    self.keep(byte);
-                    self.inside = Inside::Text { is_key, escaped: byte == b'\\' };
+                b'\\' => {
+                    self.keep(&[byte]);
+                    self.inside = Inside::Text { is_key, escaped: true };
                 }
+                // A control character: whatever else there may be was taken before.
+                _ => return Err(Malformed),
             },
             Inside::Word if matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'E' | b'+' | b'-' | b'.') => {
-                self.keep(byte)
+                self.keep(&[byte])
             }
             Inside::Word => {
                 self.end_word(found)?;
@@ -145,7 +162,7 @@ impl Scanner {
             (Value | ValueOrEnd, b'"') => self.inside = Inside::Text { is_key: false, escaped: false },
             (Value | ValueOrEnd, b'0'..=b'9' | b'-' | b't' | b'f' | b'n') => {
                 self.inside = Inside::Word;
-                self.keep(byte);
+                self.keep(&[byte]);
             }
             _ => return Err(Malformed),
         }
@@ -191,12 +208,10 @@ impl Scanner {
         self.depth.checked_sub(1).and_then(|at| self.containers.get(at)).copied().unwrap_or(Place::NOWHERE)
     }
 
-    fn keep(&mut self, byte: u8) {
-        if self.kept.len() < LONGEST {
-            self.kept.push(byte);
-        } else {
-            self.too_long = true;
-        }
+    fn keep(&mut self, bytes: &[u8]) {
+        let room = LONGEST - self.kept.len();
+        self.kept.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        self.too_long |= bytes.len() > room;
     }
 
     fn end_text(&mut self, is_key: bool, found: &mut impl FnMut(Field, Scalar<'_>)) {

@@ -9,18 +9,19 @@ use harness::client::Http;
 use serde_json::Value;
 use tokio::process::Command;
 
+use super::{BODY, HEADERS, PATH};
 use crate::contender::{Contender, HOST};
-use crate::load::{BODY, HEADERS, PATH};
 
-/// Latencies of one attack, milliseconds.
+/// How many requests there were in one attack, and their latencies in milliseconds.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Latencies {
-    pub(super) p50: f64,
-    pub(super) p99: f64,
+pub(crate) struct Attack {
+    pub(crate) requests: u32,
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
 }
 
 /// Sends `rate` requests a second for this long. Panics when one is not answered with 200.
-pub(super) async fn attack(contender: &Contender, http: Http, rate: u32, duration: Duration) -> Latencies {
+pub(crate) async fn attack(contender: &Contender, http: Http, rate: u32, duration: Duration) -> Attack {
     let folder = tempfile::tempdir().expect("a temporary directory");
     let file = |name: &str, text: &str| {
         let path = folder.path().join(name);
@@ -63,12 +64,13 @@ fn target(body: &Path) -> String {
     format!("POST https://{HOST}{PATH}\n{headers}@{}\n", body.display())
 }
 
-fn parse(report: &[u8]) -> Latencies {
+fn parse(report: &[u8]) -> Attack {
     let report: Value = serde_json::from_slice(report).expect("a report in JSON");
     let codes = report["status_codes"].as_object().expect("status codes");
     assert!(codes.len() == 1 && codes.contains_key("200"), "{codes:?} {}", report["errors"]);
     let milliseconds = |name: &str| report["latencies"][name].as_f64().expect("nanoseconds") / 1e6;
-    Latencies { p50: milliseconds("50th"), p99: milliseconds("99th") }
+    let requests = report["requests"].as_u64().and_then(|count| u32::try_from(count).ok()).expect("a count");
+    Attack { requests, p50: milliseconds("50th"), p99: milliseconds("99th") }
 }
 
 #[cfg(test)]
@@ -77,9 +79,10 @@ mod tests {
 
     #[test]
     fn a_report_gives_milliseconds() {
-        let report = br#"{"latencies":{"50th":1500000,"99th":4000000},"status_codes":{"200":7},"errors":[]}"#;
-        let latencies = parse(report);
-        assert_eq!((latencies.p50.to_string(), latencies.p99.to_string()), ("1.5".into(), "4".into()));
+        let report = br#"{"requests":7,"latencies":{"50th":1500000,"99th":4000000},"status_codes":{"200":7},"errors":[]}"#;
+        let attack = parse(report);
+        assert_eq!((attack.p50.to_string(), attack.p99.to_string()), ("1.5".into(), "4".into()));
+        assert_eq!(attack.requests, 7);
     }
 
     #[test]
