@@ -199,18 +199,18 @@ impl RuleSet {
         }
     }
 
-    /// Every credential of the host that the head names: what the record of a refused request is scrubbed of.
+    /// Every credential of the hosts that head and connection name: what the record of a refused request is scrubbed of.
     #[must_use]
     pub fn credentials_at(&self, facts: &Facts<'_>, head: &Head<'_>) -> Vec<Rc<Credential>> {
-        connection::authority(facts, head)
-            .map_or_else(|_| Vec::new(), |named| self.credentials_of(&named.host))
+        let hosts = connection::hosts(facts, head);
+        hosts.iter().flat_map(|host| self.credentials_of(host)).collect()
     }
 
-    /// What carries credentials on the host that the head names, for any of its rules: what the agent of a refused
-    /// request sent there may be a key of its own.
+    /// What carries credentials on these hosts, for any of their rules: what the agent of a refused request sent there
+    /// may be a key of its own.
     pub(crate) fn carriers_at(&self, facts: &Facts<'_>, head: &Head<'_>) -> Vec<Rc<Carriers>> {
-        let Ok(named) = connection::authority(facts, head) else { return Vec::new() };
-        self.of_host(&named.host).flat_map(|(_, rules)| rules.carriers()).collect()
+        let hosts = connection::hosts(facts, head);
+        hosts.iter().flat_map(|host| self.of_host(host)).flat_map(|(_, rules)| rules.carriers()).collect()
     }
 
     fn carry_out(&self, rule: &Rule, facts: &Facts<'_>, request: &Request<'_>) -> Verdict {

@@ -60,6 +60,18 @@ pub(super) fn authority(facts: &Facts<'_>, head: &Head<'_>) -> Result<Authority,
     Authority::parse_or(head.authority, facts.default_port()).map_err(|_| Reason::AuthorityMalformed)
 }
 
+/// The canonical hosts that a request may have been meant for, where its head and its connection do not agree.
+pub(super) fn hosts(facts: &Facts<'_>, head: &Head<'_>) -> Vec<String> {
+    let named = authority(facts, head).ok().map(|authority| authority.host);
+    let asked = match facts {
+        Facts::Tls { sni, .. } => sni.and_then(|sni| authority::name(sni).ok()),
+        Facts::Cleartext | Facts::Cluster(_) => None,
+    };
+    let mut hosts: Vec<String> = named.into_iter().collect();
+    hosts.extend(asked.filter(|asked| !hosts.contains(asked)));
+    hosts
+}
+
 fn compare(authority: &Authority, sni: Option<&[u8]>, target: Option<&[u8]>) -> Result<(), Reason> {
     let sni = sni.ok_or(Reason::SniMissing)?;
     // The canonical form of a name is itself in lower case.

@@ -113,14 +113,22 @@ fn of_a_refused_request_nothing_is_shown_where_the_host_takes_credentials() {
         (b"sec-websocket-protocol", b"realtime, key.own-3"),
         (b"x-note", b"shown"),
     ];
-    let refused = request(b"/v1//messages?subscription=own-4&x=1", own);
-    let json = record_of(&rules, &mut vault, refused, &[]).line().to_json();
-    let json: Value = serde_json::from_slice(&json).unwrap();
-    assert_eq!(json["decision"], "denied");
-    assert_eq!(json["query"], "subscription=[redacted]&x=1");
-    let shown = json["request_headers"].as_array().unwrap().iter().map(|header| &header[1]);
-    let shown: Vec<_> = shown.filter_map(Value::as_str).collect();
-    assert_eq!(shown, ["[redacted]", "[redacted]", "[redacted]", "shown"]);
+    // A path that is refused, and a host that is not the connection's.
+    for (authority, path) in [
+        (&b"api.anthropic.com"[..], &b"/v1//messages?subscription=own-4&x=1"[..]),
+        (b"other.example", b"/v1/messages?subscription=own-4&x=1"),
+        (b"a@b", b"/v1/messages?subscription=own-4&x=1"),
+    ] {
+        let head: [(&[u8], &[u8]); 3] = [(b":method", b"POST"), (b":authority", authority), (b":path", path)];
+        let refused = map(&[&head[..], own].concat());
+        let json = record_of(&rules, &mut vault, refused, &[]).line().to_json();
+        let json: Value = serde_json::from_slice(&json).unwrap();
+        assert_eq!(json["decision"], "denied");
+        assert_eq!(json["query"], "subscription=[redacted]&x=1");
+        let shown = json["request_headers"].as_array().unwrap().iter().map(|header| &header[1]);
+        let shown: Vec<_> = shown.filter_map(Value::as_str).collect();
+        assert_eq!(shown, ["[redacted]", "[redacted]", "[redacted]", "shown"]);
+    }
 }
 
 /// They are gone from what goes upstream; should one be left there, its value is not shown.

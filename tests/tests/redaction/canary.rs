@@ -161,7 +161,7 @@ fn refused(case: &'static Case, noted: &str) -> Vec<(&'static str, Request)> {
     let malformed =
         ["/..", "//", "/%2e%2e/", "/a\\b/", "/%00/"].map(|start| asked().path(&format!("{start}{path}")));
     let of_another_method = ["TRACE", "BREW"].map(|method| Request { method: method.into(), ..asked() });
-    // Nor are its own places known elsewhere.
+    // Nor are its own places known to the filter of another host.
     let elsewhere = Case { places: &[], ..*case };
     let of_another_host = ["other.example", "a@b", ""]
         .map(|authority| elsewhere.request(host, path, "nobody", false).authority(authority));
