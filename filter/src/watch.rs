@@ -22,13 +22,17 @@ pub(crate) struct Watch {
     trace: Option<Trace>,
     started: Duration,
     request: Body<AskedReader>,
-    /// Of a request that is held, how much of its body was seen.
+    /// How much of the request's body arrived.
+    request_bytes: u64,
+    /// Of a request that is held, how much of it was read.
     seen: usize,
     /// Whether anything is to be read of the answer.
     reads: bool,
     response: Option<Body<Option<Meter>>>,
     /// Whether the answer is of a kind that says what it cost.
     metered: bool,
+    /// How much of the answer's body arrived; `None`: there was no answer from upstream.
+    response_bytes: Option<u64>,
     /// Whether all of it came.
     whole: bool,
 }
@@ -48,10 +52,12 @@ impl Watch {
             trace,
             started: host::now().ok()?,
             request: Body::of(headers, AskedReader::default(), rules.capture()),
+            request_bytes: 0,
             seen: 0,
             reads: false,
             response: None,
             metered: false,
+            response_bytes: None,
             whole: false,
         })
     }
@@ -77,6 +83,7 @@ impl Watch {
         if size == 0 {
             return;
         }
+        self.request_bytes += size as u64;
         if let Ok(piece) = host::request_body(0, size) {
             self.request.feed(&piece);
         }
@@ -84,6 +91,7 @@ impl Watch {
 
     /// The same of one that is held: `size` is that of all that arrived.
     pub(crate) fn held_piece(&mut self, size: usize) {
+        self.request_bytes = size as u64;
         if let Ok(piece) = host::request_body(self.seen, size.saturating_sub(self.seen)) {
             self.seen += piece.len();
             self.request.feed(&piece);
@@ -92,8 +100,10 @@ impl Watch {
 
     /// Sees the answer's head.
     pub(crate) fn answer(&mut self, headers: &HeaderMap) {
+        self.response_bytes = Some(0);
         if self.reads {
             let meter = headers.first("content-type").and_then(Meter::of);
+            let meter = meter.map(|meter| meter.with_head(headers));
             self.metered = meter.is_some();
             self.response = Some(Body::of(headers, meter, self.rules.capture()));
         }
@@ -106,6 +116,9 @@ impl Watch {
 
     /// Sees what arrived of its body.
     pub(crate) fn response_piece(&mut self, size: usize) {
+        if let Some(bytes) = &mut self.response_bytes {
+            *bytes += size as u64;
+        }
         let Some(response) = self.response.as_mut().filter(|_| size > 0) else { return };
         if let Ok(piece) = host::response_body(size) {
             response.feed(&piece);
@@ -117,11 +130,16 @@ impl Watch {
         let request = self.request.end();
         let response = self.response.map(Body::end);
         let (meter, response_body) = response.map_or((None, None), |seen| (Some(seen.reader), seen.shown));
+        // The host knows too, but each of its answers takes a while. What was refused did not come by here.
+        let (request_bytes, response_bytes) = match self.response_bytes {
+            Some(bytes) => (Some(self.request_bytes), Some(bytes)),
+            None => (host::request_size(), host::response_size()),
+        };
         let observed = Observed {
             started: self.started,
             ended: host::now().ok()?,
-            request_bytes: host::request_size(),
-            response_bytes: host::response_size(),
+            request_bytes,
+            response_bytes,
             asked: request.reader.map(AskedReader::end).unwrap_or_default(),
             usage: match meter {
                 Some(Some(meter)) => meter.map(|meter| meter.end(self.whole)),

@@ -8,8 +8,9 @@ mod json;
 mod places;
 mod sse;
 
+use crate::header_map::HeaderMap;
 use json::{Malformed, Scalar, Scanner};
-use places::{ANSWER, Field, REQUEST};
+use places::{ANSWER, Field, HEAD, REQUEST};
 use sse::{Events, Part};
 
 /// What ends OpenAI's streams, and those of others who speak its format. It is no JSON.
@@ -184,6 +185,8 @@ impl AskedReader {
 /// Reads the usage of an answer, as its body passes.
 pub struct Meter {
     framing: Framing,
+    /// What the answer's head says, which counts where the body says nothing.
+    head: Counts,
     counts: Counts,
     malformed: bool,
 }
@@ -211,7 +214,18 @@ impl Meter {
             b"application/vnd.amazon.eventstream" => Framing::Aws(aws::Messages::default()),
             _ => return None,
         };
-        Some(Meter { framing, counts: Counts::default(), malformed: false })
+        Some(Meter { framing, head: Counts::default(), counts: Counts::default(), malformed: false })
+    }
+
+    /// Reads what the answer's head says of usage.
+    #[must_use]
+    pub fn with_head(mut self, headers: &HeaderMap) -> Meter {
+        for (name, field) in HEAD {
+            if let Some(value) = headers.first(name) {
+                self.head.take(*field, Scalar::Word(value));
+            }
+        }
+        self
     }
 
     /// Takes a piece of the body.
@@ -250,7 +264,14 @@ impl Meter {
         };
         let is_stream = !matches!(self.framing, Framing::Whole(_));
         let known = came && whole || is_stream && self.counts.ended;
-        if known && !self.malformed { Ok(self.counts.usage()) } else { Err(Unknown::Malformed) }
+        if !known || self.malformed {
+            return Err(Unknown::Malformed);
+        }
+        let usage = self.counts.usage();
+        match (usage.input, usage.output) {
+            (None, None) => Ok(Usage { model: usage.model, ..self.head.usage() }),
+            _ => Ok(usage),
+        }
     }
 }
 

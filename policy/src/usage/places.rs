@@ -86,6 +86,16 @@ pub(super) static ANSWER: Places = Places(&[
     (&["amazon-bedrock-invocationMetrics", "cacheWriteInputTokenCount"], Field::CacheWriteToo),
 ]);
 
+/// Of an answer's head: Bedrock's for an invocation, whose body is whatever the model's maker wants it to be. As in its
+/// bodies, the input leaves out what concerns the cache. Whose words these are:
+/// <https://github.com/aws/aws-sdk-js-v3/issues/8172>, <https://github.com/langchain-ai/langchain/pull/19127>.
+pub(super) static HEAD: &[(&str, Field)] = &[
+    ("x-amzn-bedrock-input-token-count", Field::Input),
+    ("x-amzn-bedrock-output-token-count", Field::Output),
+    ("x-amzn-bedrock-cache-read-input-token-count", Field::CacheReadToo),
+    ("x-amzn-bedrock-cache-write-input-token-count", Field::CacheWriteToo),
+];
+
 /// A table of places.
 pub(super) struct Places(&'static [Row]);
 

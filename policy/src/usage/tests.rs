@@ -142,6 +142,33 @@ mod bedrock {
         assert_usage(STREAM, &messages(&[&start, &stop]), ("claude-opus-5", 10, 12, None, None, None));
     }
 
+    /// Of Llama, Titan and other models whose bodies have names of their own.
+    #[test]
+    fn what_the_head_says_of_an_invocation_counts_where_the_body_says_nothing() {
+        let of_head = |body: &[u8], headers: &[(&str, &str)]| {
+            let headers: HeaderMap =
+                headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+            let mut meter = Meter::of(JSON.as_bytes()).expect("a type that is read").with_head(&headers);
+            meter.feed(body);
+            meter.end(true)
+        };
+        let counts = [
+            ("x-amzn-bedrock-input-token-count", "5"),
+            ("x-amzn-bedrock-output-token-count", "7"),
+            ("x-amzn-bedrock-cache-read-input-token-count", "100"),
+        ];
+        let llama = br#"{"generation":"x","prompt_token_count":105,"generation_token_count":7}"#;
+        let (cache_read, expected) =
+            (Some(100), Usage { input: Some(105), output: Some(7), ..Usage::default() });
+        assert_eq!(of_head(llama, &counts), Ok(Usage { cache_read, ..expected }));
+        let claude = br#"{"model":"claude","usage":{"input_tokens":1,"output_tokens":2}}"#;
+        let expected =
+            Usage { model: Some("claude".into()), input: Some(1), output: Some(2), ..Usage::default() };
+        assert_eq!(of_head(claude, &counts), Ok(expected));
+        assert_eq!(of_head(llama, &[("x-amzn-bedrock-input-token-count", "-5")]), Ok(Usage::default()));
+        assert_eq!(of_head(b"{", &counts), Err(Unknown::Malformed));
+    }
+
     #[test]
     fn a_message_that_is_broken_or_huge_makes_the_usage_unknown() {
         let whole = messages(&[r#"{"usage":{"inputTokens":5,"outputTokens":6}}"#]);

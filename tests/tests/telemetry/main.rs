@@ -2,6 +2,7 @@
 
 mod bodies;
 mod conventions;
+mod damaged;
 mod metrics;
 mod outages;
 mod trace;
