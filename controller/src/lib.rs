@@ -25,6 +25,7 @@ mod parallel;
 pub mod plan;
 pub mod run;
 pub mod sandbox;
+pub mod signals;
 pub mod source;
 pub mod state;
 mod terminal;

@@ -17,7 +17,6 @@ mod ports;
 mod report;
 mod run;
 mod secrets;
-mod signals;
 pub(crate) mod status;
 pub(crate) mod summary;
 mod tokens;
@@ -30,6 +29,7 @@ pub use args::Args;
 use self::output::{Format, Output};
 use crate::cli::Failure;
 use crate::hardening;
+use crate::signals::{self, Signals};
 use crate::source::{Overrides, SecretFlag};
 use crate::terminal::Looks;
 
@@ -46,9 +46,9 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     // Envoy ends with the thread that started it, so it is started from here: this thread lives as long as we do.
     runtime()?.block_on(async {
         // Before anything is started, so that no signal finds a half-started gateway.
-        let mut signals = signals::Signals::new().map_err(Failure::failed)?;
+        let mut signals = Signals::new(&signals::ENDING).map_err(Failure::failed)?;
         let sink = Box::new(Output::new(format, std::io::stdout()));
-        run::Dev::run(args, flags, sink, async { Ok(signals.next().await.exit_code()) }).await
+        run::Dev::run(args, flags, sink, async { Ok(signals::exit_code(signals.next().await)) }).await
     })
 }
 

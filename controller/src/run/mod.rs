@@ -38,7 +38,8 @@ use crate::cli::Failure;
 use crate::dev::{self, Outline};
 use crate::hardening;
 use crate::plan::ObjectKey;
-use crate::sandbox::Signals;
+use crate::sandbox;
+use crate::signals::Signals;
 use crate::source::Overrides;
 use crate::state::{StateDir, Temporary, temporary};
 
@@ -61,7 +62,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let runtime = dev::runtime()?;
     let code = runtime.block_on(async {
         // Before anything is made or started, so that no signal leaves it behind.
-        let signals = Signals::new().map_err(Failure::failed)?;
+        let signals = Signals::new(&sandbox::SIGNALS).map_err(Failure::failed)?;
         let runs = runs_directory()?;
         temporary::sweep(&runs);
         temporary::sweep(&std::env::temp_dir());

@@ -19,7 +19,8 @@ use crate::cli::progress::Progress;
 use crate::dev::event::GatewayAddress;
 use crate::dev::{self, trust};
 use crate::plan::{DefaultPolicy, ObjectKey};
-use crate::sandbox::{self, Isolation, Network, Program, REACHABLE, Refused, Sandbox, Signals};
+use crate::sandbox::{self, Isolation, Network, Program, REACHABLE, Refused, Sandbox};
+use crate::signals::{self, Signals};
 use crate::state::StateDir;
 use crate::state::socket::short_root;
 
@@ -54,10 +55,7 @@ impl Session {
                 self.program(&mut place, &gateways, files.path())
             };
             let program = tokio::select! {
-                signal = signals.next() => {
-                    let code = u8::try_from(128 + signal.as_raw_value());
-                    return Ok(ExitCode::from(code.unwrap_or(u8::MAX)));
-                }
+                signal = signals.next() => return Ok(signals::exit_code(signal)),
                 program = preparing => program?,
             };
             // From here on a signal is the command's: one that comes while it starts is kept for it.

@@ -24,7 +24,6 @@ mod privileges;
 mod root;
 mod running;
 mod runtime;
-mod signals;
 mod stage;
 mod terminal;
 
@@ -42,8 +41,7 @@ use self::stage::Stages;
 use self::terminal::Terminal;
 
 pub use self::message::Refused;
-pub use self::running::Running;
-pub use self::signals::Signals;
+pub use self::running::{Running, SIGNALS};
 pub(crate) use self::stage::{SUBCOMMAND, Stage, become_stage};
 
 /// How long making the namespaces may take; it takes milliseconds.

@@ -4,12 +4,24 @@ use std::io;
 use std::time::Duration;
 
 use rustix::process::{Signal, getpgrp, kill_current_process_group};
+use tokio::signal::unix::SignalKind;
 use tokio::time::sleep;
 
 use super::message::{Order, Report};
-use super::signals::Signals;
 use super::stage::Stages;
 use super::terminal::Terminal;
+use crate::signals::Signals;
+
+/// The signals that are the command's once it runs; before that they end the run. The terminal's own signals reach it
+/// without us.
+pub const SIGNALS: [SignalKind; 6] = [
+    SignalKind::terminate(),
+    SignalKind::hangup(),
+    SignalKind::interrupt(),
+    SignalKind::quit(),
+    SignalKind::user_defined1(),
+    SignalKind::user_defined2(),
+];
 
 /// How long the kernel gets to stop this process once it was asked.
 const STOP: Duration = Duration::from_millis(50);

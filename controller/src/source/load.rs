@@ -185,16 +185,13 @@ impl FileReader<'_> {
     fn document(&mut self, node: &Node) {
         let mut value = node.to_value();
         let named = named(&value);
-        let is_nameless = named.is_none() && may_be_ours(&value);
+        self.has_nameless |= named.is_none() && may_be_ours(&value);
         if named.as_ref().is_some_and(|object| self.is_replaced(object)) {
             strip_values(&mut value);
         }
         match Manifest::from_value(value) {
             Ok(manifest) => self.accept(node, manifest),
-            Err(error) => {
-                self.has_nameless |= is_nameless;
-                self.refuse(node, named, is_nameless, &error);
-            }
+            Err(error) => self.refuse(node, named, &error),
         }
     }
 
@@ -215,12 +212,13 @@ impl FileReader<'_> {
     }
 
     /// One object is unusable: what it last was serves on.
-    fn refuse(&mut self, node: &Node, named: Option<ObjectRef>, is_nameless: bool, error: &ManifestError) {
+    fn refuse(&mut self, node: &Node, named: Option<ObjectRef>, error: &ManifestError) {
         let kept = named.as_ref().and_then(|object| Some((object.clone(), self.kept.get(object)?.clone())));
-        let held = match (&kept, is_nameless && !self.kept.is_empty()) {
-            (Some(_), _) => "its last good version serves on",
-            (None, true) => "what the file last held serves on",
-            (None, false) => "it is not served",
+        let may_be_any = named.is_none() && self.has_nameless;
+        let held = match &kept {
+            Some(_) => "its last good version serves on",
+            None if may_be_any && !self.kept.is_empty() => "what the file last held serves on",
+            None => "it is not served",
         };
         self.problems.push(Problem {
             file: Some(self.file.to_owned()),
