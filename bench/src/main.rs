@@ -32,7 +32,7 @@ enum Command {
     Fairness(fairness::Args),
     /// A verdict among ten routes and among ten thousand
     Matching(matching::Args),
-    /// Whether a collector that answers, or one that hangs, moves p50 and p99; what becomes of every span
+    /// Whether a collector that hangs moves p50 and p99, and what telling costs; what becomes of every span
     Telemetry(telemetry::Args),
     Scale(scale::Args),
     Endurance(endurance::Args),
