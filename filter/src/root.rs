@@ -35,7 +35,7 @@ impl Context for Root {
     fn on_http_call_response(&mut self, number: u32, _headers: usize, body: usize, _trailers: usize) {
         let (Some(cluster), Ok(now)) = (self.posted.remove(&number), host::now()) else { return };
         telling::answered(&cluster, now, body);
-        if vm::with(|vm| vm.outbox(&cluster).is_some_and(|outbox| outbox.is_crowded())) == Some(true) {
+        if vm::with(|vm| vm.outbox(&cluster).is_some_and(|outbox| outbox.is_due(now))) == Some(true) {
             self.tell(now);
         }
     }

@@ -26,6 +26,9 @@ const SWEEP: Duration = Duration::from_secs(30);
 /// How often spans are sent while some wait.
 const TELL: Duration = Duration::from_millis(500);
 
+/// When a batch is sent that waits for nothing: not by the request that made it whole.
+const NOW: Duration = Duration::from_millis(1);
+
 pub(crate) struct Vm {
     pub(crate) vault: Vault,
     /// The rules that each root id was given last, as long as a root context or a request holds them.
@@ -50,20 +53,24 @@ impl Vm {
     /// off, for ever where requests end more often.
     pub(crate) fn hurry(&mut self, now: Duration) -> Option<Duration> {
         let wait = self.tick.saturating_sub(now);
-        let is_late = wait.is_zero() || wait > self.period();
+        let is_late = wait.is_zero() || wait > self.period(now);
         is_late.then(|| self.next_tick(now))
     }
 
     /// The period to ask for after a tick.
     pub(crate) fn next_tick(&mut self, now: Duration) -> Duration {
-        let period = self.period();
+        let period = self.period(now);
         self.tick = now + period;
         period
     }
 
-    fn period(&self) -> Duration {
-        let is_all_told = self.outboxes.values().all(Outbox::is_empty);
-        if is_all_told { SWEEP } else { TELL }
+    fn period(&self, now: Duration) -> Duration {
+        let mut outboxes = self.outboxes.values();
+        match outboxes.clone().any(|outbox| outbox.is_due(now)) {
+            true => NOW,
+            false if outboxes.all(Outbox::is_empty) => SWEEP,
+            false => TELL,
+        }
     }
 
     /// The spans for the collector behind this cluster.

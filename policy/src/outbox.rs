@@ -24,11 +24,9 @@ pub const MOST: usize = 2 << 20;
 /// Bytes of one span at most. Whoever makes a larger one leaves out its bodies.
 pub const LARGEST: usize = 256 << 10;
 
-/// Bytes of spans in one batch, beyond which no other is added.
-const BATCH: usize = 1 << 20;
-
-/// Bytes of spans beyond which a batch does not wait for its time.
-const CROWDED: usize = MOST / 4;
+/// Bytes of spans in one batch, beyond which no other is added. So many do not wait for the time of a batch: what is put
+/// together and compressed at once keeps requests waiting.
+const BATCH: usize = 128 << 10;
 
 /// How long a batch may be on its way. An answer may never come: the one who asked may be gone.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -114,10 +112,10 @@ impl Outbox {
         self.waiting.is_empty()
     }
 
-    /// Whether so much waits that the next batch is to be sent as soon as one was taken.
+    /// Whether a whole batch waits, and nothing keeps it from being sent.
     #[must_use]
-    pub fn is_crowded(&self) -> bool {
-        self.bytes > CROWDED
+    pub fn is_due(&self, now: Duration) -> bool {
+        self.bytes >= BATCH && self.on_its_way.is_none() && now >= self.not_before
     }
 
     /// Drops what waits where nobody has asked for it in a minute; whether it did.
@@ -382,14 +380,25 @@ mod tests {
         assert!((0..fit).all(|_| outbox.add(vec![0; LARGEST])));
         assert!(!outbox.add(vec![0]));
         assert_eq!(outbox.take_counts(), Counts { dropped: 2, ..Counts::default() });
-        assert!(outbox.is_crowded());
+    }
+
+    #[test]
+    fn a_whole_batch_is_due_unless_one_is_on_its_way_or_a_pause_is_to_be_kept() {
+        let mut outbox = Outbox::default();
+        let parts = 8;
+        for _ in 0..parts {
+            assert!(!outbox.is_due(at(0)), "less than a batch");
+            outbox.add(vec![0; BATCH / parts]);
+        }
+        assert!(outbox.is_due(at(0)));
+        outbox.add(vec![0]);
         assert!(outbox.batch(at(0)).is_some());
-        outbox.ended(at(0), &OK);
-        assert_eq!(outbox.take_counts().sent, 4, "a batch of 1 MiB");
-        assert!(outbox.is_crowded());
-        assert!(outbox.add(vec![0; LARGEST]));
-        assert!(outbox.batch(at(0)).is_some());
-        outbox.ended(at(0), &OK);
-        assert!(!outbox.is_crowded() && !outbox.is_empty());
+        assert!(!outbox.is_due(at(0)), "one is on its way");
+        outbox.ended(at(0), &Ended::Failed);
+        assert!(!outbox.is_due(at(0)) && outbox.is_due(at(1)), "a pause");
+        assert!(outbox.batch(at(1)).is_some());
+        outbox.ended(at(1), &OK);
+        assert_eq!(outbox.take_counts().sent, parts as u64);
+        assert!(!outbox.is_due(at(1)) && !outbox.is_empty(), "less than a batch");
     }
 }
