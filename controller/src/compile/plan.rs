@@ -58,6 +58,7 @@ pub(super) fn plan(
         unlisted,
         max_held_body: settings.max_held_body,
         telemetry: telemetry.as_ref(),
+        scrub: settings.scrub,
     };
     let buckets = configurations(&frame, &claims, &hosts, fills, keyring);
     let open_aliases = settings.aliases.into_iter().filter(|(name, _)| !is_claimed(name, &hosts)).collect();
