@@ -148,6 +148,63 @@ async fn a_key_that_is_cut_into_pieces_does_not_come_through() {
     }
 }
 
+/// Takes an upgrade, then gives the key away in two parts.
+async fn upgrade(mut stream: TlsStream<TcpStream>) {
+    let _ = stream.read(&mut [0; 16384]).await;
+    let head = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+    let _ = stream.write_all(head.as_bytes()).await;
+    for part in [&KEY[..9], &KEY[9..], "\n"] {
+        let _ = stream.write_all(part.as_bytes()).await;
+        let _ = stream.flush().await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let _ = stream.read(&mut [0; 16384]).await;
+}
+
+#[tokio::test]
+async fn what_comes_over_a_web_socket_is_searched_too() {
+    let provider = Scripted::start(&[HOST], &["http/1.1"], upgrade).await.unwrap();
+    let gateway = in_front_of(&provider).await;
+    let mut agent = gateway.agent(Http::One, HOST).open_http1().await.unwrap();
+    let request = "GET /v1/messages HTTP/1.1\r\nhost: api.anthropic.com\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+        sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+        sec-websocket-extensions: permessage-deflate\r\n\r\n";
+    agent.write(request.as_bytes()).await.unwrap();
+    assert_eq!(agent.head().await.unwrap().status, 101);
+    let mut stream = agent.into_inner();
+    let mut got = Vec::new();
+    while !got.ends_with(b"\n") {
+        let read =
+            tokio::time::timeout(SOON, stream.read_buf(&mut got)).await.expect("what was sent").unwrap();
+        assert_ne!(read, 0, "{:?}", String::from_utf8_lossy(&got));
+    }
+    let stars = "*".repeat(KEY.len() - "[redacted]".len());
+    assert_eq!(String::from_utf8_lossy(&got), format!("[redacted]{stars}\n"));
+}
+
+/// Answers with four mebibytes of what each of its pieces may begin the key with.
+async fn beginnings(mut stream: TlsStream<TcpStream>) {
+    let _ = stream.read(&mut [0; 16384]).await;
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 4194304\r\n\r\n";
+    let _ = stream.write_all(head.as_bytes()).await;
+    let first = KEY.as_bytes()[0];
+    let _ = stream.write_all(&vec![first; 4 << 20]).await;
+    let _ = stream.flush().await;
+    let _ = stream.read(&mut [0; 16384]).await;
+}
+
+/// Memory is bounded by what a connection may hold back: the answer fails, and nothing else does.
+#[tokio::test]
+async fn an_answer_that_could_begin_the_key_everywhere_ends_where_too_much_waits() {
+    let provider = Scripted::start(&[HOST], &["http/1.1"], beginnings).await.unwrap();
+    let gateway = in_front_of(&provider).await;
+    for http in [Http::One, Http::Two] {
+        let answer = gateway.agent(http, HOST).send(&Request::messages()).await;
+        assert!(answer.as_ref().map_or(true, |answer| answer.status == 500), "{http:?}: {answer:?}");
+    }
+    assert_eq!(gateway.envoys().len(), 1);
+}
+
 /// A body that ends within what may be the key, and then has trailers.
 async fn trailers(stream: TlsStream<TcpStream>) {
     let mut connection = h2::server::handshake(stream).await.unwrap();

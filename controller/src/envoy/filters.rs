@@ -228,6 +228,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_a_filter_that_cleans_bodies_may_change_them() {
+        for scrubs in [false, true] {
+            let class = Class { kind: Kind::Light, telemetry: Telemetry::Nothing, scrubs };
+            for capability in SCRUBBING {
+                assert_eq!(class.capabilities().any(|allowed| allowed == capability), scrubs);
+            }
+            assert_eq!(class.vm_id() == "keyward-light-scrubbing", scrubs);
+        }
+    }
+
+    #[test]
     fn a_filter_that_only_reads_calls_nobody() {
         let class = |kind, telemetry| Class { kind, telemetry, scrubs: false };
         let may = |class: Class, capability| class.capabilities().any(|allowed| allowed == capability);
