@@ -73,10 +73,15 @@ pub(crate) fn request_body(start: usize, length: usize) -> Result<Vec<u8>, Refus
     Ok(part.unwrap_or_default())
 }
 
-/// What arrived of the response's body.
-pub(crate) fn response_body(length: usize) -> Result<Vec<u8>, Refused> {
-    let part = hostcalls::get_buffer(BufferType::HttpResponseBody, 0, length).map_err(|_| Refused)?;
+/// A part of the response's body, as far as Envoy holds it.
+pub(crate) fn response_body(start: usize, length: usize) -> Result<Vec<u8>, Refused> {
+    let part = hostcalls::get_buffer(BufferType::HttpResponseBody, start, length).map_err(|_| Refused)?;
     Ok(part.unwrap_or_default())
+}
+
+/// Puts these bytes in the place of what arrived of the response's body.
+pub(crate) fn set_response_body(length: usize, bytes: &[u8]) -> Result<(), Refused> {
+    hostcalls::set_buffer(BufferType::HttpResponseBody, 0, length, bytes).map_err(|_| Refused)
 }
 
 /// Bytes of the request's body, once it has ended; `None`: the host does not say.

@@ -3,6 +3,7 @@
 //! Absent on purpose: policy. What a request may do is decided by [`policy::rules::RuleSet::decide`]; here its edits
 //! are applied, one host call each, and its denials answered. Only `host.rs` calls the host.
 
+mod answer;
 mod body;
 mod configuration;
 mod host;

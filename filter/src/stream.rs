@@ -18,6 +18,7 @@ use policy::wire::{AgentSide, CONNECTION_HEADER, ConnectionFacts};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
+use crate::answer::Answer;
 use crate::body::Body;
 use crate::host::{self, Refused};
 use crate::jwt;
@@ -31,7 +32,11 @@ pub(crate) struct Stream {
     /// `None` until the request is judged, and where the vault is out of reach: what cannot be scrubbed is not written.
     record: Option<Record>,
     watch: Option<Watch>,
+    answer: Answer,
 }
+
+/// What an upstream sets a cookie by (RFC 6265, 4.1).
+const SET_COOKIE: &str = "set-cookie";
 
 enum Progress {
     /// Forwarded, or not seen yet.
@@ -69,7 +74,7 @@ impl Held {
 
 impl Stream {
     pub(crate) fn new(rules: Option<Rc<RuleSet>>) -> Self {
-        Stream { rules, progress: Progress::Forwarded, record: None, watch: None }
+        Stream { rules, progress: Progress::Forwarded, record: None, watch: None, answer: Answer::default() }
     }
 
     /// Judges the request by its head: edits it in place, or holds it back.
@@ -170,16 +175,29 @@ impl Stream {
         if let (Ok(plan), Some(watch)) = (&verdict, &mut self.watch) {
             watch.pass_on(plan, &headers);
         }
+        if let (Ok(plan), Some(rules)) = (&verdict, rules)
+            && rules.scrub().bodies
+        {
+            self.answer = Answer::asked(plan, &headers, &scrubber).map_err(host_failed)?;
+        }
         self.record = Some(Record::new(rules, &facts, headers, verdict, scrubber));
         outcome
     }
 
     /// Scrubs the response's head and adds it to the record.
-    fn scrub(&mut self) -> Result<(), Refused> {
+    fn scrub(&mut self, ended: bool) -> Result<(), Denial> {
         let (Progress::Forwarded, Some(record)) = (&self.progress, &mut self.record) else { return Ok(()) };
-        let headers = host::response_headers()?;
+        let headers = host::response_headers().map_err(host_failed)?;
+        if let Err(reason) = self.answer.check(&headers, ended) {
+            record.withhold(reason);
+            return Err(reason.into());
+        }
         for rewrite in record.scrubber().rewrite(&headers) {
-            replace(&rewrite, &IN_HEAD)?;
+            replace(&rewrite, &IN_HEAD).map_err(host_failed)?;
+        }
+        let drops_cookies = self.rules.as_ref().is_some_and(|rules| rules.scrub().set_cookie);
+        if drops_cookies && record.decided().route.is_some() && headers.first(SET_COOKIE).is_some() {
+            host::remove_response_header(SET_COOKIE).map_err(host_failed)?;
         }
         if let Some(watch) = &mut self.watch {
             watch.answer(&headers);
@@ -188,9 +206,18 @@ impl Stream {
         Ok(())
     }
 
-    /// Scrubs the response's trailers.
-    fn scrub_trailers(&self) -> Result<(), Refused> {
+    /// Scrubs what arrived of the response's body; whether it may go on.
+    fn scrub_body(&mut self, size: usize, ended: bool) -> Result<Action, Refused> {
+        let (Progress::Forwarded, Some(record)) = (&self.progress, &self.record) else {
+            return Ok(Action::Continue);
+        };
+        self.answer.pass(record.scrubber(), size, ended)
+    }
+
+    /// Scrubs the response's trailers, and what is left of its body.
+    fn scrub_trailers(&mut self) -> Result<(), Refused> {
         let (Progress::Forwarded, Some(record)) = (&self.progress, &self.record) else { return Ok(()) };
+        self.answer.end(record.scrubber())?;
         let rewrites = record.scrubber().rewrite(&host::response_trailers()?);
         rewrites.iter().try_for_each(|rewrite| replace(rewrite, &IN_TRAILERS))
     }
@@ -241,26 +268,28 @@ impl HttpContext for Stream {
     }
 
     fn on_http_response_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
-        match self.scrub() {
+        match self.scrub(end_of_stream) {
             Ok(()) => {
                 self.answered(end_of_stream);
                 Action::Continue
             }
-            Err(refused) => self.refuse(&host_failed(refused)),
+            Err(denial) => self.refuse(&denial),
         }
     }
 
     fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         if let Some(watch) = &mut self.watch {
-            watch.response_piece(size);
+            let held = self.answer.held();
+            watch.response_piece(held, size.saturating_sub(held));
         }
         self.answered(end_of_stream);
-        Action::Continue
+        ended_unless(self.scrub_body(size, end_of_stream))
     }
 
     fn on_http_response_trailers(&mut self, _count: usize) -> Action {
         self.answered(true);
-        passing(self.scrub_trailers())
+        let scrubbed = self.scrub_trailers();
+        passing(scrubbed)
     }
 
     fn on_log(&mut self) {
@@ -421,13 +450,14 @@ fn text(name: &[u8]) -> Result<&str, Refused> {
 
 /// Trailers that the host does not let us change end the request: its head is on its way, so no answer can be given.
 fn passing(changed: Result<(), Refused>) -> Action {
-    match changed {
-        Ok(()) => Action::Continue,
-        Err(Refused) => {
-            let _ = host::reset();
-            Action::Pause
-        }
-    }
+    ended_unless(changed.map(|()| Action::Continue))
+}
+
+fn ended_unless(done: Result<Action, Refused>) -> Action {
+    done.unwrap_or_else(|Refused| {
+        let _ = host::reset();
+        Action::Pause
+    })
 }
 
 fn host_failed(_: Refused) -> Denial {

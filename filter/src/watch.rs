@@ -114,13 +114,13 @@ impl Watch {
         self.whole = true;
     }
 
-    /// Sees what arrived of its body.
-    pub(crate) fn response_piece(&mut self, size: usize) {
+    /// Sees what arrived of its body: `size` bytes, behind those that were seen and are held.
+    pub(crate) fn response_piece(&mut self, held: usize, size: usize) {
         if let Some(bytes) = &mut self.response_bytes {
             *bytes += size as u64;
         }
         let Some(response) = self.response.as_mut().filter(|_| size > 0) else { return };
-        if let Ok(piece) = host::response_body(size) {
+        if let Ok(piece) = host::response_body(held, size) {
             response.feed(&piece);
         }
     }

@@ -14,7 +14,7 @@ use policy::rules::{RuleSet, Vault};
 use policy::secret::Secret;
 use policy::wire::{
     AgentSide, Carriers, Config, ConnectionFacts, DEFAULT_MAX_HELD_BODY, Injection, ModelSource, Models,
-    Outcome, RecordText, Rule, Target, Unlisted, VERSION,
+    Outcome, RecordText, Rule, Scrub, Target, Unlisted, VERSION,
 };
 use serde_json::Value;
 
@@ -80,6 +80,7 @@ fn rules(target: Target, by_model: bool) -> RuleSet {
         connection_facts: ConnectionFacts::FilterState,
         record: RecordText::Json,
         telemetry: None,
+        scrub: Scrub::default(),
         unlisted: Unlisted::Deny,
         other_hosts: Unlisted::Deny,
         endpoints: Vec::new(),

@@ -12,7 +12,7 @@ use policy::seal::Keyring;
 use policy::secret::Secret;
 use policy::wire::{
     AgentSide, Carriers, Config, ConnectionFacts, DEFAULT_MAX_HELD_BODY, Injection, Outcome, RecordText,
-    Rule, Target, Unlisted, VERSION,
+    Rule, Scrub, Target, Unlisted, VERSION,
 };
 
 use crate::input::{lines, percent_decoded};
@@ -208,6 +208,7 @@ fn rules(unlisted: Unlisted) -> RuleSet {
         connection_facts: ConnectionFacts::FilterState,
         record: RecordText::Json,
         telemetry: None,
+        scrub: Scrub::default(),
         unlisted,
         other_hosts: unlisted,
         endpoints: vec![texts(&["/v1/*"])],

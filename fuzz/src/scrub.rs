@@ -25,6 +25,7 @@ pub fn holds(input: &[u8]) {
     let scrubber = Scrubber::new(vec![Rc::new(Live::new(secret))]);
 
     check_kept(&scrubber, after);
+    check_pieces(&scrubber, after, how);
     let (Ok(text), Ok(before), Ok(after)) =
         (std::str::from_utf8(&value), std::str::from_utf8(before), std::str::from_utf8(after))
     else {
@@ -35,9 +36,27 @@ pub fn holds(input: &[u8]) {
         panic!("not found in {:?}", String::from_utf8_lossy(&written));
     };
     check_kept(&scrubber, &written);
+    check_pieces(&scrubber, &written, how);
     for piece in pieces(&scrubbed) {
         assert!(!survives(&value, piece), "{:?} shows it", String::from_utf8_lossy(&scrubbed));
     }
+}
+
+/// In a body that comes in pieces, however it is cut, no credential is left, and its length stays.
+fn check_pieces(scrubber: &Scrubber, body: &[u8], how: &[u8]) {
+    let (mut passed, mut held) = (Vec::new(), Vec::new());
+    let mut sizes = how.iter().map(|size| usize::from(*size) + 1).chain(std::iter::repeat(64));
+    let mut rest = body;
+    while !rest.is_empty() {
+        let (piece, after) = rest.split_at(sizes.next().unwrap_or(1).min(rest.len()));
+        held.extend_from_slice(piece);
+        if !scrubber.mask(&mut held, after.is_empty()).open {
+            passed.append(&mut held);
+        }
+        rest = after;
+    }
+    assert_eq!((passed.len(), held.len()), (body.len(), 0));
+    assert!(scrubber.scrub(&passed).is_none(), "{:?} shows it", String::from_utf8_lossy(&passed));
 }
 
 /// Bytes go, and marks come; the rest stays in its order.

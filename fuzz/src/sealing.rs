@@ -9,7 +9,7 @@ use policy::seal::{Binding, Keyring};
 use policy::secret::Secret;
 use policy::wire::{
     AgentSide, Carriers, Config, ConnectionFacts, DEFAULT_MAX_HELD_BODY, Injection, Outcome, RecordText,
-    Rule, Target, Unlisted, VERSION,
+    Rule, Scrub, Target, Unlisted, VERSION,
 };
 
 use crate::input::{Choices, lines};
@@ -127,6 +127,7 @@ impl Sealed {
             connection_facts: ConnectionFacts::FilterState,
             record: RecordText::Json,
             telemetry: None,
+            scrub: Scrub::default(),
             unlisted: Unlisted::Pass,
             other_hosts: Unlisted::Pass,
             endpoints,

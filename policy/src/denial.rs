@@ -82,6 +82,8 @@ pub enum Reason {
     MethodNotAllowed,
     /// The upstream could not be reached or verified.
     UpstreamRefused,
+    /// The answer is encoded, and its body is to be searched for credentials.
+    AnswerEncoded,
     /// Too much is buffered already.
     Overloaded,
 }
@@ -188,7 +190,7 @@ impl Reason {
             Reason::BodyTooLarge => Coarse::TooLarge,
             Reason::Cleartext => Coarse::Cleartext,
             Reason::MethodNotAllowed => Coarse::MethodNotAllowed,
-            Reason::UpstreamRefused => Coarse::UpstreamRefused,
+            Reason::UpstreamRefused | Reason::AnswerEncoded => Coarse::UpstreamRefused,
             Reason::Overloaded => Coarse::Overloaded,
         }
     }
@@ -228,6 +230,7 @@ impl Reason {
             Reason::Cleartext => "cleartext",
             Reason::MethodNotAllowed => "method_not_allowed",
             Reason::UpstreamRefused => "upstream_refused",
+            Reason::AnswerEncoded => "answer_encoded",
             Reason::Overloaded => "overloaded",
         }
     }
@@ -329,7 +332,7 @@ impl Coarse {
             Coarse::Cleartext => "credentials travel over https only; ask for the same URL with https.",
             Coarse::MethodNotAllowed => "no route of this gateway allows this method.",
             Coarse::UpstreamRefused => {
-                "the provider could not be reached, or its certificate could not be verified."
+                "the provider could not be reached, its certificate could not be verified, or its answer not be searched."
             }
             Coarse::Overloaded => "the gateway is at a limit; try again in a moment.",
         }

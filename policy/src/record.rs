@@ -75,6 +75,8 @@ pub struct Record {
     response: HeaderMap,
     scrubber: Scrubber,
     cost: Option<Cost>,
+    /// Why its answer did not reach the agent.
+    withheld: Option<Reason>,
 }
 
 /// What a record says of the models that a request was about.
@@ -111,6 +113,7 @@ impl Record {
             response: HeaderMap::default(),
             scrubber,
             cost: None,
+            withheld: None,
         }
     }
 
@@ -135,7 +138,7 @@ impl Record {
             Ok(plan) => Decided {
                 route: plan.route.as_deref(),
                 decision: plan.decision,
-                reason: plan.reason,
+                reason: self.withheld.or(plan.reason),
                 smuggled: plan.smuggle == Smuggle::Attempted,
             },
             Err(denial) => Decided {
@@ -150,6 +153,11 @@ impl Record {
     /// Adds the response's head, `:status` included.
     pub fn answered(&mut self, response: HeaderMap) {
         self.response = response;
+    }
+
+    /// The answer did not reach the agent, for this reason.
+    pub fn withhold(&mut self, reason: Reason) {
+        self.withheld = Some(reason);
     }
 
     /// Adds what was seen of the bodies.

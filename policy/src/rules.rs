@@ -28,7 +28,7 @@ pub use vault::{RETIRED_FOR, Vault};
 use crate::denial::Reason;
 use crate::glob::Glob;
 use crate::host::{HostPattern, Specificity};
-use crate::wire::{AgentSide, Capture, Carriers, Config, ConnectionFacts, ModelSource};
+use crate::wire::{AgentSide, Capture, Carriers, Config, ConnectionFacts, ModelSource, Scrub};
 
 /// The rules of one filter. A request keeps the set that it started with.
 pub struct RuleSet {
@@ -129,6 +129,12 @@ impl RuleSet {
     #[must_use]
     pub fn capture(&self) -> Option<&Capture> {
         self.frame.telemetry.as_ref()?.capture.as_ref()
+    }
+
+    /// What of answers is cleaned besides their headers.
+    #[must_use]
+    pub fn scrub(&self) -> Scrub {
+        self.frame.scrub
     }
 
     /// The largest body that a request may be held back with, in bytes.

@@ -2,8 +2,9 @@
 //! JSON-escaped.
 //!
 //! Escapes are undone before the search, so any mix of escaped and plain characters, in either case, is found.
-//! Encodings that need a key or a dictionary (encryption, compression) are out of reach, and bodies are not seen here.
+//! Encodings that need a key or a dictionary (encryption, compression) are out of reach.
 
+mod body;
 mod form;
 mod view;
 
@@ -12,6 +13,8 @@ use std::rc::Rc;
 
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
+
+pub use body::Searched;
 
 use crate::header_map::HeaderMap;
 use crate::query::REDACTED;

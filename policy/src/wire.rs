@@ -38,6 +38,9 @@ pub struct Config<R = Rule> {
     /// What is told of each request, and to whom. Absent means records alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub telemetry: Option<Telemetry>,
+    /// What of answers is cleaned of credentials besides their headers. Absent means nothing.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub scrub: Scrub,
     /// What happens to a request whose host a rule names, and whose endpoint and method none does.
     pub unlisted: Unlisted,
     /// What happens to a request whose host no rule names. Absent means `Deny`: a bucket meets such a host only while
@@ -73,7 +76,7 @@ impl<R> Config<R> {
     /// The configuration without its rules, and the rules.
     pub(crate) fn split(self) -> (Config, Vec<R>) {
         let Config { version, gateway, agent_side, connection_facts, record, telemetry, .. } = self;
-        let Config { unlisted, other_hosts, endpoints, methods, models, max_held_body, .. } = self;
+        let Config { scrub, unlisted, other_hosts, endpoints, methods, models, max_held_body, .. } = self;
         let Config { carriers, targets, rules, .. } = self;
         let frame = Config {
             version,
@@ -82,6 +85,7 @@ impl<R> Config<R> {
             connection_facts,
             record,
             telemetry,
+            scrub,
             unlisted,
             other_hosts,
             endpoints,
@@ -143,6 +147,18 @@ pub struct Telemetry {
     /// What spans show of bodies. Absent means nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capture: Option<Capture>,
+}
+
+/// What of the answers to a rule's requests is cleaned besides their headers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scrub {
+    /// Bodies, of credentials.
+    #[serde(default)]
+    pub bodies: bool,
+    /// Heads, of `set-cookie`.
+    #[serde(default)]
+    pub set_cookie: bool,
 }
 
 /// Which bodies spans show.
@@ -438,6 +454,10 @@ fn is_filter_state(facts: &ConnectionFacts) -> bool {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_nothing(scrub: &Scrub) -> bool {
+    *scrub == Scrub::default()
+}
+
 fn is_json(record: &RecordText) -> bool {
     *record == RecordText::Json
 }

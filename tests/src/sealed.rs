@@ -3,8 +3,8 @@
 use policy::seal::Keyring;
 use policy::secret::Secret;
 use policy::wire::{
-    AgentSide, Carriers, Config, ConnectionFacts, Injection, Outcome, RecordText, Rule, Target, Unlisted,
-    VERSION,
+    AgentSide, Carriers, Config, ConnectionFacts, Injection, Outcome, RecordText, Rule, Scrub, Target,
+    Unlisted, VERSION,
 };
 
 /// The keyring of these tests, as it stands in the environment.
@@ -39,6 +39,7 @@ pub fn worked_example(key: &str) -> Config {
         connection_facts: ConnectionFacts::FilterState,
         record: RecordText::Json,
         telemetry: None,
+        scrub: Scrub::default(),
         unlisted: Unlisted::Pass,
         other_hosts: Unlisted::Pass,
         endpoints: vec![texts(&["/v1/complete", "/v1/messages"])],

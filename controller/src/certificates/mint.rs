@@ -135,6 +135,7 @@ mod tests {
                 connection_facts: wire::ConnectionFacts::FilterState,
                 record: wire::RecordText::Json,
                 telemetry: None,
+                scrub: wire::Scrub::default(),
                 unlisted: wire::Unlisted::Deny,
                 other_hosts: wire::Unlisted::Deny,
                 endpoints: Vec::new(),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use policy::seal::Keyring;
 use policy::wire::{
     AgentSide, Carriers, Config, ConnectionFacts, DEFAULT_MAX_HELD_BODY, DenyCause, Injection, Models,
-    Outcome, RecordText, Rule, Target, Telemetry, Unlisted, VERSION,
+    Outcome, RecordText, Rule, Scrub, Target, Telemetry, Unlisted, VERSION,
 };
 
 use super::fills::Fills;
@@ -71,6 +71,7 @@ pub(super) fn empty(frame: &Frame<'_>, other_hosts: Unlisted) -> Config {
         connection_facts: ConnectionFacts::Header,
         record: RecordText::Exchanged,
         telemetry: frame.telemetry.cloned(),
+        scrub: frame.scrub,
         unlisted: Unlisted::Deny,
         other_hosts,
         endpoints: Vec::new(),
@@ -89,6 +90,7 @@ pub(super) struct Frame<'a> {
     pub(super) unlisted: Unlisted,
     pub(super) max_held_body: u32,
     pub(super) telemetry: Option<&'a Telemetry>,
+    pub(super) scrub: Scrub,
 }
 
 impl Frame<'_> {

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use policy::api::egress_gateway::{self as api, Listener, Protocol, Quantity, Spec, TlsMode};
+use policy::api::egress_gateway::{self as api, Listener, Protocol, Quantity, Scrub, Spec, TlsMode};
 use policy::host::HostPattern;
-use policy::wire::DEFAULT_MAX_HELD_BODY;
+use policy::wire::{self, DEFAULT_MAX_HELD_BODY};
 
 use super::collector;
 use super::support::{self, Support};
@@ -37,6 +37,7 @@ pub(super) struct Settings {
     pub(super) request_timeout: Duration,
     pub(super) allowed_private_networks: Vec<(IpAddr, u8)>,
     pub(super) max_held_body: u32,
+    pub(super) scrub: wire::Scrub,
     pub(super) upstream_proxy: Option<UpstreamProxy>,
     pub(super) collector: Option<Collector>,
 }
@@ -57,9 +58,14 @@ pub(super) fn settings(spec: &Spec) -> Result<Settings, Refusal> {
         request_timeout: request_timeout(spec).map_err(invalid)?,
         allowed_private_networks: networks(spec).map_err(invalid)?,
         max_held_body: max_held_body(spec).map_err(invalid)?,
+        scrub: scrub(&spec.scrub),
         upstream_proxy: upstream_proxy(spec).map_err(invalid)?,
         collector: collector::at(spec).map_err(invalid)?,
     })
+}
+
+fn scrub(parts: &[Scrub]) -> wire::Scrub {
+    wire::Scrub { bodies: parts.contains(&Scrub::Bodies), set_cookie: parts.contains(&Scrub::SetCookie) }
 }
 
 /// The fields that are accepted without effect.

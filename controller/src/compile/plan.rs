@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use policy::host::HostPattern;
 use policy::provider::Provider;
 use policy::seal::Keyring;
-use policy::wire::{Carriers, Config, DenyCause, Models, Target, Telemetry, Unlisted};
+use policy::wire::{Carriers, Config, DenyCause, Models, Scrub, Target, Telemetry, Unlisted};
 
 use super::buckets;
 use super::config::{self, Cause, Draft, Then};
@@ -58,9 +58,12 @@ pub(super) fn plan(
         unlisted,
         max_held_body: settings.max_held_body,
         telemetry: telemetry.as_ref(),
+        scrub: settings.scrub,
     };
     let buckets = configurations(&frame, &claims, &hosts, fills, keyring);
     let open_aliases = settings.aliases.into_iter().filter(|(name, _)| !is_claimed(name, &hosts)).collect();
+    // It forwards nothing with a credential.
+    let frame = config::Frame { scrub: Scrub::default(), ..frame };
     let guard = config::empty(&frame, guarded(unlisted, &egress));
     let plan = GatewayPlan {
         guard,

@@ -54,7 +54,6 @@ pub const GATEWAY: &[Field<egress_gateway::Spec>] = &[
     }),
     Field::partial("extProc", |spec| spec.ext_proc.is_some()),
     Field::partial("infrastructure", |spec| spec.infrastructure.is_some()),
-    Field::refused("scrub", |spec| !spec.scrub.is_empty()),
     Field::refused("dataPlane (other than Keyward)", |spec| spec.data_plane != DataPlane::Keyward),
 ];
 

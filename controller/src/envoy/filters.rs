@@ -61,6 +61,9 @@ const READING: [&str; 2] = ["proxy_on_request_body", "proxy_on_response_body"];
 const TELLING: [&str; 4] =
     ["proxy_http_call", "proxy_on_http_call_response", "proxy_set_effective_context", "random_get"];
 
+/// What it needs to clean bodies of answers.
+const SCRUBBING: [&str; 2] = ["proxy_on_response_body", "proxy_set_buffer_bytes"];
+
 /// Every filter configuration with its name, in the order of their names.
 pub(super) fn filters(
     plan: &GatewayPlan,
@@ -89,6 +92,8 @@ pub(super) fn of_bucket(
 struct Class {
     kind: Kind,
     telemetry: Telemetry,
+    /// Whether it cleans bodies of answers.
+    scrubs: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -119,15 +124,17 @@ impl Telemetry {
 
 impl Class {
     /// Filters of one class share a VM.
-    fn vm_id(self) -> &'static str {
-        match (self.kind, self.telemetry) {
-            (Kind::Light, Telemetry::Nothing) => "keyward-light",
-            (Kind::Light, Telemetry::Reading) => "keyward-light-reading",
-            (Kind::Light, Telemetry::Telling) => "keyward-light-telling",
-            (Kind::Full, Telemetry::Nothing) => "keyward-full",
-            (Kind::Full, Telemetry::Reading) => "keyward-full-reading",
-            (Kind::Full, Telemetry::Telling) => "keyward-full-telling",
-        }
+    fn vm_id(self) -> String {
+        let kind = match self.kind {
+            Kind::Light => "keyward-light",
+            Kind::Full => "keyward-full",
+        };
+        let telemetry = match self.telemetry {
+            Telemetry::Nothing => "",
+            Telemetry::Reading => "-reading",
+            Telemetry::Telling => "-telling",
+        };
+        [kind, telemetry, if self.scrubs { "-scrubbing" } else { "" }].concat()
     }
 
     fn capabilities(self) -> impl Iterator<Item = &'static str> {
@@ -137,7 +144,8 @@ impl Class {
             Telemetry::Reading => (&READING[..], &[][..]),
             Telemetry::Telling => (&READING[..], &TELLING[..]),
         };
-        LIGHT.iter().chain(full).chain(reading).chain(telling).copied()
+        let scrubbing = if self.scrubs { &SCRUBBING[..] } else { &[] };
+        LIGHT.iter().chain(full).chain(reading).chain(telling).chain(scrubbing).copied()
     }
 }
 
@@ -147,7 +155,7 @@ fn named(
     kind: Kind,
     placement: &Placement,
 ) -> Result<(String, Any), GenerateError> {
-    let class = Class { kind, telemetry: Telemetry::of(config) };
+    let class = Class { kind, telemetry: Telemetry::of(config), scrubs: config.scrub.bodies };
     let module = placement.module.to_str().ok_or(GenerateError::ModulePath)?;
     let body = plugin(&name, config, class, module, placement.epoch)?;
     Ok((name, body))
@@ -161,7 +169,7 @@ fn plugin(
     epoch: u64,
 ) -> Result<Any, GenerateError> {
     let vm = wasm::VmConfig {
-        vm_id: class.vm_id().to_owned(),
+        vm_id: class.vm_id(),
         runtime: "envoy.wasm.runtime.v8".to_owned(),
         code: Some(core::AsyncDataSource {
             specifier: Some(core::async_data_source::Specifier::Local(core::DataSource {
@@ -220,8 +228,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_a_filter_that_cleans_bodies_may_change_them() {
+        for scrubs in [false, true] {
+            let class = Class { kind: Kind::Light, telemetry: Telemetry::Nothing, scrubs };
+            for capability in SCRUBBING {
+                assert_eq!(class.capabilities().any(|allowed| allowed == capability), scrubs);
+            }
+            assert_eq!(class.vm_id() == "keyward-light-scrubbing", scrubs);
+        }
+    }
+
+    #[test]
     fn a_filter_that_only_reads_calls_nobody() {
-        let class = |kind, telemetry| Class { kind, telemetry };
+        let class = |kind, telemetry| Class { kind, telemetry, scrubs: false };
         let may = |class: Class, capability| class.capabilities().any(|allowed| allowed == capability);
         let light = |telemetry| class(Kind::Light, telemetry);
         for telemetry in [Telemetry::Nothing, Telemetry::Reading] {

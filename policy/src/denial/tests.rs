@@ -29,6 +29,7 @@ const TABLE: &[(Reason, &str, &str, u16, bool)] = &[
     (Reason::Cleartext, "cleartext", "cleartext", 403, true),
     (Reason::MethodNotAllowed, "method_not_allowed", "method_not_allowed", 405, true),
     (Reason::UpstreamRefused, "upstream_refused", "upstream_refused", 503, false),
+    (Reason::AnswerEncoded, "answer_encoded", "upstream_refused", 503, false),
     (Reason::Overloaded, "overloaded", "overloaded", 503, false),
 ];
 

@@ -142,6 +142,9 @@ impl<'a> Line<'a> {
 
 /// Of the answer, or of the refusal.
 fn status(record: &Record) -> Option<u16> {
+    if let Some(reason) = record.withheld {
+        return Some(reason.coarse().status());
+    }
     let answer = record.response.first(":status");
     let answer = answer.and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
     answer.or_else(|| Some(record.verdict.as_ref().err()?.status()))

@@ -6,8 +6,8 @@ use crate::rules::{RuleSet, Vault};
 use crate::seal::Keyring;
 use crate::secret::Secret;
 use crate::wire::{
-    AgentSide, Carriers, Config, ConnectionFacts, Injection, Outcome, RecordText, Rule, Target, Unlisted,
-    VERSION,
+    AgentSide, Carriers, Config, ConnectionFacts, Injection, Outcome, RecordText, Rule, Scrub, Target,
+    Unlisted, VERSION,
 };
 
 pub(crate) const HOST: &str = "api.anthropic.com";
@@ -30,6 +30,7 @@ pub(crate) fn config() -> Config {
         connection_facts: ConnectionFacts::FilterState,
         record: RecordText::Json,
         telemetry: None,
+        scrub: Scrub::default(),
         unlisted: Unlisted::Pass,
         other_hosts: Unlisted::Pass,
         endpoints: vec![texts(&["/v1/complete", "/v1/messages"])],

@@ -47,6 +47,17 @@ impl Form {
         })
     }
 
+    /// The longest end of the text that the form begins with, shorter than the form itself.
+    pub(super) fn beginning_at_the_end_of(&self, text: &[u8]) -> Option<Range<usize>> {
+        // Exposed to the comparison.
+        let wanted = self.bytes.expose();
+        let longest = wanted.len().saturating_sub(1).min(text.len());
+        let starts = text.len() - longest..text.len();
+        starts
+            .into_iter()
+            .find_map(|start| wanted.starts_with(text.get(start..)?).then_some(start..text.len()))
+    }
+
     /// Where a part of the form stands that the text was cut through; `None` where it is too short to be of use.
     pub(super) fn find_part(&self, text: &[u8], cut: Cut) -> Option<Range<usize>> {
         // Exposed to the comparison.

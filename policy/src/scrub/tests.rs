@@ -154,6 +154,79 @@ fn innocent_values_are_left_alone() {
     assert_eq!(Scrubber::default().scrub(b"sk-0123456789"), None);
 }
 
+/// What goes out of a body that comes in these pieces, by the rule that a piece with an open end waits for the next.
+fn passed(secret: &str, pieces: &[&[u8]]) -> Vec<Vec<u8>> {
+    let (mut passed, mut held) = (Vec::new(), Vec::new());
+    for (index, piece) in pieces.iter().enumerate() {
+        held.extend_from_slice(piece);
+        let ended = index + 1 == pieces.len();
+        if !scrubber(secret).mask(&mut held, ended).open {
+            passed.push(std::mem::take(&mut held));
+        }
+    }
+    assert_eq!(held, b"", "all of it goes out");
+    passed
+}
+
+#[test]
+fn what_is_masked_keeps_its_length() {
+    let table = [
+        ("sk-0123456789", "a sk-0123456789 b", "a [redacted]*** b"),
+        ("12345678", "12345678", "********"),
+        ("sk-0123456789", "sk-0123456789sk-0123456789", "[redacted]***[redacted]***"),
+        ("sk-0123456789", "%73k-0123456789", "[redacted]*****"),
+        ("sk-0123456789", "nothing", "nothing"),
+        // All that is left of one that the end cut off.
+        ("sk-0123456789", "see sk-01234", "see ********"),
+        ("sk-0123456789", "see sk-0123", "see sk-0123"),
+    ];
+    for (secret, body, expected) in table {
+        let got = passed(secret, &[body.as_bytes()]).concat();
+        assert_eq!(String::from_utf8(got).unwrap(), expected);
+    }
+}
+
+#[test]
+fn a_piece_waits_only_where_it_ends_within_what_may_be_the_credential() {
+    let open = |end: &str| scrubber("sk-0123456789").mask(&mut end.as_bytes().to_vec(), false).open;
+    for end in [
+        "s",
+        "sk-012345678",
+        "a s",
+        "%",
+        "%7",
+        "x\\",
+        "\\u",
+        "\\u007",
+        "%5",
+        "%5C",
+        "%5cu00",
+        "%5cu00%37",
+        "\\ud83d",
+        "\\uD83D\\",
+        "\\ud83d\\ude0",
+        "c2stMDEyMzQ1Njc",
+    ] {
+        assert!(open(end), "{end}");
+    }
+    for end in [
+        "",
+        "}\n\n",
+        "data: {\"text\":\"hi\\n\"}\n\n",
+        "sk-0123456789",
+        "sk-x",
+        "100% ",
+        "\\u0073 ",
+        "\\ud83d\\u",
+        "\n",
+    ] {
+        assert_eq!(open(end), end.ends_with("\\u"), "{end}");
+    }
+    let events = [&b"data: {\"k\":\"sk-0123"[..], b"456789\"}\n\n", b"data: s\n\n", b"s", b"k"];
+    let expected = [&b"data: {\"k\":\"[redacted]***\"}\n\n"[..], b"data: s\n\n", b"sk"].map(<[u8]>::to_vec);
+    assert_eq!(passed("sk-0123456789", &events), expected);
+}
+
 mod properties {
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -216,9 +289,39 @@ mod properties {
             prop_assert_eq!(scrubber(&secret).scrub(&value), None);
         }
 
+        /// However the body is cut into pieces, and however the credential is written in it.
+        #[test]
+        fn no_form_of_the_secret_survives_in_a_body(
+            secret in "[!-~]{8,40}", before in "[ -~]{0,9}", after in "[ -~]{0,9}", form in 0..7usize,
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..5),
+        ) {
+            let inner = format!("{before}{secret}{after}");
+            let escaped = |text: &str| text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect::<String>();
+            let body = match form {
+                0 => inner,
+                1 => percent(&inner, false, |b| b.is_ascii_alphanumeric()),
+                2 => percent(&inner, true, |_| false),
+                3 => BASE64_STANDARD.encode(&inner),
+                4 => BASE64_URL_SAFE.encode(&inner),
+                5 => percent(&escaped(&inner), true, |b| b.is_ascii_digit()),
+                _ => escaped(&inner),
+            };
+            let mut at: Vec<_> = cuts.iter().map(|cut| cut.index(body.len() + 1)).collect();
+            at.extend([0, body.len()]);
+            at.sort_unstable();
+            let pieces: Vec<_> = at.windows(2).map(|pair| &body.as_bytes()[pair[0]..pair[1]]).collect();
+            let whole = scrubber(&secret).scrub(body.as_bytes());
+            let got = passed(&secret, &pieces).concat();
+            prop_assert!(whole.is_some());
+            prop_assert_eq!(got.len(), body.len());
+            prop_assert!(scrubber(&secret).scrub(&got).is_none(), "{:?}", String::from_utf8_lossy(&got));
+            prop_assert!(!survives(&secret, &got));
+        }
+
         #[test]
         fn no_bytes_panic(value in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = scrubber("sk-0123456789").scrub(&value);
+            let _ = scrubber("sk-0123456789").mask(&mut value.clone(), false);
         }
     }
 }

@@ -4,11 +4,7 @@
 pub(crate) const LATER: &[(&str, &str)] = &[
     ("F2.metric", "a metric counts refused configurations"),
     ("F7", "a caller without identity where one is required"),
-    (
-        "L1.bodies",
-        "the key in bodies: an error, a stream cut across chunks, compressed, in base64, JSON-escaped",
-    ),
-    ("L2", "Set-Cookie and refreshed tokens in answers"),
+    ("L2.tokens", "refreshed tokens in answers"),
     ("L3.cluster", "the key in Events and status of a cluster"),
     ("L4.cluster", "a Secret of another namespace, named by an object in a Kubernetes cluster"),
     ("L7", "an old key after a rotation, echoed back"),

@@ -40,7 +40,8 @@ fn next(reason: Reason) -> Option<Reason> {
         Reason::BodyTooLarge => Reason::Cleartext,
         Reason::Cleartext => Reason::MethodNotAllowed,
         Reason::MethodNotAllowed => Reason::UpstreamRefused,
-        Reason::UpstreamRefused => Reason::Overloaded,
+        Reason::UpstreamRefused => Reason::AnswerEncoded,
+        Reason::AnswerEncoded => Reason::Overloaded,
         Reason::Overloaded => return None,
     })
 }

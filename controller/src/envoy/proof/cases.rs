@@ -45,6 +45,7 @@ fn filter(unlisted: wire::Unlisted) -> wire::Config {
         connection_facts: wire::ConnectionFacts::Header,
         record: wire::RecordText::Exchanged,
         telemetry: None,
+        scrub: wire::Scrub::default(),
         unlisted,
         other_hosts: unlisted,
         endpoints: Vec::new(),
