@@ -36,8 +36,9 @@ impl Answer {
 
     /// Whether its head says that the body can be searched.
     pub(crate) fn check(&self, head: &HeaderMap, ended: bool) -> Result<(), Reason> {
-        let encoding = head.first("content-encoding").map(<[u8]>::trim_ascii).unwrap_or_default();
-        let plain = encoding.is_empty() || encoding.eq_ignore_ascii_case(b"identity");
+        let encodings = head.iter().filter(|(name, _)| *name == b"content-encoding");
+        let mut encodings = encodings.map(|(_, value)| value.trim_ascii());
+        let plain = encodings.all(|value| value.is_empty() || value.eq_ignore_ascii_case(b"identity"));
         if self.is_searched && !ended && !plain { Err(Reason::AnswerEncoded) } else { Ok(()) }
     }
 

@@ -55,7 +55,7 @@ pub struct Decided<'a> {
     pub route: Option<&'a str>,
     /// Whether a credential went out.
     pub decision: Decision,
-    /// Why none did.
+    /// Why none did, or why its answer did not reach the agent.
     pub reason: Option<Reason>,
     /// Whether the agent sent a credential of its own.
     pub smuggled: bool,
