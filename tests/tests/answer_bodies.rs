@@ -158,6 +158,27 @@ async fn a_key_that_is_cut_into_pieces_does_not_come_through() {
     }
 }
 
+/// A body of which what waits comes long before its end, which brings nothing more.
+async fn late_end(mut stream: TlsStream<TcpStream>) {
+    let _ = stream.read(&mut [0; 16384]).await;
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n";
+    for part in [head, "5\r\nall s\r\n", "2\r\nk-\r\n", "0\r\n\r\n"] {
+        let _ = stream.write_all(part.as_bytes()).await;
+        let _ = stream.flush().await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_waits_at_the_end_comes_with_the_end() {
+    let provider = Scripted::start(&[HOST], &["http/1.1"], late_end).await.unwrap();
+    let gateway = in_front_of(&provider).await;
+    for (way, agent) in gateway.every_way() {
+        let answer = agent.send(&Request::messages()).await.unwrap();
+        assert_eq!((answer.status, String::from_utf8_lossy(&answer.body)), (200, "all sk-".into()), "{way}");
+    }
+}
+
 /// Takes an upgrade, then gives the key away in two parts.
 async fn upgrade(mut stream: TlsStream<TcpStream>) {
     let _ = stream.read(&mut [0; 16384]).await;
