@@ -3,6 +3,7 @@
 //! Only what no test can use is replaced in them: the provider and its CA, the port, and the key. An admin interface
 //! is added, on a Unix socket, to look into that Envoy.
 
+mod bodies;
 mod telemetry;
 
 use std::os::unix::fs::PermissionsExt as _;

@@ -56,7 +56,7 @@ async fn pass(client: TcpStream, server: TcpStream, kept: Arc<Mutex<Vec<u8>>>) {
 async fn desk(collector: Option<u16>) -> Desk {
     let desk = Desk::new().await;
     let [telemetry]: [String; 1] = blocks("json").try_into().expect("one block");
-    let [capabilities, cluster]: [String; 2] = blocks("yaml").try_into().expect("two blocks");
+    let [_, capabilities, cluster]: [String; 3] = blocks("yaml").try_into().expect("three blocks");
     let mut telemetry: Value = serde_json::from_str(&telemetry).expect("JSON");
     let template = std::fs::read_to_string(desk.path("envoy.yaml.in")).unwrap();
     let at = "                    allowed_capabilities:\n";
