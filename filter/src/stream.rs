@@ -283,7 +283,7 @@ impl HttpContext for Stream {
             watch.response_piece(held, size.saturating_sub(held));
         }
         self.answered(end_of_stream);
-        ended_unless(self.scrub_body(size, end_of_stream))
+        or_reset(self.scrub_body(size, end_of_stream))
     }
 
     fn on_http_response_trailers(&mut self, _count: usize) -> Action {
@@ -448,12 +448,13 @@ fn text(name: &[u8]) -> Result<&str, Refused> {
     std::str::from_utf8(name).map_err(|_| Refused)
 }
 
-/// Trailers that the host does not let us change end the request: its head is on its way, so no answer can be given.
 fn passing(changed: Result<(), Refused>) -> Action {
-    ended_unless(changed.map(|()| Action::Continue))
+    or_reset(changed.map(|()| Action::Continue))
 }
 
-fn ended_unless(done: Result<Action, Refused>) -> Action {
+/// A body or trailers that the host does not let us see or change end the request: its head is on its way, so
+/// no answer can be given.
+fn or_reset(done: Result<Action, Refused>) -> Action {
     done.unwrap_or_else(|Refused| {
         let _ = host::reset();
         Action::Pause

@@ -106,12 +106,17 @@ async fn bodies(stage: Stage) {
 
 async fn encoded(stage: Stage) {
     // Not compressed in truth: what it says is what counts.
-    let text =
-        format!("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n{KEY}", KEY.len());
-    let upstream = Upstream::start(&stage, Lines::Http1(text.into_bytes())).await;
-    let (reply, _) = upstream.ask(&stage, Request::messages()).await;
-    assert_eq!(reply.status(), 503, "{reply:?}");
-    assert!(!stage.seen.mentions(KEY), "{reply:?}");
+    let length = KEY.len();
+    for (said, body) in [
+        (format!("content-encoding: gzip\r\ncontent-length: {length}"), KEY.to_owned()),
+        ("transfer-encoding: gzip, chunked".to_owned(), format!("{length:x}\r\n{KEY}\r\n0\r\n\r\n")),
+    ] {
+        let text = format!("HTTP/1.1 200 OK\r\n{said}\r\n\r\n{body}");
+        let upstream = Upstream::start(&stage, Lines::Http1(text.into_bytes())).await;
+        let (reply, _) = upstream.ask(&stage, Request::messages()).await;
+        assert_eq!(reply.status(), 503, "{said}: {reply:?}");
+        assert!(!stage.seen.mentions(KEY), "{said}: {reply:?}");
+    }
 }
 
 async fn cookies(stage: Stage) {
