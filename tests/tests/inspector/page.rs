@@ -188,6 +188,56 @@ async fn everything_is_done_by_the_keyboard() {
     browser.assert_no_violation().await;
 }
 
+/// From here on the page gets an answer when `let_come` says so.
+const HOLD: &str = "(() => {
+    const ask = window.fetch;
+    window.asked = [];
+    window.fetch = (...request) => new Promise((answered, failed) => {
+        asked.push(() => {
+            const answer = ask(...request);
+            answer.then(answered, failed);
+            return answer.catch(() => null);
+        });
+    });
+    return true;
+})()";
+
+/// Lets the answer to this of the held questions come, and the page do what it does with it.
+async fn let_come(browser: &mut Browser, number: usize) {
+    browser.until(&format!("asked.length > {number}")).await;
+    let drawn = "new Promise((drawn) => setTimeout(() => requestAnimationFrame(drawn), 100))";
+    browser.value(&format!("asked[{number}]().then(() => {drawn}).then(() => true)")).await;
+}
+
+#[tokio::test]
+async fn the_last_one_opened_is_shown_in_whatever_order_answers_come() {
+    let stage = Stage::start().await;
+    let mut browser = Browser::open(&stage.url).await;
+    stage.send(&message()).await;
+    rows(&mut browser, 1).await;
+    stage.send(&message().path("/v1/messages?second")).await;
+    rows(&mut browser, 2).await;
+    browser.value(HOLD).await;
+    for key in ["Home", "Enter", "j", "Enter"] {
+        browser.press(key).await;
+    }
+    let selected = "document.querySelector('.row[aria-selected=true]').ariaRowIndex";
+    for answer in [1, 0] {
+        let_come(&mut browser, answer).await;
+        assert_eq!(browser.text(selected).await, "3", "{answer}");
+        let pane = browser.text(PANE).await;
+        assert!(pane.contains("/v1/messages?second"), "{answer}: {pane}");
+    }
+
+    // One that was closed before it came stays closed.
+    browser.press("k").await;
+    browser.press("Escape").await;
+    let_come(&mut browser, 2).await;
+    assert_eq!(browser.value("document.querySelector('#request').hidden").await, true);
+    assert_eq!(browser.text(selected).await, "2");
+    browser.assert_no_violation().await;
+}
+
 /// The texts in sight whose contrast is below 4.5 (WCAG 2.2, 1.4.3), with their colours.
 const PALE: &str = r"(() => {
     const parts = (colour) => colour.match(/[\d.]+/g).map(Number);

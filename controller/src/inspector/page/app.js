@@ -19,6 +19,7 @@ const list = new List(openRequest);
 let counts = { first: 1, dropped: 0, unreadable: 0 };
 let view = "requests";
 let usageIsDue = false;
+let opening = new AbortController();
 
 const events = new EventSource("events");
 events.addEventListener("open", () => connection("open", "live"));
@@ -54,11 +55,14 @@ function told() {
 }
 
 async function openRequest(id) {
-  await open(id, closeRequest);
-  list.select(id);
+  opening.abort();
+  opening = new AbortController();
+  await open(id, closeRequest, opening.signal);
+  list.reveal();
 }
 
 function closeRequest() {
+  opening.abort();
   pane.hidden = true;
   pane.replaceChildren();
   list.grid.focus();

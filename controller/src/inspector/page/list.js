@@ -60,12 +60,12 @@ export class List {
     this.#shown = this.#all.filter(matches);
     if (!this.#shown.some((row) => row.id === this.#selected)) this.#selected = null;
     this.#draw();
-    this.#reveal();
+    this.reveal();
   }
 
   select(id) {
     this.#selected = id;
-    this.#reveal();
+    this.reveal();
     this.#draw();
   }
 
@@ -86,7 +86,8 @@ export class List {
     if (this.#selected !== null) this.#opened(this.#selected);
   }
 
-  #reveal() {
+  // Scrolls to what is selected.
+  reveal() {
     const index = this.#shown.findIndex((row) => row.id === this.#selected);
     if (index < 0) return;
     const top = index * HEIGHT;

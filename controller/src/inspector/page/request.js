@@ -4,17 +4,19 @@ import { rendered } from "./body.js";
 import { byId, clock, count, el, milliseconds, table } from "./dom.js";
 import { decisionKind, statusKind } from "./list.js";
 
-export async function open(id, close) {
+// Shows nothing once the signal is aborted: answers may come in another order than they were asked for.
+export async function open(id, close, signal) {
   const pane = byId("request");
-  const answer = await fetch(`requests/${id}`).catch(() => null);
+  const answer = await fetch(`requests/${id}`, { signal }).catch(() => null);
+  const request = answer?.ok ? await answer.json().catch(() => null) : null;
+  if (signal.aborted) return;
   pane.hidden = false;
   pane.dataset.id = id;
   const button = el("button", { click: close, "aria-label": "Close", "aria-keyshortcuts": "Escape" }, "×");
-  if (answer === null || !answer.ok) {
+  if (request === null) {
     pane.replaceChildren(el("div", { class: "title" }, el("h2", null, "It made room for newer requests."), button));
     return;
   }
-  const request = await answer.json();
   const heading = el("h2", null, `${request.method} ${request.host}${request.path}`);
   pane.replaceChildren(
     el("div", { class: "title" }, heading, button),
