@@ -8,6 +8,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use tempfile::TempDir;
+
 use crate::gateway::Ready;
 use crate::process::Process;
 
@@ -19,9 +21,11 @@ pub use catalogue::{
 /// How long a client may take to start and answer on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What stands in the environment of a client for the file of the CA, and for the URL of the proxy.
+/// What stands in the environment of a client for the file of the CA, for the URL of the proxy, and for options of Java
+/// that name a trust store with the CA.
 const CA: &str = "{the file of the CA}";
 const PROXY: &str = "{the URL of the proxy}";
+const TRUST_STORE: &str = "{the trust store of the CA}";
 
 /// Variables that have to do with this machine and the scripts, not with what a client needs.
 const OURS: &[&str] = &[
@@ -78,38 +82,54 @@ impl Software {
             .map(|(name, value)| (name.to_owned(), value.unwrap_or_default().to_owned()))
             .collect();
         command.env_clear().arg(mode);
+        let folder = tempfile::tempdir().expect("a temporary directory");
         for (name, value) in environment {
             match value.to_str() {
                 Some(CA) => command.env(name, ca),
                 Some(PROXY) => command.env(name, format!("http://{proxy}")),
+                Some(TRUST_STORE) => command.env(name, trust_store(ca, folder.path())),
                 _ => command.env(name, value),
             };
         }
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("LC_ALL", "C.UTF-8");
         command.envs(given.iter().map(|(name, value)| (name, value)));
-        Run(Process::spawn(command))
+        Run { process: Process::spawn(command), _folder: folder }
     }
 }
 
+/// Makes a trust store with the CA, and returns the options by which Java takes it.
+fn trust_store(ca: &Path, folder: &Path) -> String {
+    let store = folder.join("trust.p12");
+    let mut keytool = Command::new("keytool");
+    keytool.args(["-importcert", "-noprompt", "-storepass", "changeit", "-file"]).arg(ca);
+    let output = keytool.arg("-keystore").arg(&store).output().expect("keytool of a JDK");
+    assert!(output.status.success(), "{output:?}");
+    format!("-Djavax.net.ssl.trustStore={} -Djavax.net.ssl.trustStorePassword=changeit", store.display())
+}
+
 /// A running client.
-pub struct Run(Process);
+pub struct Run {
+    process: Process,
+    /// What it needs beside the CA's own file.
+    _folder: TempDir,
+}
 
 impl Run {
     /// Waits until it has printed a line that starts so. Panics with all it wrote when it does not.
     pub async fn wait_for(&mut self, start: &str) {
         let end = Instant::now() + PATIENCE;
-        while !self.0.output().iter().any(|line| line.starts_with(start)) {
-            assert!(Instant::now() < end && !self.0.is_over(), "no {start:?}: {}", self.written());
+        while !self.process.output().iter().any(|line| line.starts_with(start)) {
+            assert!(Instant::now() < end && !self.process.is_over(), "no {start:?}: {}", self.written());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
     /// Waits for its end, which must be a success, and returns its standard output by line.
     pub async fn output(mut self) -> Vec<String> {
-        let code = self.0.ended(PATIENCE).await.expect("the client ends");
+        let code = self.process.ended(PATIENCE).await.expect("the client ends");
         tokio::time::sleep(Duration::from_millis(100)).await;
         assert_eq!(code, Some(0), "{}", self.written());
-        self.0.output()
+        self.process.output()
     }
 
     /// Waits for its end: its standard output by line if that is a success, else all it wrote.
@@ -117,21 +137,21 @@ impl Run {
     /// # Errors
     /// All it wrote, when it fails.
     pub async fn ended(mut self) -> Result<Vec<String>, String> {
-        let code = self.0.ended(PATIENCE).await.expect("the client ends");
+        let code = self.process.ended(PATIENCE).await.expect("the client ends");
         tokio::time::sleep(Duration::from_millis(100)).await;
-        if code == Some(0) { Ok(self.0.output()) } else { Err(self.written()) }
+        if code == Some(0) { Ok(self.process.output()) } else { Err(self.written()) }
     }
 
     /// Waits for its end, whatever it is, and returns all it wrote.
     pub async fn written_at_end(mut self) -> String {
-        self.0.ended(PATIENCE).await.expect("the client ends");
+        self.process.ended(PATIENCE).await.expect("the client ends");
         tokio::time::sleep(Duration::from_millis(100)).await;
         self.written()
     }
 
     /// Waits for its end, which must be a failure, and returns all it wrote.
     pub async fn failure(mut self) -> String {
-        let code = self.0.ended(PATIENCE).await.expect("the client ends");
+        let code = self.process.ended(PATIENCE).await.expect("the client ends");
         tokio::time::sleep(Duration::from_millis(100)).await;
         assert_ne!(code, Some(0), "{}", self.written());
         self.written()
@@ -140,10 +160,10 @@ impl Run {
     /// The lines printed so far.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        self.0.output()
+        self.process.output()
     }
 
     fn written(&self) -> String {
-        [self.0.output(), self.0.errors()].concat().join("\n")
+        [self.process.output(), self.process.errors()].concat().join("\n")
     }
 }

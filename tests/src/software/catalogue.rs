@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::process::Command;
 
-use super::{CA, PROXY, Software};
+use super::{CA, PROXY, Software, TRUST_STORE};
 use crate::artefacts::{root, tool};
 use crate::provider::aws::REGION;
 use crate::scenario::PLACEHOLDER;
@@ -104,6 +104,7 @@ pub const S3: &[(Software, &[&str])] = &[
     ),
     (Software { name: "@aws-sdk/client-s3 on Node 24", command: || aws_node("s3") }, &[]),
     (Software { name: "aws-sdk-go-v2, S3", command: || aws_go("s3") }, &[]),
+    (Software { name: "AWS SDK for Java 2, S3", command: || aws_java("s3") }, &["put-get-async"]),
 ];
 
 /// Every client of Amazon Bedrock, which is told `invoke`, `converse`, or one of these with `-streamed` behind it.
@@ -111,12 +112,14 @@ pub const BEDROCK: &[Software] = &[
     Software { name: "boto3, Bedrock", command: || boto3("bedrock") },
     Software { name: "@aws-sdk/client-bedrock-runtime on Node 24", command: || aws_node("bedrock") },
     Software { name: "aws-sdk-go-v2, Bedrock", command: || aws_go("bedrock") },
+    Software { name: "AWS SDK for Java 2, Bedrock", command: || aws_java("bedrock") },
 ];
 
 /// Every client of AWS STS, which is told `identity`.
 pub const STS: &[Software] = &[
     Software { name: "boto3, STS", command: || boto3("sts") },
     Software { name: "aws-sdk-go-v2, STS", command: || aws_go("sts") },
+    Software { name: "AWS SDK for Java 2, STS", command: || aws_java("sts") },
 ];
 
 /// A client of Amazon DynamoDB, which is told `put-get`.
@@ -247,6 +250,21 @@ fn aws_node(service: &str) -> Command {
 
 fn aws_go(client: &str) -> Command {
     let mut command = aws(go(client), &[]);
+    command.env("AWS_REGION", REGION);
+    command
+}
+
+fn aws_java(service: &str) -> Command {
+    let mut command = Command::new("java");
+    let folder = tool("java-clients");
+    // Quick to start, as one request is all that it makes.
+    command.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]);
+    command.arg("-cp").arg(format!("{0}/classes:{0}/jars/*", folder.display())).arg("AwsSdk");
+    for variable in ["HTTPS_PROXY", "HTTP_PROXY"] {
+        command.env(variable, PROXY);
+    }
+    command.env("JAVA_TOOL_OPTIONS", TRUST_STORE);
+    let mut command = aws(command, &[service]);
     command.env("AWS_REGION", REGION);
     command
 }
