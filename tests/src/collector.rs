@@ -1,7 +1,7 @@
 //! A real OpenTelemetry Collector, which decodes what it is sent and writes it into a file.
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::artefacts::tool;
+use crate::ports;
 use crate::process::Process;
 
 /// How long it may take to start, or until it has what was sent.
@@ -26,7 +27,7 @@ pub struct Collector {
 impl Collector {
     /// Starts one and waits until it listens. Panics when it does not.
     pub async fn start() -> Collector {
-        Collector::start_at(free_port()).await
+        Collector::start_at(ports::free()).await
     }
 
     /// The same, on this port.
@@ -39,7 +40,7 @@ impl Collector {
     /// One on this port that decodes what it is sent, keeps nothing of it, and counts it ([`Collector::received`]).
     pub async fn counting_at(port: u16) -> Collector {
         let folder = tempfile::tempdir().expect("a temporary directory");
-        Collector::run(folder, port, Path::new("/dev/null"), Some(free_port())).await
+        Collector::run(folder, port, Path::new("/dev/null"), Some(ports::free())).await
     }
 
     async fn run(folder: tempfile::TempDir, port: u16, file: &Path, counts: Option<u16>) -> Collector {
@@ -163,10 +164,4 @@ fn plain(value: &Value) -> Value {
         ("arrayValue", list) => list["values"].as_array().into_iter().flatten().map(plain).collect(),
         (_, inside) => inside.clone(),
     }
-}
-
-/// A port of 127.0.0.1 that nobody listens at.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("its address").port()
 }

@@ -10,6 +10,7 @@ pub mod examples;
 pub mod gateway;
 pub mod google;
 pub mod objects;
+pub mod ports;
 pub mod process;
 pub mod provider;
 pub mod run;

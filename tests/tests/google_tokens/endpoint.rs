@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use harness::google::{Account, Answer, Key, Service, TokenEndpoint};
+use harness::ports;
 use harness::provider::Authority;
 
 use super::{
@@ -14,10 +15,7 @@ use super::{
 
 #[tokio::test]
 async fn an_endpoint_that_is_down_at_the_start_and_then_up_needs_no_restart() {
-    let address: SocketAddr = {
-        let endpoint = TokenEndpoint::start().await;
-        endpoint.uri("").strip_prefix("http://").unwrap().parse().unwrap()
-    };
+    let address = SocketAddr::from(([127, 0, 0, 1], ports::free()));
     let service = Service::trusting_nobody(&[VERTEX]).await;
     let gateway = start(&service, &Account::robot(Key::One, &format!("http://{address}/token"))).await;
     assert_denied(&ask(gateway.ready(), VERTEX).await);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use harness::client::{Http, Http2, Request};
 use harness::collector::Collector;
 use harness::gateway::{Gateway, HOST, Manifests};
+use harness::ports;
 use harness::provider::{Behaviour, Options, Provider};
 use harness::scenario::{KEY, adjusted_example};
 
@@ -89,7 +90,7 @@ async fn whatever_a_collector_answers_harms_no_request() {
 /// What could not be told is told later, once.
 #[tokio::test]
 async fn a_collector_that_was_down_gets_what_happened_meanwhile() {
-    let port = silent().1.local_addr().unwrap().port();
+    let port = ports::free();
     let endpoint = format!("http://127.0.0.1:{port}");
     let (provider, gateway) = adjusted_example(|manifests| telling(manifests, &endpoint, "")).await;
     asks(&gateway, &provider, 5).await;

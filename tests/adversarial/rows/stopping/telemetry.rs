@@ -7,6 +7,7 @@ use std::sync::Arc;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use harness::collector::{Collector, attribute};
+use harness::ports;
 use serde_json::json;
 
 use crate::neighbour::Neighbour;
@@ -115,9 +116,7 @@ async fn silent(stage: Stage) {
 }
 
 async fn down(stage: Stage) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let endpoint = format!("http://{}", listener.local_addr().expect("its address"));
-    drop(listener);
+    let endpoint = format!("http://127.0.0.1:{}", ports::free());
     let stage = staged(&stage, &telling(Scenario::default(), &endpoint)).await;
     for variant in EVERY {
         beside(&Stage { variant: *variant, ..stage.clone() }).await;
