@@ -36,7 +36,10 @@ impl ObjectRef {
 
 impl fmt::Display for ObjectRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.kind, self.key)
+        match self.kind.is_namespaced() {
+            true => write!(f, "{} {}", self.kind, self.key),
+            false => write!(f, "{} {}", self.kind, self.key.name),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use policy::api::label_selector::Labels;
 use policy::api::{
     Manifest, Metadata, SecretValue, ai_provider_route, credential_injection_policy, egress_deny_policy,
     egress_gateway, egress_l4_route,
@@ -31,6 +32,8 @@ pub struct Inputs {
     pub deny_policies: BTreeMap<ObjectKey, Reduced<egress_deny_policy::Spec>>,
     /// Objects whose specs are not read, with their generation.
     pub opaque: BTreeMap<ObjectRef, Option<i64>>,
+    /// Labels of Namespaces, by name; one that has no object has none but its name.
+    pub namespaces: BTreeMap<String, Labels>,
     /// Values of Secrets by key.
     pub secrets: BTreeMap<ObjectKey, BTreeMap<String, SecretValue>>,
     /// How the Google tokens stand that were wanted before.
@@ -98,6 +101,7 @@ impl Inputs {
             && self.l4_routes == new.l4_routes
             && self.deny_policies == new.deny_policies
             && self.opaque == new.opaque
+            && self.namespaces == new.namespaces
             && self.secrets.keys().eq(new.secrets.keys());
         let changed = self.secrets.iter().zip(&new.secrets).filter(|(old, new)| old != new);
         same.then(|| changed.map(|((key, _), _)| key.clone()).collect())
@@ -115,6 +119,10 @@ impl Inputs {
             Manifest::EgressL4Route(it) => drop(self.l4_routes.insert(key, reduce(&it.spec, metadata))),
             Manifest::EgressDenyPolicy(it) => {
                 drop(self.deny_policies.insert(key, reduce(&it.spec, metadata)))
+            }
+            Manifest::Namespace(_) => {
+                let labels = metadata.labels.clone().unwrap_or_default();
+                self.namespaces.insert(key.name, labels);
             }
             Manifest::Secret(it) => drop(self.secrets.insert(key, it.clone().values())),
             Manifest::Backend(_)
@@ -136,6 +144,16 @@ mod tests {
 
     fn age(time: Option<&str>) -> Age {
         Age::of(&Metadata { creation_timestamp: time.map(str::to_owned), ..Metadata::default() })
+    }
+
+    #[test]
+    fn another_label_is_more_than_another_value_of_a_secret() {
+        let labelled = |team: &str| Inputs {
+            namespaces: BTreeMap::from([("shop".into(), Labels::from([("team".into(), team.into())]))]),
+            ..Inputs::default()
+        };
+        assert_eq!(labelled("a").changed_secrets(&labelled("a")), Some(Vec::new()));
+        assert_eq!(labelled("a").changed_secrets(&labelled("b")), None);
     }
 
     #[test]

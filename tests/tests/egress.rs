@@ -2,8 +2,9 @@
 
 use harness::client::{Agent, Failure, Http, Request, Way};
 use harness::examples::Example;
-use harness::gateway::Gateway;
-use harness::provider::Provider;
+use harness::gateway::{Gateway, Manifests};
+use harness::objects;
+use harness::provider::{Options, Provider};
 use serde_json::{Value, json};
 
 const HOSTS: [&str; 6] = [
@@ -89,4 +90,59 @@ spec:
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     panic!("the policy has no effect");
+}
+
+/// The namespace of a team, with a label.
+fn team(label: &str) -> String {
+    format!(
+        "---
+apiVersion: v1
+kind: Namespace
+metadata: {{name: team, labels: {{egress: {label}}}}}
+"
+    )
+}
+
+#[tokio::test]
+async fn a_route_of_a_namespace_attaches_as_long_as_the_selector_selects_its_labels() {
+    let host = "packages.example.com";
+    let provider = Provider::start(Options { names: vec![host.to_owned()], ..Options::default() })
+        .await
+        .expect("a provider");
+    let gateway = objects::gateway("agents", "deny-all").replace(
+        "tls: {mode: Terminate}",
+        "tls: {mode: Terminate}, \
+         allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {egress: allowed}}}}",
+    );
+    let route = format!(
+        "---
+apiVersion: clrk.apoxy.dev/v1alpha1
+kind: EgressL4Route
+metadata: {{name: packages, namespace: team}}
+spec:
+  parentRefs: [{{group: clrk.apoxy.dev, kind: EgressGateway, name: agents, namespace: default}}]
+  rules: [{{matches: [{{destinationHostnames: [{host}]}}]}}]
+"
+    );
+    let manifests = Manifests::empty().file("gateway.yaml", &(gateway + &route)).alias(&[host], &provider);
+    let gateway = Gateway::builder(manifests.file("team.yaml", &team("allowed"))).start().await;
+    let agent = gateway.agent(Http::Two, host);
+    let becomes = async |status: u16| {
+        for _ in 0..600 {
+            // While the change is under way a connection may end.
+            match agent.send(&request(host, "/simple/")).await {
+                Ok(answer) | Err(Failure::Refused(answer)) if answer.status == status => return,
+                _ => {}
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        panic!("no answer with {status}: {}", gateway.errors().join("\n"));
+    };
+    becomes(200).await;
+    gateway.write_manifest("team.yaml", &team("elsewhere"));
+    becomes(403).await;
+    gateway.write_manifest("team.yaml", &team("allowed"));
+    becomes(200).await;
+    gateway.remove_manifest("team.yaml");
+    becomes(403).await;
 }

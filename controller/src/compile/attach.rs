@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use policy::api::egress_gateway::{FromNamespaces, Listener, Spec};
+use policy::api::label_selector::{LabelSelector, Labels};
+use policy::api::namespace::NAME_LABEL;
 use policy::api::reference::ParentReference;
 use policy::api::status::StatusReference;
 use policy::api::{GROUP, Kind};
@@ -31,8 +33,27 @@ pub(super) enum Standing {
     Attached(BTreeSet<usize>),
 }
 
-/// A gateway that routes may attach to: its spec, or why it is refused.
-pub(super) type Gateways<'a> = BTreeMap<ObjectKey, Result<&'a Spec, Refusal>>;
+/// The gateways that routes may attach to.
+pub(super) struct Gateways<'a> {
+    /// The spec of each, or why it is refused.
+    pub(super) specs: BTreeMap<ObjectKey, Result<&'a Spec, Refusal>>,
+    /// Labels of Namespaces, by name.
+    pub(super) namespaces: &'a BTreeMap<String, Labels>,
+}
+
+impl Gateways<'_> {
+    /// The spec of a gateway that is not refused.
+    pub(super) fn accepted(&self, gateway: &ObjectKey) -> Option<&Spec> {
+        self.specs.get(gateway)?.as_ref().ok().copied()
+    }
+
+    /// Whether a selector selects a namespace, which has its name for a label even if nothing else is known of it.
+    fn select(&self, selector: &LabelSelector, namespace: &str) -> bool {
+        let mut labels = self.namespaces.get(namespace).cloned().unwrap_or_default();
+        labels.insert(NAME_LABEL.to_owned(), namespace.to_owned());
+        selector.selects(&labels)
+    }
+}
 
 /// The parents of a route that are ours. A reference without group and kind means a Gateway: not ours.
 pub(super) fn parents(
@@ -60,13 +81,13 @@ fn is_gateway(reference: &ParentReference) -> bool {
 fn parent(route: &ObjectKey, kind: Kind, reference: &ParentReference, gateways: &Gateways<'_>) -> Parent {
     let namespace = reference.namespace.as_ref().unwrap_or(&route.namespace).clone();
     let gateway = ObjectKey { namespace, name: reference.name.clone() };
-    let standing = match gateways.get(&gateway) {
+    let standing = match gateways.specs.get(&gateway) {
         None => Standing::Apart(no_parent(format!("there is no EgressGateway {gateway}"))),
         Some(Err(refusal)) => Standing::Apart(no_parent(format!(
             "EgressGateway {gateway} is refused itself ({}); correct it first",
             refusal.reason
         ))),
-        Some(Ok(spec)) => stand(route, kind, reference, &gateway, spec),
+        Some(Ok(spec)) => stand(route, kind, reference, &gateway, spec, gateways),
     };
     Parent { to: status_reference(reference), gateway, standing }
 }
@@ -81,6 +102,7 @@ fn stand(
     reference: &ParentReference,
     gateway: &ObjectKey,
     spec: &Spec,
+    gateways: &Gateways<'_>,
 ) -> Standing {
     let named: Vec<(usize, &Listener)> =
         spec.listeners.iter().enumerate().filter(|(_, listener)| names(reference, listener)).collect();
@@ -89,7 +111,7 @@ fn stand(
         return Standing::Apart(no_parent(message));
     }
     let allowing: Vec<(usize, &Listener)> =
-        named.into_iter().filter(|(_, listener)| allows(listener, gateway, route, kind)).collect();
+        named.into_iter().filter(|(_, listener)| allows(listener, gateway, route, kind, gateways)).collect();
     if allowing.is_empty() {
         let message = "allowedRoutes of the listeners does not admit this route (default: same namespace)";
         return Standing::Apart(Refusal::new("NotAllowedByListeners", message));
@@ -111,13 +133,23 @@ fn names(reference: &ParentReference, listener: &Listener) -> bool {
         && reference.port.is_none_or(|port| listener.port == Some(port))
 }
 
-fn allows(listener: &Listener, gateway: &ObjectKey, route: &ObjectKey, kind: Kind) -> bool {
+fn allows(
+    listener: &Listener,
+    gateway: &ObjectKey,
+    route: &ObjectKey,
+    kind: Kind,
+    gateways: &Gateways<'_>,
+) -> bool {
     let allowed = listener.allowed_routes.as_ref();
-    let from = allowed.and_then(|allowed| allowed.namespaces.as_ref()).map(|namespaces| namespaces.from);
-    let namespace = match from.unwrap_or_default() {
+    let namespaces = allowed.and_then(|allowed| allowed.namespaces.as_ref());
+    let selector = namespaces.and_then(|namespaces| namespaces.selector.as_ref());
+    let namespace = match namespaces.map(|namespaces| namespaces.from).unwrap_or_default() {
         FromNamespaces::Same => route.namespace == gateway.namespace,
         FromNamespaces::All => true,
-        FromNamespaces::None | FromNamespaces::Selector => false,
+        FromNamespaces::None => false,
+        FromNamespaces::Selector => {
+            selector.is_some_and(|selector| gateways.select(selector, &route.namespace))
+        }
     };
     let kinds = allowed.map(|allowed| allowed.kinds.as_slice()).unwrap_or_default();
     let is_kind = kinds.is_empty()
@@ -135,7 +167,7 @@ fn refuse_partial(parents: &mut [Parent], gateways: &Gateways<'_>) {
         }
     }
     for parent in parents {
-        let Some(Ok(spec)) = gateways.get(&parent.gateway) else { continue };
+        let Some(spec) = gateways.accepted(&parent.gateway) else { continue };
         let all = spec.listeners.iter().filter(|listener| terminates(listener)).count();
         let some = attached.get(&parent.gateway).map_or(0, BTreeSet::len);
         if matches!(parent.standing, Standing::Attached(_)) && some < all {

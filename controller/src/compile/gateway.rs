@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use policy::api::egress_gateway::{self as api, Listener, Protocol, Quantity, Scrub, Spec, TlsMode};
+use policy::api::egress_gateway::{
+    self as api, FromNamespaces, Listener, Protocol, Quantity, RouteNamespaces, Scrub, Spec, TlsMode,
+};
 use policy::host::HostPattern;
 use policy::wire::{self, DEFAULT_MAX_HELD_BODY};
 
@@ -106,6 +108,7 @@ fn check_listeners(listeners: &[Listener]) -> Result<(), String> {
             return Err(format!("{field}.port: use 1 to 65535, or leave it out for any"));
         }
         check_protocol(listener).map_err(|why| format!("{field}.{why}"))?;
+        check_selector(listener).map_err(|why| format!("{field}.allowedRoutes.namespaces.selector{why}"))?;
     }
     check_overlap(listeners)
 }
@@ -116,6 +119,18 @@ fn check_protocol(listener: &Listener) -> Result<(), String> {
         Protocol::Tcp | Protocol::Http if terminates(listener) => {
             Err("tls.mode: Terminate goes with protocol TLS or HTTPS only".to_owned())
         }
+        _ => Ok(()),
+    }
+}
+
+/// Where namespaces are selected, a selector says which.
+fn check_selector(listener: &Listener) -> Result<(), String> {
+    let allowed = listener.allowed_routes.as_ref();
+    match allowed.and_then(|allowed| allowed.namespaces.as_ref()) {
+        Some(RouteNamespaces { from: FromNamespaces::Selector, selector }) => match selector {
+            None => Err(": write it where from is Selector".to_owned()),
+            Some(selector) => selector.check().map_err(|why| format!(".{why}")),
+        },
         _ => Ok(()),
     }
 }

@@ -239,11 +239,11 @@ fn gateways<'a>(
     inputs: &'a Inputs,
     settings: &BTreeMap<ObjectKey, Result<Settings, Refusal>>,
 ) -> Gateways<'a> {
-    let gateways = inputs.gateways.iter().map(|(key, gateway)| {
+    let specs = inputs.gateways.iter().map(|(key, gateway)| {
         let refusal = settings.get(key).and_then(|settings| settings.as_ref().err().cloned());
         (key.clone(), refusal.map_or(Ok(&gateway.spec), Err))
     });
-    gateways.collect()
+    Gateways { specs: specs.collect(), namespaces: &inputs.namespaces }
 }
 
 fn routes(inputs: &Inputs, gateways: &Gateways<'_>) -> BTreeMap<ObjectKey, Route> {

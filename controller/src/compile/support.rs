@@ -5,7 +5,7 @@
 
 use policy::api::ai_provider_route::Rule;
 use policy::api::credential_injection_policy;
-use policy::api::egress_gateway::{self, DataPlane, FromNamespaces, Listener};
+use policy::api::egress_gateway::{self, DataPlane, Listener};
 use policy::api::{Kind, ai_provider_route, egress_l4_route};
 
 use super::collector;
@@ -63,10 +63,6 @@ pub const LISTENER: &[Field<Listener>] = &[
         listener.tls.as_ref().is_some_and(|tls| tls.ca_cert_ref.is_some())
     }),
     Field::refused("callers", |listener| listener.callers.is_some()),
-    Field::refused("allowedRoutes.namespaces.from: Selector", |listener| {
-        let namespaces = listener.allowed_routes.as_ref().and_then(|allowed| allowed.namespaces.as_ref());
-        namespaces.is_some_and(|namespaces| namespaces.from == FromNamespaces::Selector)
-    }),
 ];
 
 /// Fields of one rule of an AIProviderRoute.

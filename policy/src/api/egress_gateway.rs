@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::label_selector::LabelSelector;
 use super::reference::SecretReference;
 use super::secret::SecretText;
 use super::status::GatewayStatus;
@@ -147,8 +148,8 @@ pub struct RouteNamespaces {
     /// Which ones.
     #[serde(default)]
     pub from: FromNamespaces,
-    /// Labels, for [`FromNamespaces::Selector`].
-    pub selector: Option<Opaque>,
+    /// By their labels, for [`FromNamespaces::Selector`]; ignored otherwise, as Gateway API has it.
+    pub selector: Option<LabelSelector>,
 }
 
 /// Gateway API's `FromNamespaces`.

@@ -6,7 +6,8 @@ use super::decode::decode;
 use super::error::{Cause, FieldPath, Identity, ManifestError, Step};
 use super::{
     API_VERSION, AiProviderRoute, Backend, CredentialInjectionPolicy, EgressDenyPolicy, EgressGateway,
-    EgressL4Route, FallbackRoutingPolicy, LoggingPolicy, McpRoute, Metadata, RateLimitPolicy, Secret,
+    EgressL4Route, FallbackRoutingPolicy, LoggingPolicy, McpRoute, Metadata, Namespace, RateLimitPolicy,
+    Secret,
 };
 
 /// The kinds.
@@ -30,6 +31,8 @@ pub enum Kind {
     LoggingPolicy,
     /// `MCPRoute`
     McpRoute,
+    /// `Namespace`
+    Namespace,
     /// `RateLimitPolicy`
     RateLimitPolicy,
     /// `Secret`
@@ -38,7 +41,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 11] = [
+    pub const ALL: [Kind; 12] = [
         Kind::AiProviderRoute,
         Kind::Backend,
         Kind::CredentialInjectionPolicy,
@@ -48,6 +51,7 @@ impl Kind {
         Kind::FallbackRoutingPolicy,
         Kind::LoggingPolicy,
         Kind::McpRoute,
+        Kind::Namespace,
         Kind::RateLimitPolicy,
         Kind::Secret,
     ];
@@ -65,6 +69,7 @@ impl Kind {
             Kind::FallbackRoutingPolicy => "FallbackRoutingPolicy",
             Kind::LoggingPolicy => "LoggingPolicy",
             Kind::McpRoute => "MCPRoute",
+            Kind::Namespace => "Namespace",
             Kind::RateLimitPolicy => "RateLimitPolicy",
             Kind::Secret => "Secret",
         }
@@ -74,9 +79,15 @@ impl Kind {
     #[must_use]
     pub const fn api_version(self) -> &'static str {
         match self {
-            Kind::Secret => "v1",
+            Kind::Namespace | Kind::Secret => "v1",
             _ => API_VERSION,
         }
+    }
+
+    /// Whether its objects stand in a namespace.
+    #[must_use]
+    pub const fn is_namespaced(self) -> bool {
+        !matches!(self, Kind::Namespace)
     }
 
     /// The kind of that name.
@@ -113,6 +124,8 @@ pub enum Manifest {
     LoggingPolicy(LoggingPolicy),
     /// `MCPRoute`
     McpRoute(McpRoute),
+    /// `Namespace`
+    Namespace(Namespace),
     /// `RateLimitPolicy`
     RateLimitPolicy(RateLimitPolicy),
     /// `Secret`
@@ -133,7 +146,7 @@ impl Manifest {
         };
         let kind = kind_of(&value, &identity).map_err(refuse)?;
         let manifest = decode_kind(kind, without_type(value)).map_err(refuse)?;
-        check_names(manifest.metadata()).map_err(refuse)?;
+        check_names(kind, manifest.metadata()).map_err(refuse)?;
         Ok(manifest)
     }
 
@@ -150,6 +163,7 @@ impl Manifest {
             Manifest::FallbackRoutingPolicy(_) => Kind::FallbackRoutingPolicy,
             Manifest::LoggingPolicy(_) => Kind::LoggingPolicy,
             Manifest::McpRoute(_) => Kind::McpRoute,
+            Manifest::Namespace(_) => Kind::Namespace,
             Manifest::RateLimitPolicy(_) => Kind::RateLimitPolicy,
             Manifest::Secret(_) => Kind::Secret,
         }
@@ -169,6 +183,7 @@ impl Manifest {
             | Manifest::LoggingPolicy(object)
             | Manifest::McpRoute(object)
             | Manifest::RateLimitPolicy(object) => &object.metadata,
+            Manifest::Namespace(object) => &object.metadata,
             Manifest::Secret(object) => &object.metadata,
         }
     }
@@ -187,6 +202,7 @@ fn decode_kind(kind: Kind, value: Value) -> Result<Manifest, Refused> {
         Kind::FallbackRoutingPolicy => Manifest::FallbackRoutingPolicy(decode(value)?),
         Kind::LoggingPolicy => Manifest::LoggingPolicy(decode(value)?),
         Kind::McpRoute => Manifest::McpRoute(decode(value)?),
+        Kind::Namespace => Manifest::Namespace(decode(value)?),
         Kind::RateLimitPolicy => Manifest::RateLimitPolicy(decode(value)?),
         Kind::Secret => Manifest::Secret(decode(value)?),
     })
@@ -241,13 +257,16 @@ fn masked(identity: &Identity, path: FieldPath) -> FieldPath {
     FieldPath(steps)
 }
 
-fn check_names(metadata: &Metadata) -> Result<(), Refused> {
+fn check_names(kind: Kind, metadata: &Metadata) -> Result<(), Refused> {
     let place =
         |name: &str| FieldPath(vec![Step::Field("metadata".to_owned()), Step::Field(name.to_owned())]);
     if !is_subdomain(&metadata.name) {
         return Err((place("name"), Cause::InvalidName));
     }
     match &metadata.namespace {
+        Some(_) if !kind.is_namespaced() => {
+            Err((place("namespace"), Cause::UnknownField { field: "namespace".to_owned(), known: &[] }))
+        }
         Some(namespace) if !is_subdomain(namespace) => Err((place("namespace"), Cause::InvalidName)),
         _ => Ok(()),
     }

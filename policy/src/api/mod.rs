@@ -1,4 +1,4 @@
-//! The kinds of `clrk.apoxy.dev/v1alpha1` (and the core `Secret`) as strict types, one file per kind, for every source
+//! The kinds of `clrk.apoxy.dev/v1alpha1` (and the core `Secret` and `Namespace`) as strict types, one file per kind, for every source
 //! of manifests.
 //!
 //! A manifest is decoded from a JSON value and refused as a whole when anything in it is unknown. Absent on purpose:
@@ -14,9 +14,11 @@ pub mod egress_gateway;
 pub mod egress_l4_route;
 mod error;
 pub mod fallback_routing_policy;
+pub mod label_selector;
 pub mod logging_policy;
 mod manifest;
 pub mod mcp_route;
+pub mod namespace;
 mod nearest;
 mod object;
 mod opaque;
@@ -36,13 +38,14 @@ pub use fallback_routing_policy::FallbackRoutingPolicy;
 pub use logging_policy::LoggingPolicy;
 pub use manifest::{Kind, Manifest};
 pub use mcp_route::McpRoute;
+pub use namespace::Namespace;
 pub use object::{Metadata, Object};
 pub use opaque::Opaque;
 pub use rate_limit_policy::RateLimitPolicy;
 pub use secret::{Secret, SecretText, SecretValue};
 
-/// The API group of every kind but `Secret`.
+/// The API group of every kind but the core ones.
 pub const GROUP: &str = "clrk.apoxy.dev";
 
-/// `apiVersion` of every kind but `Secret`.
+/// `apiVersion` of every kind but the core ones.
 pub const API_VERSION: &str = "clrk.apoxy.dev/v1alpha1";

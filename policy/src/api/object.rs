@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use super::label_selector::Labels;
+
 /// An object, without the `apiVersion` and `kind` that chose its type.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,4 +29,6 @@ pub struct Metadata {
     pub generation: Option<i64>,
     /// RFC 3339; absent in a directory.
     pub creation_timestamp: Option<String>,
+    /// Labels; only those of a Namespace are read.
+    pub labels: Option<Labels>,
 }

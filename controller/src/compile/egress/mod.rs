@@ -95,7 +95,7 @@ impl Route {
     fn settle(&mut self, gateways: &Gateways<'_>, named: &mut impl FnMut(&ObjectKey) -> Named) {
         for gateway in self.parents.iter().map(|parent| parent.gateway.clone()).collect::<BTreeSet<_>>() {
             let attached = self.listeners(&gateway);
-            let Some(Ok(spec)) = gateways.get(&gateway) else { continue };
+            let Some(spec) = gateways.accepted(&gateway) else { continue };
             if !attached.is_empty() {
                 let here = At { spec, attached: &attached, named: &named(&gateway) };
                 self.at.insert(gateway, here.allowed(&self.wanted));
