@@ -143,8 +143,12 @@ async fn bedrocks_regional_fips_and_private_endpoints_are_signed_for_the_region_
     let text = manifests("bedrock", "bedrock", &named, &keys).replace(&format!("region: {REGION}, "), "");
     let gateway = Gateway::builder(text.alias(&named, &provider)).start().await;
     for host in named {
-        // Model ids hold a colon: some clients send it as it is, others escaped.
-        for path in ["/model/anthropic.claude-v2:1/invoke", "/model/anthropic.claude-v2%3A1/converse"] {
+        // Model ids hold a colon: some clients send it as it is, others escaped. Those that are ARNs hold a slash too.
+        for path in [
+            "/model/anthropic.claude-v2:1/invoke",
+            "/model/anthropic.claude-v2%3A1/converse",
+            "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Ainference-profile%2Fus.claude/converse",
+        ] {
             for http in [Http::One, Http::Two] {
                 let request = Request::new("POST", host, path).json(&serde_json::json!({"messages": []}));
                 gateway.agent(http, host).send(&request).await.unwrap();
