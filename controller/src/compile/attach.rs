@@ -47,11 +47,13 @@ impl Gateways<'_> {
         self.specs.get(gateway)?.as_ref().ok().copied()
     }
 
-    /// Whether a selector selects a namespace, which has its name for a label even if nothing else is known of it.
+    /// Whether a selector selects a namespace. Where its object is not there, or cannot be read, nothing is known of it
+    /// but its name: whoever asks for another label, or for its absence, does not select it.
     fn select(&self, selector: &LabelSelector, namespace: &str) -> bool {
-        let mut labels = self.namespaces.get(namespace).cloned().unwrap_or_default();
+        let known = self.namespaces.get(namespace);
+        let mut labels = known.cloned().unwrap_or_default();
         labels.insert(NAME_LABEL.to_owned(), namespace.to_owned());
-        selector.selects(&labels)
+        (known.is_some() || selector.keys().all(|key| key == NAME_LABEL)) && selector.selects(&labels)
     }
 }
 

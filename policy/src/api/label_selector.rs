@@ -54,6 +54,12 @@ impl LabelSelector {
             && self.match_expressions.iter().all(|requirement| requirement.holds(labels))
     }
 
+    /// The labels that it asks for.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        let required = self.match_expressions.iter().map(|requirement| &requirement.key);
+        self.match_labels.keys().chain(required).map(String::as_str)
+    }
+
     /// Checks what spans fields.
     ///
     /// # Errors
