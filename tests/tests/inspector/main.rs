@@ -8,6 +8,8 @@ mod page;
 mod run;
 mod screenshots;
 
+use std::time::Duration;
+
 use browser::Browser;
 use harness::client::{Http, Request};
 use harness::gateway::{Gateway, HOST, Manifests};
@@ -53,14 +55,18 @@ fn address_and_token(url: &str) -> (String, String) {
     (address.to_owned(), token.trim_end_matches('/').to_owned())
 }
 
-/// What comes back of some bytes; of an answer without an end, what comes in a second.
+/// What comes back of some bytes; of an answer without an end, what comes until it has been silent for a second.
 async fn ask(address: &str, bytes: &str) -> String {
     let mut stream = tokio::net::TcpStream::connect(address).await.expect("a connection");
     stream.write_all(bytes.as_bytes()).await.expect("written");
     let mut answer = Vec::new();
-    let read = stream.read_to_end(&mut answer);
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(1), read).await;
-    String::from_utf8_lossy(&answer).into_owned()
+    loop {
+        let silence = Duration::from_secs(if answer.is_empty() { 60 } else { 1 });
+        match tokio::time::timeout(silence, stream.read_buf(&mut answer)).await {
+            Ok(Ok(1..)) => {}
+            _ => return String::from_utf8_lossy(&answer).into_owned(),
+        }
+    }
 }
 
 /// A request that gets the key.
