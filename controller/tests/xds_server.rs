@@ -275,11 +275,10 @@ async fn leaves_are_minted_refused_renewed_and_withdrawn() {
     assert_eq!(names(&renewed), ["api.example"]);
     assert_ne!(renewed.resources[0].version, first.resources[0].version);
 
-    assert_eq!(
-        gateway.counts().asked,
-        [(Asked::Minted, 1), (Asked::Refused, 2)].into(),
-        "`no/sni` is no leaf"
-    );
+    let mut asked = gateway.counts().asked;
+    assert_eq!(asked.remove(&Asked::Refused), Some(2), "`no/sni` is no leaf");
+    // Made for whoever asked, or ahead of it.
+    assert!([[(Asked::Minted, 1)].into(), [(Asked::Cached, 1)].into()].contains(&asked), "{asked:?}");
     assert_eq!(gateway.minting().0, 2, "made and renewed");
 
     gateway.allow(MintPolicy::refuse_all());
