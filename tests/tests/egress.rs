@@ -79,7 +79,7 @@ spec:
   targetRef: {group: clrk.apoxy.dev, kind: AIProviderRoute, name: anthropic}
 ",
     );
-    for _ in 0..100 {
+    for _ in 0..600 {
         let answer = agent.send(&request(HOSTS[0], "/v1/messages")).await.unwrap();
         if answer.status == 403 {
             assert_eq!(answer.reason(), "denied_by_policy");

@@ -192,15 +192,11 @@ async fn an_envoy_that_stands_still_costs_its_own_scrape_and_no_other() {
     assert_eq!(get(world.address(), ENVOY).await.status, 200);
     rustix::process::kill_process(envoy, rustix::process::Signal::STOP).unwrap();
     tokio::time::sleep(Duration::from_millis(1100)).await;
-    let started = Instant::now();
-    let (stuck, own) = tokio::join!(get(world.address(), ENVOY), async {
-        let answer = get(world.address(), "/metrics").await;
-        (answer.status, started.elapsed())
-    });
+    let answered = async |path| (get(world.address(), path).await, Instant::now());
+    let (stuck, own) = tokio::join!(answered(ENVOY), answered("/metrics"));
     rustix::process::kill_process(envoy, rustix::process::Signal::CONT).unwrap();
-    assert_eq!((stuck.status, own.0), (503, 200), "{}", stuck.body);
-    assert!(own.1 < Duration::from_secs(3), "{:?}", own.1);
-    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
+    assert_eq!((stuck.0.status, own.0.status), (503, 200), "{}", stuck.0.body);
+    assert!(own.1 < stuck.1, "the one waited for the other");
     let end = Instant::now() + super::PATIENCE;
     while get(world.address(), ENVOY).await.status != 200 {
         assert!(Instant::now() < end, "it is not scraped again");

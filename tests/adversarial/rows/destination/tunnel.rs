@@ -124,6 +124,9 @@ async fn control(stage: Stage) {
     let mut stream = connect(stage.subject.proxy, "raw.example:443").await.expect("a tunnel");
     let hello = crate::wire::hello::hello(Some(b"raw.example"), &["http/1.1"]);
     tokio::io::AsyncWriteExt::write_all(&mut stream, &hello).await.expect("written");
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    let end = tokio::time::Instant::now() + Duration::from_secs(60);
+    while received(&raw).len() < hello.len() && tokio::time::Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     assert_eq!(received(&raw), hello, "the bytes of the tunnel did not pass untouched");
 }
