@@ -19,7 +19,7 @@ pub use catalogue::{
 };
 
 /// How long a client may take to start and answer on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What stands in the environment of a client for the file of the CA, for the URL of the proxy, and for options of Java
 /// that name a trust store with the CA.
@@ -127,7 +127,6 @@ impl Run {
     /// Waits for its end, which must be a success, and returns its standard output by line.
     pub async fn output(mut self) -> Vec<String> {
         let code = self.process.ended(PATIENCE).await.expect("the client ends");
-        tokio::time::sleep(Duration::from_millis(100)).await;
         assert_eq!(code, Some(0), "{}", self.written());
         self.process.output()
     }
@@ -138,21 +137,18 @@ impl Run {
     /// All it wrote, when it fails.
     pub async fn ended(mut self) -> Result<Vec<String>, String> {
         let code = self.process.ended(PATIENCE).await.expect("the client ends");
-        tokio::time::sleep(Duration::from_millis(100)).await;
         if code == Some(0) { Ok(self.process.output()) } else { Err(self.written()) }
     }
 
     /// Waits for its end, whatever it is, and returns all it wrote.
     pub async fn written_at_end(mut self) -> String {
         self.process.ended(PATIENCE).await.expect("the client ends");
-        tokio::time::sleep(Duration::from_millis(100)).await;
         self.written()
     }
 
     /// Waits for its end, which must be a failure, and returns all it wrote.
     pub async fn failure(mut self) -> String {
         let code = self.process.ended(PATIENCE).await.expect("the client ends");
-        tokio::time::sleep(Duration::from_millis(100)).await;
         assert_ne!(code, Some(0), "{}", self.written());
         self.written()
     }

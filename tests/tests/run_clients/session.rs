@@ -90,7 +90,6 @@ impl Session {
     pub(crate) async fn ended(mut self) -> String {
         drop(self.steps);
         let code = self.process.ended(PATIENCE).await.expect("keyward run ends");
-        tokio::time::sleep(Duration::from_millis(100)).await;
         let said = self.process.errors().join("\n");
         assert_eq!(code, Some(0), "{said}");
         self.run.gone().await;
